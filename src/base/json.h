@@ -1,0 +1,76 @@
+/* base/json.h: a JSON value that can be read, built and written; the library behind it is json.c's secret.
+ *
+ * Objects keep their key order, duplicate keys are refused, text must be UTF-8. Numbers are written with 9
+ * significant digits: exact for every float, readable for people.
+ *
+ *     gf__json *doc = NULL;
+ *     st = gf__json_parse(text, size, &doc, err);
+ *     st = gf__json_get_size(doc, "n_classes", &n, err);    "n_classes: expected an integer, found a string"
+ *     gf__json_free(doc);
+ */
+#ifndef GRAFT_BASE_JSON_H
+#define GRAFT_BASE_JSON_H
+
+#include "base/buffer.h"
+#include "graft/base.h"
+
+typedef struct gf__json gf__json;
+
+/* Reading. A parsed document is freed whole; values inside it are borrowed. Depth is limited. */
+gf_status gf__json_parse(const char *text, size_t n_chars, gf__json **out, gf_error *err);
+void gf__json_free(gf__json *value);
+
+bool gf__json_is_object(const gf__json *value);
+bool gf__json_is_array(const gf__json *value);
+bool gf__json_is_string(const gf__json *value);
+bool gf__json_is_number(const gf__json *value);
+bool gf__json_is_bool(const gf__json *value);
+bool gf__json_is_null(const gf__json *value);
+
+/* Members. find gives NULL where the key is missing (or value is no object). */
+const gf__json *gf__json_find(const gf__json *object, const char *key);
+size_t gf__json_n_items(const gf__json *value);                      /* array or object */
+const gf__json *gf__json_at(const gf__json *array, size_t i);        /* NULL past the end */
+const char *gf__json_key_at(const gf__json *object, size_t i);       /* NULL past the end */
+const gf__json *gf__json_value_at(const gf__json *object, size_t i); /* NULL past the end */
+
+/* Values without a check: the fallback where the kind is another. Strings are borrowed. */
+const char *gf__json_string(const gf__json *value, const char *fallback);
+double gf__json_number(const gf__json *value, double fallback);
+int64_t gf__json_int(const gf__json *value, int64_t fallback);
+bool gf__json_bool(const gf__json *value, bool fallback);
+
+/* Members that must be there; GF_EFORMAT names the key, what was expected and what was found. */
+gf_status gf__json_get_string(const gf__json *object, const char *key, const char **out,
+                              gf_error *err);
+gf_status gf__json_get_number(const gf__json *object, const char *key, double *out, gf_error *err);
+gf_status gf__json_get_size(const gf__json *object, const char *key, size_t *out, gf_error *err);
+gf_status gf__json_get_bool(const gf__json *object, const char *key, bool *out, gf_error *err);
+gf_status gf__json_get_object(const gf__json *object, const char *key, const gf__json **out,
+                              gf_error *err);
+gf_status gf__json_get_array(const gf__json *object, const char *key, const gf__json **out,
+                             gf_error *err);
+
+/* Building. A constructor gives NULL when memory is out; set and append take their value over (also a NULL one,
+ * and also when they fail) and remember the failure in the container, so a builder checks once with
+ * gf__json_status(). */
+gf__json *gf__json_object(void);
+gf__json *gf__json_array(void);
+gf__json *gf__json_new_string(const char *text); /* bytes that are not UTF-8 become U+FFFD */
+gf__json *gf__json_new_number(double number);    /* not finite becomes null */
+gf__json *gf__json_new_int(int64_t number);
+gf__json *gf__json_new_bool(bool truth);
+gf__json *gf__json_new_null(void);
+gf__json *gf__json_copy(const gf__json *value); /* deep */
+void gf__json_set(gf__json *object, const char *key, gf__json *value);
+void gf__json_append(gf__json *array, gf__json *value);
+void gf__json_set_string(gf__json *object, const char *key, const char *text); /* NULL: null */
+void gf__json_set_number(gf__json *object, const char *key, double number);
+void gf__json_set_int(gf__json *object, const char *key, int64_t number);
+void gf__json_set_bool(gf__json *object, const char *key, bool truth);
+gf_status gf__json_status(const gf__json *root, gf_error *err);
+
+/* Writing: compact, or indented by two spaces. Appends to the buffer. */
+void gf__json_write(const gf__json *value, bool indent, gf__buffer *out);
+
+#endif
