@@ -1,0 +1,11 @@
+/* data/data.h: the door of data for other folders. */
+#ifndef GRAFT_SRC_DATA_H
+#define GRAFT_SRC_DATA_H
+
+#include "graft/data.h"
+
+/* SHA-256 of one item's content (encoded bytes, or pixels with their shape), 65 chars: the picture's part of a
+ * feature's identity. */
+gf_status gf__dataset_item_hash(const gf_dataset *dataset, size_t i, char *hex, gf_error *err);
+
+#endif

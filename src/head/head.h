@@ -1,0 +1,48 @@
+/* head/head.h: the door of head for other folders: one training step's forward and backward, and the kernels below.
+ *
+ * Determinism: every output value is summed in an order fixed by the shapes alone, so any number of threads gives the
+ * same bytes. */
+#ifndef GRAFT_SRC_HEAD_H
+#define GRAFT_SRC_HEAD_H
+
+#include "base/base.h"
+#include "graft/head.h"
+
+/* Activations and gradients of one batch. max_batch rows; the pool may be NULL. */
+typedef struct gf__head_pass gf__head_pass;
+gf_status gf__head_pass_new(const gf_head *head, size_t max_batch, gf__pool *pool,
+                            gf__head_pass **out, gf_error *err);
+void gf__head_pass_free(gf__head_pass *pass);
+
+/* Forward over n rows in training mode (dropout drawn from rng), then the loss: mean over rows of
+ * weight[label] * -log(score[label]), probabilities clipped to [1e-7, 1 - 1e-7] as Keras does. labels < n_classes; class_weights may be
+ * NULL. *n_correct counts rows whose largest score is the label's (the first of equals). */
+void gf__head_forward(gf__head_pass *pass, const gf_head *head, const float *features,
+                      const size_t *labels, size_t n, const float *class_weights, gf__rng *rng,
+                      double *loss, size_t *n_correct);
+/* Gradients of that loss. layer i: input of the layer x (n, inputs) and gradient at its output d (n, units), both borrowed: the weight
+ * gradient is x^T d, left to the optimizer so that it can be used up as it is computed. */
+void gf__head_backward(gf__head_pass *pass, const gf_head *head);
+const float *gf__head_pass_input(const gf__head_pass *pass, size_t layer);
+const float *gf__head_pass_delta(const gf__head_pass *pass, size_t layer);
+const float *gf__head_pass_scores(const gf__head_pass *pass); /* (n, n_classes) */
+
+/* Kernels; each has a plain version with the suffix _ref, its specification. Row-major, nothing aliases.
+ * y = x w + b: x (N,D), w (D,K), b (K), y (N,K). */
+void gf__dense(float *y, const float *x, const float *w, const float *b, size_t N, size_t D,
+               size_t K, gf__pool *pool);
+void gf__dense_ref(float *y, const float *x, const float *w, const float *b, size_t N, size_t D,
+                   size_t K);
+/* dx = d w^T: d (N,K), w (D,K), dx (N,D). */
+void gf__dense_backward_input(float *dx, const float *d, const float *w, size_t N, size_t D,
+                              size_t K, gf__pool *pool);
+void gf__dense_backward_input_ref(float *dx, const float *d, const float *w, size_t N, size_t D,
+                                  size_t K);
+/* Rows [first, first + n_rows) of dw = x^T d: x (N,D), d (N,K); dw (n_rows,K). */
+void gf__dense_backward_weights(float *dw, const float *x, const float *d, size_t N, size_t D,
+                                size_t K, size_t first, size_t n_rows);
+void gf__dense_backward_weights_ref(float *dw, const float *x, const float *d, size_t N, size_t D,
+                                    size_t K, size_t first, size_t n_rows);
+void gf__softmax_rows(float *x, size_t N, size_t K); /* in place, largest value subtracted first */
+
+#endif

@@ -1,0 +1,37 @@
+/* model/model.h: the door of model for other folders: writing a model file. */
+#ifndef GRAFT_SRC_MODEL_H
+#define GRAFT_SRC_MODEL_H
+
+#include "base/base.h"
+#include "graft/model.h"
+
+/* A small picture kept in the model with the scores it must give. */
+typedef struct gf__self_test_sample {
+    const char *item;
+    const uint8_t *png; /* recipe-sized picture, lossless */
+    size_t n_bytes;
+    const float *scores; /* n_classes */
+} gf__self_test_sample;
+
+typedef struct gf__model_content {
+    const gf_head *head;
+    const char *const *class_names; /* n_classes of the head */
+    gf_trunk *trunk;                /* borrowed */
+    const char *layer;
+    gf_pool pool;
+    gf_precision precision;
+    gf_recipe recipe;
+    const gf__json *training; /* the training record, copied: options, data, split, history, metrics; may be NULL */
+    const gf__self_test_sample *samples;
+    size_t n_samples;
+    double tolerance; /* largest allowed score difference in the self-test */
+    bool is_bundle;
+} gf__model_content;
+
+/* Same content gives the same bytes. */
+gf_status gf__model_save(const char *path, const gf__model_content *content, gf_error *err);
+
+/* A member of the document that this version does not know is kept by everything that rewrites a model. Borrowed. */
+const gf__json *gf__model_json(const gf_model *model);
+
+#endif

@@ -1,0 +1,26 @@
+/* zoo/zoo.h: the door of zoo for other folders. */
+#ifndef GRAFT_SRC_ZOO_H
+#define GRAFT_SRC_ZOO_H
+
+#include "base/base.h"
+#include "graft/zoo.h"
+#include "graph/graph.h"
+
+/* The block outputs a cut is chosen from when the user says "auto", in order: "mixed0" ... "mixed10". *n of them;
+ * borrowed static strings. 0 for an architecture that has no table: the caller takes the layer before the top. */
+const char *const *gf__zoo_block_outputs(const gf_graph *graph, size_t *n);
+
+/* The layer a head is put on when nothing is said: "avg_pool" by that name, or the layer that pools (the npm checkpoint
+ * pools with average_pooling2d_10 + flatten_1; asking it for "avg_pool" means this place: mixed10 pooled by its average).
+ * *layer is borrowed from the graph; *needs_pool tells that it is spatial and must be pooled. Any other name or index is
+ * looked up as it stands. */
+gf_status gf__zoo_resolve_cut(const gf_graph *graph, const char *name, const char **layer,
+                              bool *needs_pool, gf_error *err);
+
+/* The 1000 ImageNet names in Keras' order. */
+const char *gf__zoo_imagenet_class(size_t k);
+
+/* Inception-v3 as Keras builds it, with a classes-way top, or without (0). Weights zero. */
+gf_status gf__zoo_inception_v3(size_t n_classes, gf_graph **out, gf_error *err);
+
+#endif
