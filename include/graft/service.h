@@ -1,0 +1,134 @@
+/* graft/service.h: the use cases, whole: what `graft train`, a notebook or a server asks for is one call here.
+ *
+ *     gf_train_request request = gf_train_request_default();
+ *     request.home = home; request.dataset = "flowers/"; request.output = "flowers.safetensors";
+ *     gf_train_result *result = NULL;
+ *     st = gf_service_train(&request, &watch, &result, err);
+ *
+ * Requests borrow their strings for the call. Results are new and ended by their _free().
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef GRAFT_SERVICE_H
+#define GRAFT_SERVICE_H
+
+#include "graft/data.h"
+#include "graft/features.h"
+#include "graft/model.h"
+#include "graft/train.h"
+
+GF_BEGIN_DECLS
+
+/* What one home folder and one machine give to every use case. */
+typedef struct gf_context {
+    const char *home;    /* trunks, packs, feature cache; created when something is first written */
+    int n_threads;       /* 0: gf_threads_available() */
+    uint64_t max_pixels; /* 0: the default of gf_image_options */
+} gf_context;
+
+/* ---- classify: a trunk's own classes ------------------------------------------------------------------------- */
+
+typedef struct gf_classifier gf_classifier; /* opaque; one call at a time */
+/* model: a trunk with a top (its own classes), or a model file. GF_EUNSUPPORTED for a trunk without classes. */
+GF_API gf_status gf_classifier_open(const gf_context *context, const char *model,
+                                    gf_precision precision, gf_classifier **out, gf_error *err);
+GF_API void gf_classifier_free(gf_classifier *classifier);
+GF_API size_t gf_classifier_n_classes(const gf_classifier *classifier);
+GF_API const char *gf_classifier_class_at(const gf_classifier *classifier, size_t k);
+/* scores: n_classes floats of the caller; timing may be NULL. */
+GF_API gf_status gf_classifier_picture(gf_classifier *classifier, const void *bytes, size_t n_bytes,
+                                       float *scores, gf_predict_timing *timing, gf_error *err);
+/* Class numbers of the k largest scores, largest first, the smaller number first among equals. k <= n. */
+GF_API void gf_top_classes(const float *scores, size_t n, size_t k, size_t *classes);
+
+/* ---- train --------------------------------------------------------------------------------------------------- */
+
+typedef struct gf_train_request {
+    gf_context context;
+    const char *dataset;      /* folder, .npz, .csv, .jsonl */
+    const char *trunk;        /* default "inception_v3" */
+    const char *layer;        /* default "avg_pool"; "auto": the block output whose features separate the classes best */
+    size_t hidden;            /* units of the hidden Dense layer, default 1024; 0: none */
+    double dropout;           /* before the last layer, default 0 */
+    double val_fraction;      /* held out of dataset, default 0.2; ignored with test_dataset */
+    const char *test_dataset; /* NULL: split */
+    bool is_stratified;
+    unsigned augment;         /* bit set of gf_view_kind */
+    size_t n_views;           /* of each training picture besides itself, with augment; default 4 */
+    gf_precision precision;   /* of the features, default AUTO */
+    gf_train_options options;
+    const char *output;       /* model file; NULL: nothing is written */
+    bool is_bundle;
+    const char *report;       /* HTML file, or NULL */
+    bool is_resumed;          /* go on from OUTPUT.checkpoint */
+    const char *command;      /* how to reproduce, for the report and the record; may be NULL */
+} gf_train_request;
+GF_API gf_train_request gf_train_request_default(void);
+
+/* What long training tells. Any may be NULL; observer's progress has the stages "hash", "features", "probe". */
+typedef struct gf_train_watch {
+    gf_observer observer;
+    void (*started)(void *user, size_t n_train, size_t n_test, size_t n_classes, size_t n_cached,
+                    size_t n_features);
+    bool (*epoch)(void *user, const gf_epoch *epoch, int n_epochs); /* false stops, resumably */
+    void *user; /* of started and epoch */
+} gf_train_watch;
+
+typedef struct gf_train_result {
+    char *layer; /* the cut chosen */
+    gf_precision precision;
+    size_t n_train, n_test, n_skipped; /* pictures; skipped ones could not be read */
+    gf_history *history;
+    gf_metrics *metrics; /* of the held-out part */
+    char **class_names;
+    size_t n_classes;
+    char **mistakes; /* "item: is A, taken for B (0.93)", most certain first */
+    size_t n_mistakes;
+    const char *const *probe_layers; /* with "auto": static names and the accuracy each reached */
+    double *probe_accuracy;
+    size_t n_probes;
+    double features_s, fit_s, total_s;
+} gf_train_result;
+/* A stop by the caller gives GF_ECANCELED; the checkpoint OUTPUT.checkpoint then holds everything up to the last whole epoch. */
+GF_API gf_status gf_service_train(const gf_train_request *request, const gf_train_watch *watch,
+                                  gf_train_result **out, gf_error *err);
+GF_API void gf_train_result_free(gf_train_result *result);
+
+/* ---- evaluate ------------------------------------------------------------------------------------------------ */
+
+typedef struct gf_evaluation {
+    gf_metrics *metrics;
+    char **class_names; /* the model's */
+    size_t n_classes;
+    char **mistakes;
+    size_t n_mistakes;
+    size_t n_skipped;
+} gf_evaluation;
+/* Classes are matched by name; a class of the data set that the model does not know is GF_EMISMATCH, naming it. report may be NULL. */
+GF_API gf_status gf_service_evaluate(const gf_context *context, const char *model,
+                                     const char *dataset, const char *report,
+                                     const gf_observer *obs, gf_evaluation **out, gf_error *err);
+GF_API void gf_evaluation_free(gf_evaluation *evaluation);
+
+/* ---- the article's way: a graph of one's own ----------------------------------------------------------------- */
+
+/* Compiles, fits, evaluates and predicts with a graph made by gf_graph_cut() and gf_graph_add_dense(). Only the Dense layers at the
+ * end may be trainable; GF_EUNSUPPORTED names the first other one. Frozen layers are run once a picture, not once an epoch. */
+typedef struct gf_learner gf_learner; /* opaque; keeps the trunk; graph is borrowed and must outlive it */
+GF_API gf_status gf_learner_new(const gf_context *context, gf_trunk *trunk, gf_graph *graph,
+                                const gf_train_options *options, gf_learner **out, gf_error *err);
+GF_API void gf_learner_free(gf_learner *learner);
+/* items NULL: all. The trained weights are in the graph afterwards. val may be NULL. */
+GF_API gf_status gf_learner_fit(gf_learner *learner, const gf_dataset *dataset,
+                                const gf_split *split, const gf_train_watch *watch,
+                                gf_history **history, gf_error *err);
+GF_API gf_status gf_learner_evaluate(gf_learner *learner, const gf_dataset *dataset,
+                                     const size_t *items, size_t n_items, gf_metrics **metrics,
+                                     gf_error *err);
+GF_API gf_status gf_learner_predict(gf_learner *learner, const void *picture, size_t n_bytes,
+                                    float *scores, gf_error *err);
+GF_API gf_status gf_learner_save(gf_learner *learner, const gf_dataset *dataset, const char *path,
+                                 bool is_bundle, gf_error *err);
+
+GF_END_DECLS
+
+#endif
