@@ -19,7 +19,8 @@ void gf__buffer_printf(gf__buffer *buffer, const char *fmt, ...) GF_PRINTF(2, 3)
 void gf__buffer_base64(gf__buffer *buffer, const void *bytes, size_t n_bytes);
 /* GF_ENOMEM if any append failed. */
 gf_status gf__buffer_status(const gf__buffer *buffer, gf_error *err);
-/* Hands over the bytes (caller ends them with gf__free()) and leaves the buffer empty. */
+/* Hands over the bytes (caller ends them with gf__free()) and leaves the buffer empty. NULL where an append
+ * failed; "" for a buffer that nothing was appended to. size may be NULL. */
 char *gf__buffer_take(gf__buffer *buffer, size_t *size);
 void gf__buffer_free(gf__buffer *buffer);
 

@@ -25,7 +25,8 @@ bool gf__add_size(size_t a, size_t b, size_t *out);
 /* Sets err to "out of memory (N bytes for WHAT)" and returns GF_ENOMEM. */
 gf_status gf__error_nomem(gf_error *err, const char *what, size_t size_bytes);
 
-/* For tests: after n further allocations every one fails, until gf__mem_fail_never(). */
+/* For tests: after n further allocations every one fails, until gf__mem_fail_never(). Counts allocations of all
+ * threads; the one mutable global of the library, and nothing else may call these. */
 void gf__mem_fail_after(size_t n);
 void gf__mem_fail_never(void);
 

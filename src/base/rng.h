@@ -11,9 +11,9 @@ typedef struct gf__rng {
 } gf__rng;
 void gf__rng_seed(gf__rng *rng, uint64_t seed, uint64_t stream);
 uint64_t gf__rng_u64(gf__rng *rng);
-double gf__rng_uniform(gf__rng *rng);                /* [0,1), 53 bits */
-double gf__rng_normal(gf__rng *rng);                 /* mean 0, deviation 1 (Box-Muller, one value a call) */
-size_t gf__rng_below(gf__rng *rng, size_t n);        /* [0,n), unbiased; n > 0 */
+double gf__rng_uniform(gf__rng *rng); /* [0,1), 53 bits */
+double gf__rng_normal(gf__rng *rng);  /* mean 0, deviation 1 (Box-Muller, one value a call) */
+size_t gf__rng_below(gf__rng *rng, size_t n); /* [0,n), unbiased; n > 0 */
 void gf__rng_shuffle(gf__rng *rng, size_t *items, size_t n);
 
 /* numpy.random.RandomState(seed), bit for bit where these calls are concerned. */
@@ -23,7 +23,7 @@ typedef struct gf__mt19937 {
 } gf__mt19937;
 void gf__mt19937_seed(gf__mt19937 *mt, uint32_t seed);
 uint32_t gf__mt19937_u32(gf__mt19937 *mt);
-double gf__mt19937_double(gf__mt19937 *mt);                              /* random_sample() */
+double gf__mt19937_double(gf__mt19937 *mt); /* random_sample() */
 /* permutation(n): the legacy shuffle of arange(n) with masked rejection. */
 void gf__mt19937_permutation(gf__mt19937 *mt, size_t *items, size_t n);
 void gf__mt19937_shuffle(gf__mt19937 *mt, size_t *items, size_t n);

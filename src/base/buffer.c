@@ -1,0 +1,202 @@
+/* base/buffer.c: growing by doubling, and base64 both ways. */
+#include "base/buffer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define MIN_CAPACITY 256u
+
+/* Room for n_bytes more and the NUL; false (remembered) where that cannot be had. */
+static bool reserve(gf__buffer *buffer, size_t n_bytes)
+{
+    if (buffer->failed)
+        return false;
+    size_t need;
+    if (!gf__add_size(buffer->size, n_bytes, &need) || !gf__add_size(need, 1, &need)) {
+        buffer->failed = true;
+        return false;
+    }
+    if (need <= buffer->capacity)
+        return true;
+
+    size_t capacity = buffer->capacity > 0 ? buffer->capacity : MIN_CAPACITY;
+    while (capacity < need) {
+        if (!gf__mul_size(capacity, 2, &capacity))
+            capacity = need;
+    }
+    char *data = gf__realloc(buffer->data, capacity);
+    if (data == NULL) {
+        buffer->failed = true;
+        return false;
+    }
+    buffer->data = data;
+    buffer->capacity = capacity;
+    return true;
+}
+
+void gf__buffer_append(gf__buffer *buffer, const void *bytes, size_t n_bytes)
+{
+    if (!reserve(buffer, n_bytes))
+        return;
+    if (n_bytes > 0)
+        memcpy(buffer->data + buffer->size, bytes, n_bytes);
+    buffer->size += n_bytes;
+    buffer->data[buffer->size] = '\0';
+}
+
+void gf__buffer_puts(gf__buffer *buffer, const char *text)
+{
+    gf__buffer_append(buffer, text, strlen(text));
+}
+
+void gf__buffer_printf(gf__buffer *buffer, const char *fmt, ...)
+{
+    if (!reserve(buffer, 0))
+        return;
+    va_list args, again;
+    va_start(args, fmt);
+    va_copy(again, args);
+    const size_t room = buffer->capacity - buffer->size;
+    const int n_chars = vsnprintf(buffer->data + buffer->size, room, fmt, args);
+    if (n_chars < 0) {
+        buffer->failed = true;
+    } else if ((size_t)n_chars < room) {
+        buffer->size += (size_t)n_chars;
+    } else if (reserve(buffer, (size_t)n_chars)) {
+        vsnprintf(buffer->data + buffer->size, (size_t)n_chars + 1, fmt, again);
+        buffer->size += (size_t)n_chars;
+    }
+    va_end(again);
+    va_end(args);
+    /* Whatever the first try left behind the end is not text. */
+    buffer->data[buffer->size] = '\0';
+}
+
+gf_status gf__buffer_status(const gf__buffer *buffer, gf_error *err)
+{
+    if (!buffer->failed)
+        return GF_OK;
+    return gf_error_set(err, GF_ENOMEM, "out of memory (text grew past %zu bytes)", buffer->size);
+}
+
+char *gf__buffer_take(gf__buffer *buffer, size_t *size)
+{
+    if (buffer->failed || !reserve(buffer, 0)) {
+        gf__buffer_free(buffer);
+        if (size != NULL)
+            *size = 0;
+        return NULL;
+    }
+    char *data = buffer->data;
+    data[buffer->size] = '\0';
+    if (size != NULL)
+        *size = buffer->size;
+    *buffer = (gf__buffer){0};
+    return data;
+}
+
+void gf__buffer_free(gf__buffer *buffer)
+{
+    gf__free(buffer->data);
+    *buffer = (gf__buffer){0};
+}
+
+static const char base64_alphabet[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void gf__buffer_base64(gf__buffer *buffer, const void *bytes, size_t n_bytes)
+{
+    size_t n_chars;
+    if (!gf__mul_size(n_bytes / 3 + (n_bytes % 3 != 0), 4, &n_chars)) {
+        buffer->failed = true;
+        return;
+    }
+    if (!reserve(buffer, n_chars))
+        return;
+    const uint8_t *in = bytes;
+    char *out = buffer->data + buffer->size;
+    for (size_t i = 0; i < n_bytes; i += 3, out += 4) {
+        const size_t n_left = n_bytes - i;
+        const uint32_t b1 = n_left > 1 ? in[i + 1] : 0, b2 = n_left > 2 ? in[i + 2] : 0;
+        const uint32_t group = (uint32_t)in[i] << 16 | b1 << 8 | b2;
+        out[0] = base64_alphabet[group >> 18];
+        out[1] = base64_alphabet[group >> 12 & 63];
+        out[2] = n_left > 1 ? base64_alphabet[group >> 6 & 63] : '=';
+        out[3] = n_left > 2 ? base64_alphabet[group & 63] : '=';
+    }
+    buffer->size += n_chars;
+    buffer->data[buffer->size] = '\0';
+}
+
+#define NOT_BASE64 0xff
+
+static void fill_base64_values(uint8_t values[256])
+{
+    memset(values, NOT_BASE64, 256);
+    for (uint8_t i = 0; i < 64; i++)
+        values[(uint8_t)base64_alphabet[i]] = i;
+    values['-'] = 62; /* URL-safe: RFC 4648, section 5 */
+    values['_'] = 63;
+}
+
+/* Characters without the padding. Padding that is there must fill a group of four. */
+static gf_status strip_padding(const char *text, size_t n_chars, size_t *n_stripped, gf_error *err)
+{
+    size_t n = n_chars;
+    while (n > 0 && n_chars - n < 2 && text[n - 1] == '=')
+        n--;
+    const bool is_padded = n < n_chars;
+    if (n % 4 == 1 || (is_padded && (n_chars % 4 != 0 || n % 4 == 0)))
+        return gf_error_set(err, GF_EFORMAT,
+                            "base64: wrong length at byte %zu: %zu characters and %zu of padding",
+                            n, n, n_chars - n);
+    *n_stripped = n;
+    return GF_OK;
+}
+
+static gf_status decode_base64_into(uint8_t *out, const char *text, size_t n_chars, gf_error *err)
+{
+    uint8_t values[256];
+    fill_base64_values(values);
+    uint32_t bits = 0;
+    unsigned n_bits = 0;
+    for (size_t i = 0; i < n_chars; i++) {
+        const uint8_t value = values[(uint8_t)text[i]];
+        if (value == NOT_BASE64)
+            return gf_error_set(err, GF_EFORMAT, "base64: byte %zu (0x%02x) does not belong", i,
+                                (unsigned)(uint8_t)text[i]);
+        bits = bits << 6 | value;
+        n_bits += 6;
+        if (n_bits >= 8) {
+            n_bits -= 8;
+            *out++ = (uint8_t)(bits >> n_bits);
+        }
+    }
+    return GF_OK;
+}
+
+gf_status gf__base64_decode(const char *text, size_t n_chars, uint8_t **out, size_t *n_bytes,
+                            gf_error *err)
+{
+    *out = NULL;
+    *n_bytes = 0;
+    size_t n = 0;
+    gf_status st = strip_padding(text, n_chars, &n, err);
+    if (st != GF_OK)
+        return st;
+    const size_t n_decoded = n / 4 * 3 + n % 4 * 3 / 4;
+    uint8_t *bytes = gf__malloc(n_decoded);
+    if (bytes == NULL)
+        return gf__error_nomem(err, "base64", n_decoded);
+    st = decode_base64_into(bytes, text, n, err);
+    if (st != GF_OK) {
+        gf__free(bytes);
+        return st;
+    }
+    *out = bytes;
+    *n_bytes = n_decoded;
+    return GF_OK;
+}
