@@ -18,7 +18,7 @@
 
 #ifdef __cplusplus
 #define GF_BEGIN_DECLS extern "C" {
-#define GF_END_DECLS }
+#define GF_END_DECLS   }
 #else
 #define GF_BEGIN_DECLS
 #define GF_END_DECLS

@@ -49,12 +49,14 @@ GF_API const char *gf_dataset_kind(const gf_dataset *dataset); /* "folder", "npz
 GF_API size_t gf_dataset_n_items(const gf_dataset *dataset);
 GF_API size_t gf_dataset_n_classes(const gf_dataset *dataset);
 GF_API const char *gf_dataset_class_at(const gf_dataset *dataset, size_t k);
-GF_API size_t gf_dataset_label_at(const gf_dataset *dataset, size_t i);      /* < n_classes */
-GF_API const char *gf_dataset_item_at(const gf_dataset *dataset, size_t i);  /* "rose/1.jpg", "features[17]" */
+GF_API size_t gf_dataset_label_at(const gf_dataset *dataset, size_t i); /* < n_classes */
+GF_API const char *gf_dataset_item_at(const gf_dataset *dataset,
+                                      size_t i); /* "rose/1.jpg", "features[17]" */
 /* The file of an item; NULL in an .npz. */
 GF_API const char *gf_dataset_file_at(const gf_dataset *dataset, size_t i);
 
-GF_API gf_status gf_dataset_read(const gf_dataset *dataset, size_t i, gf_sample *out, gf_error *err);
+GF_API gf_status gf_dataset_read(const gf_dataset *dataset, size_t i, gf_sample *out,
+                                 gf_error *err);
 GF_API void gf_sample_release(gf_sample *sample);
 
 /* SHA-256 over items, labels, class names and all content, in order: 64 digits into hex (65 chars). */
@@ -85,17 +87,17 @@ GF_API void gf_split_free(gf_split *split);
 
 /* What is wrong or odd in a data set. */
 typedef enum gf_issue_kind {
-    GF_ISSUE_CORRUPT,         /* cannot be decoded; note says why */
-    GF_ISSUE_MISNAMED,        /* the ending says another format than the content */
-    GF_ISSUE_NOT_A_PICTURE,   /* a file in a class folder that is no picture */
-    GF_ISSUE_DUPLICATE,       /* same bytes as another item */
-    GF_ISSUE_NEAR_DUPLICATE,  /* looks the same as another item */
+    GF_ISSUE_CORRUPT,        /* cannot be decoded; note says why */
+    GF_ISSUE_MISNAMED,       /* the ending says another format than the content */
+    GF_ISSUE_NOT_A_PICTURE,  /* a file in a class folder that is no picture */
+    GF_ISSUE_DUPLICATE,      /* same bytes as another item */
+    GF_ISSUE_NEAR_DUPLICATE, /* looks the same as another item */
     GF_ISSUE_CROSS_DUPLICATE, /* same or looks the same as an item of the other data set (test against train) */
-    GF_ISSUE_LABEL_CONFLICT,  /* a duplicate of another item with another class */
-    GF_ISSUE_TURNED,          /* EXIF orientation other than 1: tools that ignore it see it turned */
-    GF_ISSUE_ONE_COLOUR,      /* no content */
-    GF_ISSUE_SMALL,           /* shorter side under 32 pixels */
-    GF_ISSUE_IMBALANCE,       /* a class with less than a third of the largest class's items */
+    GF_ISSUE_LABEL_CONFLICT, /* a duplicate of another item with another class */
+    GF_ISSUE_TURNED,         /* EXIF orientation other than 1: tools that ignore it see it turned */
+    GF_ISSUE_ONE_COLOUR,     /* no content */
+    GF_ISSUE_SMALL,          /* shorter side under 32 pixels */
+    GF_ISSUE_IMBALANCE,      /* a class with less than a third of the largest class's items */
     GF_N_ISSUE_KINDS
 } gf_issue_kind;
 GF_API const char *gf_issue_kind_name(gf_issue_kind kind); /* "corrupt", "near-duplicate" ... */
@@ -117,9 +119,9 @@ typedef struct gf_check_report {
 } gf_check_report;
 
 typedef struct gf_check_options {
-    int n_threads;          /* 0: gf_threads_available() */
-    uint64_t max_pixels;    /* 0: the default of gf_image_options */
-    unsigned near_distance; /* bits of 64 that may differ in the difference hash, default 4 */
+    int n_threads;           /* 0: gf_threads_available() */
+    uint64_t max_pixels;     /* 0: the default of gf_image_options */
+    unsigned near_distance;  /* bits of 64 that may differ in the difference hash, default 4 */
     const gf_dataset *other; /* the test set, looked for duplicates across; may be NULL */
 } gf_check_options;
 GF_API gf_check_options gf_check_options_default(void);

@@ -42,21 +42,23 @@ typedef struct gf_output_spec {
 
 typedef enum gf_input_kind {
     GF_INPUT_F32, /* the graph's own input, (N,H,W,C) or (N,D) */
-    GF_INPUT_U8   /* pixels 0..255 (N,H,W,3); scale and shift are folded into the first convolution where exact */
+    GF_INPUT_U8 /* pixels 0..255 (N,H,W,3); scale and shift are folded into the first convolution where exact */
 } gf_input_kind;
 
 typedef struct gf_plan_options {
-    gf_precision precision;  /* default AUTO */
-    size_t max_batch;        /* pictures in one run, default 1; a run may bring fewer */
-    int n_threads;           /* inside one run, default 1; 0 means gf_threads_available() */
-    gf_input_kind input;     /* default GF_INPUT_U8 */
-    float scale, shift;      /* GF_INPUT_U8: network input = pixel * scale + shift; default 1/127.5 and -1 */
-    const char *pack_dir;    /* folder of packed weights, shared by processes; NULL: pack in memory */
+    gf_precision precision; /* default AUTO */
+    size_t max_batch;       /* pictures in one run, default 1; a run may bring fewer */
+    int n_threads;          /* inside one run, default 1; 0 means gf_threads_available() */
+    gf_input_kind input;    /* default GF_INPUT_U8 */
+    float scale,
+        shift; /* GF_INPUT_U8: network input = pixel * scale + shift; default 1/127.5 and -1 */
+    const char *pack_dir; /* folder of packed weights, shared by processes; NULL: pack in memory */
     const char *weights_key; /* identity of the weights (their SHA-256); needed with pack_dir */
 } gf_plan_options;
 GF_API gf_plan_options gf_plan_options_default(void);
 
-typedef struct gf_plan gf_plan; /* opaque: read-only once made, share freely. Keeps what it needs of the graph. */
+typedef struct gf_plan
+    gf_plan; /* opaque: read-only once made, share freely. Keeps what it needs of the graph. */
 typedef struct gf_exec gf_exec; /* opaque: scratch memory and results of one thread */
 
 /* Errors: GF_ENOTFOUND (layer), GF_EUNSUPPORTED (precision here; a layer the kernels cannot do), GF_EINVAL, GF_ENOMEM. A pack file

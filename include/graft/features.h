@@ -22,9 +22,9 @@ GF_BEGIN_DECLS
 
 /* How a picture becomes the network's input. Recorded in every model and replayed by it. */
 typedef struct gf_recipe {
-    int version;            /* of graft's decoder and filter */
-    size_t width, height;   /* resized to this, aspect ratio not kept; triangle filter */
-    float scale, shift;     /* network input = pixel * scale + shift */
+    int version;          /* of graft's decoder and filter */
+    size_t width, height; /* resized to this, aspect ratio not kept; triangle filter */
+    float scale, shift;   /* network input = pixel * scale + shift */
 } gf_recipe;
 GF_API gf_recipe gf_recipe_of(const gf_trunk *trunk);
 
@@ -50,7 +50,8 @@ typedef struct gf_extractor_options {
     const char *cache_dir;  /* NULL: no cache */
     const char *pack_dir;   /* NULL: weights packed in memory */
     uint64_t max_pixels;    /* 0: the default of gf_image_options */
-    bool for_latency;       /* one picture at a time with all threads (gf_extractor_picture only), instead of one thread a picture */
+    bool
+        for_latency; /* one picture at a time with all threads (gf_extractor_picture only), instead of one thread a picture */
 } gf_extractor_options;
 GF_API gf_extractor_options gf_extractor_options_default(void);
 

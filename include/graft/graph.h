@@ -35,7 +35,8 @@ GF_API gf_status gf_graph_find_layer(const gf_graph *graph, const char *name, si
 GF_API const char *gf_layer_name(const gf_layer *layer);       /* "conv2d_1" */
 GF_API const char *gf_layer_class_name(const gf_layer *layer); /* "Conv2D" */
 GF_API size_t gf_layer_n_dims(const gf_layer *layer);
-GF_API const size_t *gf_layer_shape(const gf_layer *layer); /* output, without the batch: {149,149,32} */
+GF_API const size_t *
+gf_layer_shape(const gf_layer *layer); /* output, without the batch: {149,149,32} */
 GF_API size_t gf_layer_n_params(const gf_layer *layer);
 /* Of them, those training would change: 0 for a frozen layer; moving averages never count. */
 GF_API size_t gf_layer_n_trainable_params(const gf_layer *layer);
@@ -57,7 +58,8 @@ typedef struct gf_dense_options {
 } gf_dense_options;
 /* Appends a layer after the last one. A spatial end needs pooling first: GF_ESHAPE says so. Weights are there (zero) and
  * are initialised when training starts. */
-GF_API gf_status gf_graph_add_dense(gf_graph *graph, const gf_dense_options *options, gf_error *err);
+GF_API gf_status gf_graph_add_dense(gf_graph *graph, const gf_dense_options *options,
+                                    gf_error *err);
 GF_API gf_status gf_graph_add_dropout(gf_graph *graph, double rate, gf_error *err);
 /* pool "avg" or "max": GlobalAveragePooling2D or GlobalMaxPooling2D. */
 GF_API gf_status gf_graph_add_global_pool(gf_graph *graph, const char *pool, gf_error *err);

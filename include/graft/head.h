@@ -16,12 +16,16 @@
 
 GF_BEGIN_DECLS
 
-typedef enum gf_head_activation { GF_HEAD_LINEAR, GF_HEAD_RELU, GF_HEAD_SOFTMAX } gf_head_activation;
+typedef enum gf_head_activation {
+    GF_HEAD_LINEAR,
+    GF_HEAD_RELU,
+    GF_HEAD_SOFTMAX
+} gf_head_activation;
 
 typedef struct gf_head_layer {
     size_t units;
     gf_head_activation activation;
-    double dropout; /* rate applied to the layer's input while training, 0 for none */
+    double dropout;   /* rate applied to the layer's input while training, 0 for none */
     const char *name; /* NULL: "dense", "dense_1", ...; the last one of several "predictions" */
 } gf_head_layer;
 
@@ -42,8 +46,8 @@ GF_API size_t gf_head_n_classes(const gf_head *head); /* units of the last layer
 GF_API size_t gf_head_n_layers(const gf_head *head);
 GF_API gf_head_layer gf_head_layer_at(const gf_head *head, size_t i);
 GF_API size_t gf_head_n_params(const gf_head *head);
-GF_API float *gf_head_kernel(gf_head *head, size_t i);  /* (inputs, units), borrowed */
-GF_API float *gf_head_bias(gf_head *head, size_t i);    /* (units), borrowed */
+GF_API float *gf_head_kernel(gf_head *head, size_t i); /* (inputs, units), borrowed */
+GF_API float *gf_head_bias(gf_head *head, size_t i);   /* (units), borrowed */
 
 /* Kernels uniform in +-sqrt(6 / (fan_in + fan_out)), biases 0: Keras' glorot_uniform (Glorot and Bengio 2010). */
 GF_API void gf_head_initialise(gf_head *head, uint64_t seed);

@@ -69,8 +69,8 @@ GF_API const uint8_t *gf_image_rgb(const gf_image *image); /* borrowed, height x
 GF_API gf_status gf_image_resize(const gf_image *image, size_t width, size_t height, gf_image **out,
                                  gf_error *err);
 /* The same into memory of the caller, width x height x 3 bytes. */
-GF_API gf_status gf_image_resize_into(const gf_image *image, size_t width, size_t height, uint8_t *rgb,
-                                      gf_error *err);
+GF_API gf_status gf_image_resize_into(const gf_image *image, size_t width, size_t height,
+                                      uint8_t *rgb, gf_error *err);
 
 /* A part, and the mirror image (left and right exchanged). */
 GF_API gf_status gf_image_crop(const gf_image *image, size_t left, size_t top, size_t width,

@@ -35,7 +35,8 @@ GF_API const char *gf_model_trunk_name(const gf_model *model);
 GF_API const char *gf_model_trunk_sha256(const gf_model *model);
 GF_API const char *gf_model_layer(const gf_model *model); /* the cut, "avg_pool" or "mixed4" */
 GF_API gf_pool gf_model_pool(const gf_model *model);
-GF_API gf_precision gf_model_precision(const gf_model *model); /* of the features it was trained on */
+GF_API gf_precision
+gf_model_precision(const gf_model *model); /* of the features it was trained on */
 GF_API gf_recipe gf_model_recipe(const gf_model *model);
 GF_API bool gf_model_is_bundle(const gf_model *model); /* the trunk is inside */
 /* The "graft" document as it stands in the file, JSON. Borrowed. */

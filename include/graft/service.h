@@ -44,23 +44,24 @@ GF_API void gf_top_classes(const float *scores, size_t n, size_t k, size_t *clas
 
 typedef struct gf_train_request {
     gf_context context;
-    const char *dataset;      /* folder, .npz, .csv, .jsonl */
-    const char *trunk;        /* default "inception_v3" */
-    const char *layer;        /* default "avg_pool"; "auto": the block output whose features separate the classes best */
+    const char *dataset; /* folder, .npz, .csv, .jsonl */
+    const char *trunk;   /* default "inception_v3" */
+    const char *
+        layer; /* default "avg_pool"; "auto": the block output whose features separate the classes best */
     size_t hidden;            /* units of the hidden Dense layer, default 1024; 0: none */
     double dropout;           /* before the last layer, default 0 */
     double val_fraction;      /* held out of dataset, default 0.2; ignored with test_dataset */
     const char *test_dataset; /* NULL: split */
     bool is_stratified;
-    unsigned augment;         /* bit set of gf_view_kind */
-    size_t n_views;           /* of each training picture besides itself, with augment; default 4 */
-    gf_precision precision;   /* of the features, default AUTO */
+    unsigned augment;       /* bit set of gf_view_kind */
+    size_t n_views;         /* of each training picture besides itself, with augment; default 4 */
+    gf_precision precision; /* of the features, default AUTO */
     gf_train_options options;
-    const char *output;       /* model file; NULL: nothing is written */
+    const char *output; /* model file; NULL: nothing is written */
     bool is_bundle;
-    const char *report;       /* HTML file, or NULL */
-    bool is_resumed;          /* go on from OUTPUT.checkpoint */
-    const char *command;      /* how to reproduce, for the report and the record; may be NULL */
+    const char *report;  /* HTML file, or NULL */
+    bool is_resumed;     /* go on from OUTPUT.checkpoint */
+    const char *command; /* how to reproduce, for the report and the record; may be NULL */
 } gf_train_request;
 GF_API gf_train_request gf_train_request_default(void);
 
@@ -70,7 +71,7 @@ typedef struct gf_train_watch {
     void (*started)(void *user, size_t n_train, size_t n_test, size_t n_classes, size_t n_cached,
                     size_t n_features);
     bool (*epoch)(void *user, const gf_epoch *epoch, int n_epochs); /* false stops, resumably */
-    void *user; /* of started and epoch */
+    void *user;                                                     /* of started and epoch */
 } gf_train_watch;
 
 typedef struct gf_train_result {
@@ -113,7 +114,8 @@ GF_API void gf_evaluation_free(gf_evaluation *evaluation);
 
 /* Compiles, fits, evaluates and predicts with a graph made by gf_graph_cut() and gf_graph_add_dense(). Only the Dense layers at the
  * end may be trainable; GF_EUNSUPPORTED names the first other one. Frozen layers are run once a picture, not once an epoch. */
-typedef struct gf_learner gf_learner; /* opaque; keeps the trunk; graph is borrowed and must outlive it */
+typedef struct gf_learner
+    gf_learner; /* opaque; keeps the trunk; graph is borrowed and must outlive it */
 GF_API gf_status gf_learner_new(const gf_context *context, gf_trunk *trunk, gf_graph *graph,
                                 const gf_train_options *options, gf_learner **out, gf_error *err);
 GF_API void gf_learner_free(gf_learner *learner);

@@ -34,7 +34,8 @@ typedef enum gf_dtype {
 
 #define GF_TENSOR_MAX_DIMS 8
 
-typedef struct gf_tensor gf_tensor; /* opaque: owns its values, or views a mapped file that must outlive it */
+typedef struct gf_tensor
+    gf_tensor; /* opaque: owns its values, or views a mapped file that must outlive it */
 
 GF_API const char *gf_dtype_name(gf_dtype dtype); /* "float32", numpy's names; static storage */
 GF_API size_t gf_dtype_size(gf_dtype dtype);      /* bytes a value */
@@ -103,8 +104,9 @@ GF_API gf_status gf_safetensors_parse(const void *bytes, size_t n_bytes, gf_safe
                                       gf_error *err);
 GF_API void gf_safetensors_close(gf_safetensors *file); /* views become invalid */
 GF_API size_t gf_safetensors_n_tensors(const gf_safetensors *file);
-GF_API const char *gf_safetensors_name_at(const gf_safetensors *file, size_t i);       /* borrowed */
-GF_API const gf_tensor *gf_safetensors_find(const gf_safetensors *file, const char *name); /* NULL, or borrowed */
+GF_API const char *gf_safetensors_name_at(const gf_safetensors *file, size_t i); /* borrowed */
+GF_API const gf_tensor *gf_safetensors_find(const gf_safetensors *file,
+                                            const char *name); /* NULL, or borrowed */
 /* Value of a __metadata__ key; NULL where there is none. Borrowed. */
 GF_API const char *gf_safetensors_metadata(const gf_safetensors *file, const char *key);
 

@@ -15,20 +15,25 @@
 
 GF_BEGIN_DECLS
 
-typedef enum gf_optimizer { GF_OPTIMIZER_ADAM, GF_OPTIMIZER_SGD, GF_OPTIMIZER_RMSPROP } gf_optimizer;
+typedef enum gf_optimizer {
+    GF_OPTIMIZER_ADAM,
+    GF_OPTIMIZER_SGD,
+    GF_OPTIMIZER_RMSPROP
+} gf_optimizer;
 GF_API const char *gf_optimizer_name(gf_optimizer optimizer); /* "adam" */
 GF_API gf_status gf_optimizer_parse(const char *name, gf_optimizer *out, gf_error *err);
 
 typedef struct gf_train_options {
-    int n_epochs;           /* passes over the training part, default 20 */
-    size_t batch_size;      /* rows a step, default 32 */
-    gf_optimizer optimizer; /* default Adam, beta 0.9 and 0.999, epsilon 1e-7; RMSprop rho 0.9, epsilon 1e-7 (Keras' defaults) */
-    double learning_rate;   /* default 0.001 (SGD: 0.01 is usual) */
-    double momentum;        /* SGD only, default 0 */
-    uint64_t seed;          /* of initial weights, shuffling and dropout, default 42 */
-    bool is_balanced;       /* class weights n / (n_classes * n_k), as scikit-learn's "balanced" */
-    int early_stop;         /* epochs without a better validation loss before stopping; 0: never. The best epoch's weights are returned */
-    int n_threads;          /* 0: gf_threads_available() */
+    int n_epochs;      /* passes over the training part, default 20 */
+    size_t batch_size; /* rows a step, default 32 */
+    gf_optimizer
+        optimizer; /* default Adam, beta 0.9 and 0.999, epsilon 1e-7; RMSprop rho 0.9, epsilon 1e-7 (Keras' defaults) */
+    double learning_rate; /* default 0.001 (SGD: 0.01 is usual) */
+    double momentum;      /* SGD only, default 0 */
+    uint64_t seed;        /* of initial weights, shuffling and dropout, default 42 */
+    bool is_balanced;     /* class weights n / (n_classes * n_k), as scikit-learn's "balanced" */
+    int early_stop; /* epochs without a better validation loss before stopping; 0: never. The best epoch's weights are returned */
+    int n_threads;  /* 0: gf_threads_available() */
 } gf_train_options;
 GF_API gf_train_options gf_train_options_default(void);
 /* GF_EINVAL names the option, its value and what is allowed. */
@@ -79,11 +84,11 @@ typedef struct gf_metrics {
     size_t n, n_classes;
     double loss, accuracy;
     double accuracy_low, accuracy_high; /* Wilson's 95 % interval (Wilson 1927, z = 1.959964) */
-    size_t *confusion;                  /* (n_classes, n_classes): row is the true class, column the predicted one */
-    double *precision, *recall, *f1;    /* a class; NaN where it is 0/0 */
-    double macro_f1;                    /* mean over the classes that have one */
-    size_t *predicted;                  /* n labels */
-    float *score;                       /* n scores of the predicted label */
+    size_t *confusion; /* (n_classes, n_classes): row is the true class, column the predicted one */
+    double *precision, *recall, *f1; /* a class; NaN where it is 0/0 */
+    double macro_f1;                 /* mean over the classes that have one */
+    size_t *predicted;               /* n labels */
+    float *score;                    /* n scores of the predicted label */
 } gf_metrics;
 /* From scores (n, n_classes). */
 GF_API gf_status gf_metrics_new(const float *scores, const size_t *labels, size_t n,

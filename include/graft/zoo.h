@@ -26,7 +26,8 @@ GF_API void gf_trunk_free(gf_trunk *trunk);
 GF_API gf_trunk *gf_trunk_ref(gf_trunk *trunk);
 
 GF_API const char *gf_trunk_name(const gf_trunk *trunk);
-GF_API const char *gf_trunk_sha256(const gf_trunk *trunk); /* 64 hex digits; of graph and weights, not of the file */
+GF_API const char *
+gf_trunk_sha256(const gf_trunk *trunk); /* 64 hex digits; of graph and weights, not of the file */
 GF_API const gf_graph *gf_trunk_graph(const gf_trunk *trunk);
 /* The checkpoint's own classes; 0 without a top. */
 GF_API size_t gf_trunk_n_classes(const gf_trunk *trunk);

@@ -8,6 +8,7 @@
  * that plans are tested against. input (H,W,C) floats; *out gets every output in order, each its own size, new, ended with
  * gf__free(). Slow: seconds for Inception-v3. */
 gf_status gf__engine_run_reference(const gf_graph *graph, const gf_output_spec *outputs,
-                                   size_t n_outputs, const float *input, float **out, gf_error *err);
+                                   size_t n_outputs, const float *input, float **out,
+                                   gf_error *err);
 
 #endif

@@ -71,7 +71,8 @@ const gf__layer_config *gf__layer_config_of(const gf_layer *layer);
 /* Weights in Keras' order. "kernel", "bias" | "gamma", "beta", "moving_mean", "moving_variance". */
 size_t gf__layer_n_weights(const gf_layer *layer);
 const char *gf__layer_weight_name(const gf_layer *layer, size_t i);
-gf_tensor *gf__layer_weight_at(const gf_layer *layer, size_t i); /* borrowed; NULL before it is set */
+gf_tensor *gf__layer_weight_at(const gf_layer *layer,
+                               size_t i); /* borrowed; NULL before it is set */
 /* Shape that weight i must have; returns the number of dimensions. */
 size_t gf__layer_weight_shape(const gf_layer *layer, size_t i, size_t shape[4]);
 /* Output of the graph: its last layer. */

@@ -16,9 +16,9 @@ void gf__image_scratch_free(gf__image_scratch *scratch);
 
 /* Decode (at the fitting DCT scale), turn, blend, resize: bytes in, width x height x 3 bytes out. The one path from a
  * picture file to a network's input. */
-gf_status gf__image_decode_resized(const void *bytes, size_t n_bytes, uint64_t max_pixels, size_t width,
-                                   size_t height, gf__image_scratch *scratch, uint8_t *rgb,
-                                   gf_error *err);
+gf_status gf__image_decode_resized(const void *bytes, size_t n_bytes, uint64_t max_pixels,
+                                   size_t width, size_t height, gf__image_scratch *scratch,
+                                   uint8_t *rgb, gf_error *err);
 
 /* 64-bit difference hash of a picture (9x8 grey, neighbours compared), for finding near duplicates: equal pictures at other
  * sizes or qualities differ in a few bits. */

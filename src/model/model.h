@@ -21,7 +21,8 @@ typedef struct gf__model_content {
     gf_pool pool;
     gf_precision precision;
     gf_recipe recipe;
-    const gf__json *training; /* the training record, copied: options, data, split, history, metrics; may be NULL */
+    const gf__json *
+        training; /* the training record, copied: options, data, split, history, metrics; may be NULL */
     const gf__self_test_sample *samples;
     size_t n_samples;
     double tolerance; /* largest allowed score difference in the self-test */

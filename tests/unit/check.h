@@ -22,47 +22,47 @@
 
 #define TEST(name) static void name(void **cmocka_state __attribute__((unused)))
 #define UNIT(name) cmocka_unit_test(name)
-#define TESTS_MAIN(...)                                                                            \
-    int main(void)                                                                                 \
-    {                                                                                              \
-        const struct CMUnitTest tests[] = {__VA_ARGS__};                                           \
-        return cmocka_run_group_tests(tests, NULL, NULL);                                          \
+#define TESTS_MAIN(...)                                   \
+    int main(void)                                        \
+    {                                                     \
+        const struct CMUnitTest tests[] = {__VA_ARGS__};  \
+        return cmocka_run_group_tests(tests, NULL, NULL); \
     }
 
-#define CHECK(condition) assert_true(condition)
-#define CHECK_EQ(got, want) assert_int_equal((uintmax_t)(got), (uintmax_t)(want))
+#define CHECK(condition)     assert_true(condition)
+#define CHECK_EQ(got, want)  assert_int_equal((uintmax_t)(got), (uintmax_t)(want))
 #define CHECK_STR(got, want) assert_string_equal(got, want)
 
 /* CHECK_OK(call(..., &check_err)): prints the message of an unexpected failure. */
 static gf_error check_err __attribute__((unused));
-#define CHECK_OK(call)                                                                             \
-    do {                                                                                           \
-        check_err.message[0] = '\0';                                                               \
-        const gf_status check_status = (call);                                                     \
-        if (check_status != GF_OK)                                                                 \
-            fail_msg("%s gave %s: %s", #call, gf_status_name(check_status), check_err.message);    \
+#define CHECK_OK(call)                                                                          \
+    do {                                                                                        \
+        check_err.message[0] = '\0';                                                            \
+        const gf_status check_status = (call);                                                  \
+        if (check_status != GF_OK)                                                              \
+            fail_msg("%s gave %s: %s", #call, gf_status_name(check_status), check_err.message); \
     } while (0)
 
 /* CHECK_FAILS(GF_EFORMAT, "byte 12", call(..., &check_err)): the code, and a part of the message. */
-#define CHECK_FAILS(want, part, call)                                                              \
-    do {                                                                                           \
-        check_err.message[0] = '\0';                                                               \
-        const gf_status check_status = (call);                                                     \
-        if (check_status != (want))                                                                \
-            fail_msg("%s gave %s (%s), expected %s", #call, gf_status_name(check_status),          \
-                     check_err.message, gf_status_name(want));                                     \
-        if (strstr(check_err.message, (part)) == NULL)                                             \
-            fail_msg("%s said \"%s\", expected a message with \"%s\"", #call, check_err.message,   \
-                     (part));                                                                      \
+#define CHECK_FAILS(want, part, call)                                                            \
+    do {                                                                                         \
+        check_err.message[0] = '\0';                                                             \
+        const gf_status check_status = (call);                                                   \
+        if (check_status != (want))                                                              \
+            fail_msg("%s gave %s (%s), expected %s", #call, gf_status_name(check_status),        \
+                     check_err.message, gf_status_name(want));                                   \
+        if (strstr(check_err.message, (part)) == NULL)                                           \
+            fail_msg("%s said \"%s\", expected a message with \"%s\"", #call, check_err.message, \
+                     (part));                                                                    \
     } while (0)
 
 /* |got - want| <= tolerance, both printed. */
-#define CHECK_NEAR(got, want, tolerance)                                                           \
-    do {                                                                                           \
-        const double check_got = (got), check_want = (want);                                       \
-        if (!(fabs(check_got - check_want) <= (tolerance)))                                        \
-            fail_msg("%s is %.9g, expected %.9g +- %g", #got, check_got, check_want,               \
-                     (double)(tolerance));                                                         \
+#define CHECK_NEAR(got, want, tolerance)                                             \
+    do {                                                                             \
+        const double check_got = (got), check_want = (want);                         \
+        if (!(fabs(check_got - check_want) <= (tolerance)))                          \
+            fail_msg("%s is %.9g, expected %.9g +- %g", #got, check_got, check_want, \
+                     (double)(tolerance));                                           \
     } while (0)
 
 /* A file below tests/, as GRAFT_TESTS says (meson sets it). Static buffer, valid until the next call. */

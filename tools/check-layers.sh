@@ -1,0 +1,64 @@
+#!/bin/bash
+# Refuses an include in src/ that goes up, sideways, or past a folder's door. src/LAYERS lists the folders, lowest first.
+# A folder's doors are NAME/NAME.h and the public graft/NAME.h; inside its own folder a file includes what it likes.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+declare -A level
+n=0
+while read -r line; do
+    case $line in '#'* | '') continue ;; esac
+    n=$((n + 1))
+    for folder in $line; do level[$folder]=$n; done
+done <src/LAYERS
+
+failed=0
+complain() { echo "check-layers: $1:$2: $3" >&2; failed=1; }
+
+for dir in src/*/; do
+    folder=$(basename "$dir")
+    [ -n "${level[$folder]:-}" ] || complain src/LAYERS 0 "src/$folder is not listed"
+done
+
+while IFS=: read -r file line text; do
+    folder=${file#src/}; folder=${folder%%/*}
+    header=$(sed -E 's/.*"([^"]+)".*/\1/' <<<"$text")
+    from=${header%%/*}
+    name=${header#*/}
+    if [ "$from" = graft ]; then
+        from=${name%.h}
+        # The umbrella header is for programs, not for the library's own files.
+        [ "$from" = graft ] && { [ "$folder" = cli ] || complain "$file" "$line" "includes graft/graft.h"; continue; }
+    elif [ "$from" != "$folder" ] && [ "$name" != "$from.h" ]; then
+        complain "$file" "$line" "includes $header, not the door $from/$from.h"
+        continue
+    fi
+    [ "$from" = "$folder" ] && continue
+    if [ -z "${level[$from]:-}" ]; then
+        complain "$file" "$line" "includes $header of no known folder"
+    elif [ "${level[$from]}" -ge "${level[$folder]:-0}" ]; then
+        complain "$file" "$line" "$folder includes $header: $from is not below it"
+    fi
+done < <(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' src --include='*.[ch]')
+
+# A foreign library is seen by one file, everything else goes through that file.
+only_in() {
+    local pattern=$1; shift
+    local file
+    for file in $(grep -rlE "#[[:space:]]*include[[:space:]]*<($pattern)" src --include='*.[ch]'); do
+        case " $* " in *" $file "*) ;; *) complain "$file" 0 "includes a header that only $* may see" ;; esac
+    done
+}
+only_in 'jansson' src/base/json.c
+only_in 'openssl/' src/base/hash.c
+only_in 'curl/' src/base/download.c
+only_in 'zip\.h' src/tensor/npz.c
+only_in 'png\.h' src/image/decode_png.c src/image/encode.c
+only_in 'jpeglib|turbojpeg' src/image/decode_jpeg.c src/image/encode.c
+only_in 'webp/' src/image/decode_webp.c
+only_in 'gif_lib' src/image/decode_gif.c
+only_in 'cairo' src/image/plot_png.c
+only_in '(oneapi/dnnl/)?dnnl|omp\.h' src/engine/dnnl.c
+only_in 'hdf5' src/zoo/graft-h5.c
+
+exit $failed

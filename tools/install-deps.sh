@@ -1,0 +1,56 @@
+#!/bin/sh
+# Installs the Debian packages that building, testing and the demo need. Does nothing where all are there.
+# Usage: tools/install-deps.sh [build] [test] [check] [bench] [npm]     default: build
+set -eu
+
+build="gcc libc6-dev pkg-config meson ninja-build libdnnl-dev libjpeg62-turbo-dev libturbojpeg0-dev libpng-dev
+       libwebp-dev libgif-dev libzip-dev libjansson-dev libssl-dev libcurl4-openssl-dev libhdf5-dev
+       libcairo2-dev curl ca-certificates xz-utils"
+test="libcmocka-dev python3 file"
+check="g++ clang clang-format cppcheck libclang-rt-14-dev"
+bench="python3-venv time"
+
+wanted=""
+for group in "${@:-build}"; do
+    case $group in
+    build) wanted="$wanted $build" ;;
+    test) wanted="$wanted $test" ;;
+    check) wanted="$wanted $check" ;;
+    bench) wanted="$wanted $bench" ;;
+    npm) command -v npm >/dev/null 2>&1 || wanted="$wanted npm" ;;
+    *) echo "install-deps: no group named $group" >&2; exit 2 ;;
+    esac
+done
+
+missing=""
+for package in $wanted; do
+    status=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || true)
+    case $status in
+    ii*) ;;
+    *) missing="$missing $package" ;;
+    esac
+done
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "install-deps: this is not Debian; install the equivalents of:$missing" >&2
+    exit 1
+fi
+as_root=""
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null 2>&1 || {
+        echo "install-deps: run this once as root: apt-get install$missing" >&2
+        exit 1
+    }
+    as_root=sudo
+fi
+echo "installing:$missing" >&2
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# shellcheck disable=SC2086
+if ! { $as_root apt-get update -q &&
+       $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing; } \
+       >"$log" 2>&1; then
+    cat "$log" >&2
+    exit 1
+fi

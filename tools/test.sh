@@ -1,0 +1,33 @@
+#!/bin/sh
+# Runs the tests of a build folder; ends with one line "N passed, N failed".
+# Usage: tools/test.sh BUILD [SUITE...]
+set -eu
+build=$1
+shift
+
+deps=${GRAFT_DEPS:-.deps}
+mkdir -p "$deps"
+GRAFT_TEST_HOME=$(cd "$deps" && pwd)/home
+export GRAFT_TEST_HOME
+# The trunk is imported by the program under test's own release build: the importer has tests of its own.
+tools/get-trunk.sh "$build/graft" "$GRAFT_TEST_HOME"
+tools/get-pictures.sh "$deps/pictures"
+GRAFT_TEST_PICTURES=$(cd "$deps/pictures" && pwd)
+export GRAFT_TEST_PICTURES
+
+suites=""
+for suite in "$@"; do suites="$suites --suite $suite"; done
+# An allocator that must return NULL when a test says so; races and leaks are failures like any other.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-allocator_may_return_null=1:detect_leaks=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1}
+status=0
+# shellcheck disable=SC2086
+meson test -C "$build" --no-rebuild --print-errorlogs $suites || status=$?
+
+log=$build/meson-logs/testlog.json
+passed=$(grep -c '"result": "OK"' "$log" || true)
+total=$(grep -c '"result":' "$log" || true)
+echo "$passed passed, $((total - passed)) failed"
+[ "$total" -gt 0 ] || { echo "test: no test ran" >&2; exit 1; }
+exit $status
