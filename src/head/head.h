@@ -8,15 +8,31 @@
 #include "base/base.h"
 #include "graft/head.h"
 
+/* All weights in one 64-byte aligned block: kernel and bias of each layer in turn, each at a multiple of 16 floats, the gaps
+ * zero. *n_floats counts the gaps; optimizer slots and copies of the weights are laid out alike. Borrowed. */
+float *gf__head_params(gf_head *head, size_t *n_floats);
+
+/* Which compilation of the kernels this CPU runs: x86-64-v4 (AVX-512), x86-64-v3 (AVX2 and FMA) or neither. */
+typedef enum gf__isa { GF__ISA_GENERIC, GF__ISA_V3, GF__ISA_V4 } gf__isa;
+gf__isa gf__isa_pick(void);
+
+/* Streams of gf__rng: one a purpose, so that one more draw here changes nothing there. The low 32 bits number the layer or epoch. */
+enum { GF__STREAM_SHIFT = 32 };
+#define GF__STREAM_WEIGHTS ((uint64_t)1 << GF__STREAM_SHIFT)
+#define GF__STREAM_SHUFFLE ((uint64_t)2 << GF__STREAM_SHIFT)
+#define GF__STREAM_VIEW    ((uint64_t)3 << GF__STREAM_SHIFT)
+#define GF__STREAM_DROPOUT ((uint64_t)4 << GF__STREAM_SHIFT)
+#define GF__STREAM_FOLDS   ((uint64_t)5 << GF__STREAM_SHIFT)
+
 /* Activations and gradients of one batch. max_batch rows; the pool may be NULL. */
 typedef struct gf__head_pass gf__head_pass;
 gf_status gf__head_pass_new(const gf_head *head, size_t max_batch, gf__pool *pool,
                             gf__head_pass **out, gf_error *err);
 void gf__head_pass_free(gf__head_pass *pass);
 
-/* Forward over n rows in training mode (dropout drawn from rng), then the loss: mean over rows of
+/* Forward over 0 < n <= max_batch rows in training mode (dropout drawn from rng; NULL: none, for evaluation), then the loss: mean over rows of
  * weight[label] * -log(score[label]), probabilities clipped to [1e-7, 1 - 1e-7] as Keras does. labels < n_classes; class_weights may be
- * NULL. *n_correct counts rows whose largest score is the label's (the first of equals). */
+ * NULL. The last layer must be a softmax. features and labels are kept until the next call. *n_correct counts rows whose largest score is the label's (the first of equals). */
 void gf__head_forward(gf__head_pass *pass, const gf_head *head, const float *features,
                       const size_t *labels, size_t n, const float *class_weights, gf__rng *rng,
                       double *loss, size_t *n_correct);

@@ -1,0 +1,211 @@
+/* One training step's forward and backward over a batch. The pass owns activations, gradients at the layers' outputs and dropout
+ * masks; the weight gradients themselves are never stored whole: the optimizer computes them a few rows at a time from what
+ * gf__head_pass_input() and gf__head_pass_delta() give. */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "head/head_priv.h"
+
+typedef struct pass_layer {
+    const float *input; /* features, the layer below, or dropped */
+    float *dropped;     /* the input after dropout; NULL for a layer without */
+    float *mask;        /* 0 or 1 / (1 - rate), as wide as the input */
+    float *output;      /* after the activation */
+    float *delta;       /* gradient of the loss before the activation */
+} pass_layer;
+
+struct gf__head_pass {
+    gf__pool *pool;
+    size_t max_batch;
+    size_t n_layers;
+    pass_layer *layers;
+    float *memory;
+    /* of the last forward */
+    size_t n;
+    const size_t *labels;
+    const float *class_weights;
+    bool is_dropping;
+};
+
+/* Hands out pieces of memory (64-byte aligned); with memory NULL only counts. */
+static float *take(float *memory, size_t *n_used, size_t n_floats)
+{
+    float *piece = memory != NULL ? memory + *n_used : NULL;
+    *n_used += (n_floats + 15) / 16 * 16;
+    return piece;
+}
+
+static size_t lay_out(gf__head_pass *pass, const gf_head *head)
+{
+    size_t n_used = 0;
+    for (size_t i = 0; i < head->n_parts; i++) {
+        const gf__head_part *part = &head->parts[i];
+        pass_layer *layer = &pass->layers[i];
+        const size_t n_outputs = pass->max_batch * part->layer.units;
+        layer->output = take(pass->memory, &n_used, n_outputs);
+        layer->delta = take(pass->memory, &n_used, n_outputs);
+        if (part->layer.dropout > 0.0) {
+            layer->dropped = take(pass->memory, &n_used, pass->max_batch * part->n_inputs);
+            layer->mask = take(pass->memory, &n_used, pass->max_batch * part->n_inputs);
+        }
+    }
+    return n_used;
+}
+
+gf_status gf__head_pass_new(const gf_head *head, size_t max_batch, gf__pool *pool,
+                            gf__head_pass **out, gf_error *err)
+{
+    size_t size_bytes = 0;
+    *out = NULL;
+    /* Four rows a layer at most: output, delta, dropped, mask; 16 floats of padding each. */
+    const size_t widest = gf__head_widest(head) + head->n_features + 16;
+    if (!gf__mul_size(widest, max_batch, &size_bytes) ||
+        !gf__mul_size(size_bytes, 4 * sizeof(float), &size_bytes) ||
+        !gf__mul_size(size_bytes, head->n_parts, &size_bytes))
+        return gf_error_set(err, GF_ELIMIT, "batches of %zu rows are too large", max_batch);
+
+    gf__head_pass *pass = gf__calloc(1, sizeof *pass);
+    if (pass == NULL)
+        return gf__error_nomem(err, "a training step", sizeof *pass);
+    pass->pool = pool;
+    pass->max_batch = max_batch;
+    pass->n_layers = head->n_parts;
+    pass->layers = gf__calloc(head->n_parts, sizeof *pass->layers);
+    if (pass->layers != NULL) {
+        size_bytes = lay_out(pass, head) * sizeof(float);
+        pass->memory = gf__alloc_aligned(size_bytes);
+    }
+    if (pass->memory == NULL) {
+        gf__head_pass_free(pass);
+        return gf__error_nomem(err, "a training step", size_bytes);
+    }
+    lay_out(pass, head);
+    *out = pass;
+    return GF_OK;
+}
+
+void gf__head_pass_free(gf__head_pass *pass)
+{
+    if (pass == NULL)
+        return;
+    gf__free(pass->memory);
+    gf__free(pass->layers);
+    gf__free(pass);
+}
+
+/* Inverted dropout: what stays is scaled up, so that prediction needs no change. */
+static void drop(pass_layer *layer, const float *input, size_t n_values, double rate, gf__rng *rng)
+{
+    const float kept = (float)(1.0 / (1.0 - rate));
+    for (size_t i = 0; i < n_values; i++) {
+        layer->mask[i] = gf__rng_uniform(rng) < rate ? 0.0f : kept;
+        layer->dropped[i] = input[i] * layer->mask[i];
+    }
+}
+
+static double row_loss(const gf__head_pass *pass, float score, size_t label)
+{
+    const double clip = 1e-7;
+    const double p = fmin(fmax((double)score, clip), 1.0 - clip);
+    const double weight = pass->class_weights != NULL ? (double)pass->class_weights[label] : 1.0;
+    return isnan(score) ? (double)NAN : -weight * log(p);
+}
+
+static size_t find_largest(const float *row, size_t n)
+{
+    size_t largest = 0;
+    for (size_t k = 1; k < n; k++)
+        if (row[k] > row[largest])
+            largest = k;
+    return largest;
+}
+
+void gf__head_forward(gf__head_pass *pass, const gf_head *head, const float *features,
+                      const size_t *labels, size_t n, const float *class_weights, gf__rng *rng,
+                      double *loss, size_t *n_correct)
+{
+    const size_t n_classes = gf_head_n_classes(head);
+    assert(n > 0 && n <= pass->max_batch && pass->n_layers == head->n_parts);
+    assert(head->parts[head->n_parts - 1].layer.activation == GF_HEAD_SOFTMAX);
+
+    pass->n = n;
+    pass->labels = labels;
+    pass->class_weights = class_weights;
+    pass->is_dropping = rng != NULL;
+    const float *input = features;
+    for (size_t i = 0; i < head->n_parts; i++) {
+        const gf__head_part *part = &head->parts[i];
+        pass_layer *layer = &pass->layers[i];
+        layer->input = input;
+        if (pass->is_dropping && layer->dropped != NULL) {
+            drop(layer, input, n * part->n_inputs, part->layer.dropout, rng);
+            layer->input = layer->dropped;
+        }
+        gf__dense(layer->output, layer->input, gf__head_kernel_of(head, i),
+                  gf__head_bias_of(head, i), n, part->n_inputs, part->layer.units, pass->pool);
+        gf__head_activate(part, layer->output, n);
+        input = layer->output;
+    }
+
+    double sum = 0.0;
+    *n_correct = 0;
+    for (size_t row = 0; row < n; row++) {
+        const float *scores = input + row * n_classes;
+        assert(labels[row] < n_classes);
+        sum += row_loss(pass, scores[labels[row]], labels[row]);
+        *n_correct += find_largest(scores, n_classes) == labels[row];
+    }
+    *loss = sum / (double)n;
+}
+
+/* Softmax and cross-entropy together: (score - one_hot) * weight / n. */
+static void start_backward(gf__head_pass *pass, size_t n_classes)
+{
+    pass_layer *last = &pass->layers[pass->n_layers - 1];
+    for (size_t row = 0; row < pass->n; row++) {
+        const size_t label = pass->labels[row];
+        const float weight = pass->class_weights != NULL ? pass->class_weights[label] : 1.0f;
+        const float scale = weight / (float)pass->n;
+        const float *scores = last->output + row * n_classes;
+        float *delta = last->delta + row * n_classes;
+        for (size_t k = 0; k < n_classes; k++)
+            delta[k] = (scores[k] - (k == label ? 1.0f : 0.0f)) * scale;
+    }
+}
+
+void gf__head_backward(gf__head_pass *pass, const gf_head *head)
+{
+    start_backward(pass, gf_head_n_classes(head));
+    for (size_t i = head->n_parts; i-- > 1;) {
+        const gf__head_part *part = &head->parts[i];
+        const pass_layer *layer = &pass->layers[i];
+        pass_layer *below = &pass->layers[i - 1];
+        const size_t n_values = pass->n * part->n_inputs;
+        gf__dense_backward_input(below->delta, layer->delta, gf__head_kernel_of(head, i), pass->n,
+                                 part->n_inputs, part->layer.units, pass->pool);
+        if (pass->is_dropping && layer->mask != NULL)
+            for (size_t v = 0; v < n_values; v++)
+                below->delta[v] *= layer->mask[v];
+        if (head->parts[i - 1].layer.activation == GF_HEAD_RELU)
+            for (size_t v = 0; v < n_values; v++)
+                below->delta[v] = below->output[v] > 0.0f ? below->delta[v] : 0.0f;
+    }
+}
+
+const float *gf__head_pass_input(const gf__head_pass *pass, size_t layer)
+{
+    assert(layer < pass->n_layers);
+    return pass->layers[layer].input;
+}
+
+const float *gf__head_pass_delta(const gf__head_pass *pass, size_t layer)
+{
+    assert(layer < pass->n_layers);
+    return pass->layers[layer].delta;
+}
+
+const float *gf__head_pass_scores(const gf__head_pass *pass)
+{
+    return pass->layers[pass->n_layers - 1].output;
+}
