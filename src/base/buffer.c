@@ -142,19 +142,25 @@ static void fill_base64_values(uint8_t values[256])
     values['_'] = 63;
 }
 
-/* Characters without the padding. Padding that is there must fill a group of four. */
-static gf_status strip_padding(const char *text, size_t n_chars, size_t *n_stripped, gf_error *err)
+/* Characters before the padding, which is one or two '='. */
+static size_t count_data_chars(const char *text, size_t n_chars)
 {
     size_t n = n_chars;
     while (n > 0 && n_chars - n < 2 && text[n - 1] == '=')
         n--;
-    const bool is_padded = n < n_chars;
-    if (n % 4 == 1 || (is_padded && (n_chars % 4 != 0 || n % 4 == 0)))
-        return gf_error_set(err, GF_EFORMAT,
-                            "base64: wrong length at byte %zu: %zu characters and %zu of padding",
-                            n, n, n_chars - n);
-    *n_stripped = n;
-    return GF_OK;
+    return n;
+}
+
+/* After the characters themselves, since white space in the middle is the likelier fault. Padding may be
+ * left out; what is there must fill a group of four. */
+static gf_status check_base64_length(size_t n_data, size_t n_chars, gf_error *err)
+{
+    const bool is_padded = n_data < n_chars;
+    if (n_data % 4 != 1 && !(is_padded && (n_chars % 4 != 0 || n_data % 4 == 0)))
+        return GF_OK;
+    return gf_error_set(err, GF_EFORMAT,
+                        "base64: wrong length at byte %zu: %zu characters and %zu of padding",
+                        n_data, n_data, n_chars - n_data);
 }
 
 static gf_status decode_base64_into(uint8_t *out, const char *text, size_t n_chars, gf_error *err)
@@ -183,15 +189,14 @@ gf_status gf__base64_decode(const char *text, size_t n_chars, uint8_t **out, siz
 {
     *out = NULL;
     *n_bytes = 0;
-    size_t n = 0;
-    gf_status st = strip_padding(text, n_chars, &n, err);
-    if (st != GF_OK)
-        return st;
+    const size_t n = count_data_chars(text, n_chars);
     const size_t n_decoded = n / 4 * 3 + n % 4 * 3 / 4;
     uint8_t *bytes = gf__malloc(n_decoded);
     if (bytes == NULL)
         return gf__error_nomem(err, "base64", n_decoded);
-    st = decode_base64_into(bytes, text, n, err);
+    gf_status st = decode_base64_into(bytes, text, n, err);
+    if (st == GF_OK)
+        st = check_base64_length(n, n_chars, err);
     if (st != GF_OK) {
         gf__free(bytes);
         return st;

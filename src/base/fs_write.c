@@ -16,6 +16,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/fs_priv.h"
 #include "base/mem.h"
 
 #define CHUNK      ((size_t)64 << 10)
@@ -31,9 +32,7 @@ struct gf__writer {
     char pending[CHUNK];
 };
 
-/* The path, or the file behind it: renaming over a link would replace the link. A device or a folder
- * is refused, since rename() as root would replace /dev/null just as happily. */
-static gf_status resolve_path(const char *path, char **out, gf_error *err)
+gf_status gf__resolve_target(const char *path, char **out, gf_error *err)
 {
     struct stat info;
     *out = NULL;
@@ -88,7 +87,7 @@ gf_status gf__writer_open(const char *path, gf__writer **out, gf_error *err)
     writer->fd = -1;
     writer->status = GF_OK;
     writer->n_pending = 0;
-    gf_status st = resolve_path(path, &writer->path, err);
+    gf_status st = gf__resolve_target(path, &writer->path, err);
     if (st == GF_OK)
         st = open_temporary(writer, err);
     if (st != GF_OK) {
@@ -148,6 +147,8 @@ void gf__writer_printf(gf__writer *writer, const char *fmt, ...)
     free(text);
 }
 
+/* Through a descriptor of its own: a library that was given the temporary name may have put another
+ * file under it. */
 static gf_status sync_path(const char *path, int flags, gf_error *err)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
@@ -172,9 +173,17 @@ static gf_status sync_folder_of(const char *path, gf_error *err)
     return st;
 }
 
-/* Everything up to and including the rename. The file is synced through a descriptor of its own: a library
- * that was given the temporary name may have put another file under it. */
-static gf_status put_in_place(gf__writer *writer, gf_error *err)
+gf_status gf__rename_durably(const char *from, const char *to, gf_error *err)
+{
+    const gf_status st = sync_path(from, 0, err);
+    if (st != GF_OK)
+        return st;
+    if (rename(from, to) != 0)
+        return gf__error_errno(err, errno, "%s: cannot give the new file this name", to);
+    return sync_folder_of(to, err);
+}
+
+static gf_status finish_temporary(gf__writer *writer, gf_error *err)
 {
     flush_pending(writer);
     if (writer->status != GF_OK)
@@ -183,22 +192,16 @@ static gf_status put_in_place(gf__writer *writer, gf_error *err)
     writer->fd = -1;
     if (closed != 0)
         return gf__error_errno(err, errno, "%s: cannot write", writer->path);
-    const gf_status st = sync_path(writer->temporary, 0, err);
-    if (st != GF_OK)
-        return st;
-    if (rename(writer->temporary, writer->path) != 0)
-        return gf__error_errno(err, errno, "%s: cannot give the new file this name", writer->path);
     return GF_OK;
 }
 
 gf_status gf__writer_commit(gf__writer *writer, gf_error *err)
 {
-    gf_status st = put_in_place(writer, err);
-    if (st != GF_OK) {
-        gf__writer_abort(writer);
-        return st;
-    }
-    st = sync_folder_of(writer->path, err);
+    gf_status st = finish_temporary(writer, err);
+    if (st == GF_OK)
+        st = gf__rename_durably(writer->temporary, writer->path, err);
+    if (st != GF_OK)
+        unlink(writer->temporary);
     free_writer(writer);
     return st;
 }

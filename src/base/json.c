@@ -31,6 +31,10 @@ static gf__json *json_of(json_t *node)
 gf_status gf__json_parse(const char *text, size_t n_chars, gf__json **out, gf_error *err)
 {
     *out = NULL;
+    /* jansson steps over some of them: [1<NUL>] would be read as [1]. */
+    const char *nul = n_chars > 0 ? memchr(text, '\0', n_chars) : NULL;
+    if (nul != NULL)
+        return gf_error_set(err, GF_EFORMAT, "JSON, byte %td: a NUL byte", nul - text);
     if (gf__mem_refuses())
         return gf__error_nomem(err, "a JSON document", n_chars);
     json_error_t reason;

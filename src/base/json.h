@@ -58,7 +58,8 @@ gf_status gf__json_get_array(const gf__json *object, const char *key, const gf__
 
 /* Building. A constructor gives NULL when memory is out; set and append take their value over (also a NULL one,
  * and also when they fail, and when the container is NULL itself) and remember the failure in the container, so a
- * builder checks the root once with gf__json_status(). A value has one owner: set or append it once. */
+ * builder checks the root once with gf__json_status(). A value has one owner: fill it first, then set
+ * or append it once, then leave it alone. */
 gf__json *gf__json_object(void);
 gf__json *gf__json_array(void);
 gf__json *gf__json_new_string(const char *text); /* bytes that are not UTF-8 become U+FFFD */

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +75,7 @@ static inline const char *check_fixture(const char *relative)
     return path;
 }
 
-/* A fresh folder for one test, below $TMPDIR or /tmp; removed by check_remove_dir(). Ended with free(). */
+/* A fresh folder for one test, below $TMPDIR or /tmp; ended with check_remove_dir(). */
 static inline char *check_temp_dir(void)
 {
     const char *base = getenv("TMPDIR");
@@ -83,6 +84,19 @@ static inline char *check_temp_dir(void)
     char *dir = mkdtemp(path);
     assert_non_null(dir);
     return strdup(dir);
+}
+
+static inline int check_remove_entry(const char *path, const struct stat *info, int kind,
+                                     struct FTW *where)
+{
+    return remove(path);
+}
+
+/* The folder with all in it; frees the name that check_temp_dir() gave. */
+static inline void check_remove_dir(char *dir)
+{
+    assert_int_equal(nftw(dir, check_remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
+    free(dir);
 }
 
 #endif
