@@ -5,6 +5,19 @@
 #include "base/base.h"
 #include "graft/zoo.h"
 #include "graph/graph.h"
+#include "tensor/tensor.h"
+
+/* A trunk made of parts instead of loaded from a home: one that came inside a model file, or a test's. On success graph and file are
+ * the trunk's, which frees them with its last owner; on failure they stay the caller's. Strings are copied. */
+typedef struct gf__trunk_parts {
+    const char *name;
+    const char *sha256; /* 64 hex digits: what graph and weights are known by */
+    const char *origin;
+    float scale, shift;   /* of the input; its size is that of the graph's input layer */
+    gf_graph *graph;      /* taken */
+    gf_safetensors *file; /* taken: what the graph's weights are views of; NULL where they are not */
+} gf__trunk_parts;
+gf_status gf__trunk_take(const gf__trunk_parts *parts, gf_trunk **out, gf_error *err);
 
 /* The block outputs a cut is chosen from when the user says "auto", in order: "mixed0" ... "mixed10". *n of them;
  * borrowed static strings. 0 for an architecture that has no table: the caller takes the layer before the top. */
