@@ -57,13 +57,15 @@ typedef struct gf__layer_config {
 } gf__layer_config;
 
 /* Building. Inputs are indices of layers already there. Shapes are inferred and checked; messages name the layer.
- * Weights are allocated (zero) unless set_weight follows. */
+ * Weights are missing until set_weight or zero_weights gives them. */
 gf_status gf__graph_new(const char *name, gf_graph **out, gf_error *err);
 gf_status gf__graph_add(gf_graph *graph, const gf__layer_config *config, const size_t *inputs,
                         size_t n_inputs, size_t *index, gf_error *err);
 /* Takes one reference of the tensor; the dtype must be float32 and the shape the layer's own: GF_ESHAPE names both. */
 gf_status gf__graph_set_weight(gf_graph *graph, size_t layer, const char *weight, gf_tensor *tensor,
                                gf_error *err);
+/* Allocates, zeroed, every weight that is still missing. */
+gf_status gf__graph_zero_weights(gf_graph *graph, gf_error *err);
 /* Puts the layers in Keras' order: by depth, within a depth as the model's creation visited them. */
 gf_status gf__graph_sort_as_keras(gf_graph *graph, gf_error *err);
 
