@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/threads.h"
+#include "base/utf8.h"
 #include "graft/base.h"
 
 #endif

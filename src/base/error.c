@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/utf8_priv.h"
+#include "base/utf8.h"
 
 const char *gf_status_name(gf_status status)
 {

@@ -14,7 +14,7 @@
 
 #include "base/mem.h"
 #include "base/mem_priv.h"
-#include "base/utf8_priv.h"
+#include "base/utf8.h"
 
 #define N_DIGITS 9 /* significant ones: what a float needs to come back as itself */
 

@@ -1,5 +1,5 @@
 /* base/utf8.c: the UTF-8 well-formedness table of the Unicode standard (table 3-7). */
-#include "base/utf8_priv.h"
+#include "base/utf8.h"
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
-/* base/utf8_priv.h: which bytes are UTF-8. Messages and JSON must be, file names need not. */
-#ifndef GRAFT_BASE_UTF8_PRIV_H
-#define GRAFT_BASE_UTF8_PRIV_H
+/* base/utf8.h: which bytes are UTF-8. Messages and JSON must be, file names need not. */
+#ifndef GRAFT_BASE_UTF8_H
+#define GRAFT_BASE_UTF8_H
 
 #include <stddef.h>
 
