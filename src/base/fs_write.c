@@ -147,40 +147,56 @@ void gf__writer_printf(gf__writer *writer, const char *fmt, ...)
     free(text);
 }
 
-/* Through a descriptor of its own: a library that was given the temporary name may have put another
- * file under it. */
-static gf_status sync_path(const char *path, int flags, gf_error *err)
+/* For reading: fsync() takes any descriptor of the file, and a library that was given the temporary name may have
+ * put another file under it than the one we opened for writing. */
+static gf_status open_to_sync(const char *path, int flags, int *fd, gf_error *err)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
-    if (fd < 0)
-        return gf__error_errno(err, errno, "%s: cannot open", path);
-    gf_status st = GF_OK;
-    /* EINVAL: a file system without fsync, nothing to be done about it. */
-    if (fsync(fd) != 0 && errno != EINVAL)
-        st = gf__error_errno(err, errno, "%s: cannot bring it to the disk", path);
-    close(fd);
-    return st;
+    *fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+    return *fd >= 0 ? GF_OK : gf__error_errno(err, errno, "%s: cannot open", path);
 }
 
-static gf_status sync_folder_of(const char *path, gf_error *err)
+static gf_status sync_descriptor(int fd, const char *path, gf_error *err)
+{
+    /* EINVAL: a file system without fsync, nothing to be done about it. */
+    if (fsync(fd) == 0 || errno == EINVAL)
+        return GF_OK;
+    return gf__error_errno(err, errno, "%s: cannot bring it to the disk", path);
+}
+
+static gf_status open_folder_of(const char *path, int *fd, gf_error *err)
 {
     const size_t n_chars = (size_t)(gf__path_base(path) - path);
     char *folder = n_chars > 0 ? gf__strndup(path, n_chars) : gf__strdup(".");
     if (folder == NULL)
         return gf__error_nomem(err, "a path", n_chars);
-    const gf_status st = sync_path(folder, O_DIRECTORY, err);
+    const gf_status st = open_to_sync(folder, O_DIRECTORY, fd, err);
     gf__free(folder);
     return st;
 }
 
+/* All that can fail for lack of memory or descriptors comes before the rename. */
 gf_status gf__rename_durably(const char *from, const char *to, gf_error *err)
 {
-    const gf_status st = sync_path(from, 0, err);
+    int file = -1, folder = -1;
+    gf_status st = open_to_sync(from, 0, &file, err);
     if (st != GF_OK)
-        return st;
+        goto done;
+    st = open_folder_of(to, &folder, err);
+    if (st != GF_OK)
+        goto done;
+    st = sync_descriptor(file, to, err);
+    if (st != GF_OK)
+        goto done;
     if (rename(from, to) != 0)
-        return gf__error_errno(err, errno, "%s: cannot give the new file this name", to);
-    return sync_folder_of(to, err);
+        st = gf__error_errno(err, errno, "%s: cannot give the new file this name", to);
+    else
+        st = sync_descriptor(folder, to, err);
+done:
+    if (folder >= 0)
+        close(folder);
+    if (file >= 0)
+        close(file);
+    return st;
 }
 
 static gf_status finish_temporary(gf__writer *writer, gf_error *err)

@@ -34,6 +34,18 @@
 #define CHECK_EQ(got, want)  assert_int_equal((uintmax_t)(got), (uintmax_t)(want))
 #define CHECK_STR(got, want) assert_string_equal(got, want)
 
+/* Under a sanitizer, too, an allocation that cannot be had gives NULL: that is what the tests ask about. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
 /* CHECK_OK(call(..., &check_err)): prints the message of an unexpected failure. */
 static gf_error check_err __attribute__((unused));
 #define CHECK_OK(call)                                                                          \

@@ -1,0 +1,642 @@
+/* test_base_download.c: downloads from a server of our own on the loopback, which misbehaves as its paths say. */
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/base.h"
+
+#define N_BODY 50000
+
+typedef struct server {
+    int listener;
+    int port;
+    pthread_t thread;
+    atomic_int n_requests;
+    char body[N_BODY];
+    char last_request[4096]; /* read between downloads only */
+} server;
+
+static server srv;
+static char *dir, *path, *part_path;
+
+static void send_all(int client, const void *bytes, size_t n_bytes)
+{
+    const char *at = bytes;
+    while (n_bytes > 0) {
+        const ssize_t n = send(client, at, n_bytes, MSG_NOSIGNAL);
+        if (n <= 0)
+            return;
+        at += n;
+        n_bytes -= (size_t)n;
+    }
+}
+
+static void send_text(int client, const char *fmt, ...) GF_PRINTF(2, 3);
+static void send_text(int client, const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    const int n = vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    send_all(client, text, (size_t)n);
+}
+
+/* The offset of "Range: bytes=N-", or 0. */
+static size_t asked_offset(void)
+{
+    const char *range = strstr(srv.last_request, "Range: bytes=");
+    return range != NULL ? strtoul(range + 13, NULL, 10) : 0;
+}
+
+/* n_bytes of the body from start on, of a file that claims to be complete. */
+static void send_part(int client, size_t start, size_t n_bytes, const char *etag)
+{
+    if (start > 0)
+        send_text(client, "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %zu-%d/%d\r\n",
+                  start, N_BODY - 1, N_BODY);
+    else
+        send_text(client, "HTTP/1.1 200 OK\r\n");
+    send_text(client, "ETag: %s\r\nContent-Length: %zu\r\n\r\n", etag, N_BODY - start);
+    send_all(client, srv.body + start, n_bytes);
+}
+
+static void serve_full(int client, int n_before)
+{
+    send_part(client, asked_offset(), N_BODY - asked_offset(), "\"v1\"");
+}
+
+/* Hangs up in the middle, twice. */
+static void serve_drop(int client, int n_before)
+{
+    const size_t start = asked_offset();
+    send_part(client, start, n_before < 2 ? 10000 : N_BODY - start, "\"v1\"");
+}
+
+/* Hangs up, then has another file, which is sent whole as If-Range demands. */
+static void serve_changed(int client, int n_before)
+{
+    if (n_before == 0)
+        send_part(client, 0, 10000, "\"old\"");
+    else
+        send_part(client,
+                  strstr(srv.last_request, "If-Range: \"old\"") != NULL ? 0 : asked_offset(),
+                  N_BODY, "\"new\"");
+}
+
+/* The same from a server that does not know If-Range: noticed by its ETag. */
+static void serve_changed_rudely(int client, int n_before)
+{
+    const size_t start = asked_offset();
+    send_part(client, start, n_before == 0 ? 10000 : N_BODY - start,
+              n_before == 0 ? "\"old\"" : "\"new\"");
+}
+
+static void serve_without_range(int client, int n_before)
+{
+    send_part(client, 0, n_before == 0 ? 10000 : N_BODY, "\"v1\"");
+}
+
+static void serve_wrong_range(int client, int n_before)
+{
+    const size_t start = asked_offset();
+    send_part(client, start > 0 ? start - 1 : 0, n_before == 0 ? 10000 : N_BODY - start, "\"v1\"");
+}
+
+/* Complete already, or too long: nothing to send from there on. */
+static void serve_range_error(int client, int n_before)
+{
+    if (asked_offset() >= N_BODY)
+        send_text(client,
+                  "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */%d\r\n"
+                  "Content-Length: 4\r\n\r\noops",
+                  N_BODY);
+    else
+        serve_full(client, n_before);
+}
+
+static void serve_404(int client, int n_before)
+{
+    send_text(client, "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nsorry");
+}
+
+static void serve_403(int client, int n_before)
+{
+    send_text(client, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+}
+
+static void serve_503_once(int client, int n_before)
+{
+    if (n_before == 0)
+        send_text(client, "HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nlater");
+    else
+        serve_full(client, n_before);
+}
+
+static void serve_503(int client, int n_before)
+{
+    send_text(client, "HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nlater");
+}
+
+/* Sends a little and then nothing, until the client hangs up. */
+static void serve_stall(int client, int n_before)
+{
+    char byte;
+    send_part(client, 0, 1000, "\"v1\"");
+    while (recv(client, &byte, 1, 0) > 0)
+        continue;
+}
+
+static void serve_redirect(int client, int n_before)
+{
+    send_text(client, "HTTP/1.1 302 Found\r\nLocation: /full\r\nContent-Length: 5\r\n\r\nthere");
+}
+
+static void serve_redirect_to_file(int client, int n_before)
+{
+    send_text(client, "HTTP/1.1 302 Found\r\nLocation: file:///etc/hostname\r\n"
+                      "Content-Length: 0\r\n\r\n");
+}
+
+static void serve_loop(int client, int n_before)
+{
+    send_text(client, "HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n");
+}
+
+static void serve_without_length(int client, int n_before)
+{
+    send_text(client, "HTTP/1.0 200 OK\r\n\r\n");
+    send_all(client, srv.body, N_BODY);
+}
+
+static void serve_empty(int client, int n_before)
+{
+    send_text(client, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+}
+
+static const struct {
+    const char *name;
+    void (*serve)(int client, int n_before);
+} routes[] = {
+    {"/full", serve_full},
+    {"/drop", serve_drop},
+    {"/changed", serve_changed},
+    {"/changed-rudely", serve_changed_rudely},
+    {"/without-range", serve_without_range},
+    {"/wrong-range", serve_wrong_range},
+    {"/range-error", serve_range_error},
+    {"/404", serve_404},
+    {"/403", serve_403},
+    {"/503-once", serve_503_once},
+    {"/503", serve_503},
+    {"/stall", serve_stall},
+    {"/redirect", serve_redirect},
+    {"/redirect-to-file", serve_redirect_to_file},
+    {"/loop", serve_loop},
+    {"/without-length", serve_without_length},
+    {"/empty", serve_empty},
+};
+
+static bool read_request(int client)
+{
+    size_t n_bytes = 0;
+    while (n_bytes < sizeof srv.last_request - 1) {
+        const ssize_t n = recv(client, srv.last_request + n_bytes,
+                               sizeof srv.last_request - 1 - n_bytes, 0);
+        if (n <= 0)
+            return false;
+        n_bytes += (size_t)n;
+        srv.last_request[n_bytes] = '\0';
+        if (strstr(srv.last_request, "\r\n\r\n") != NULL)
+            return true;
+    }
+    return false;
+}
+
+static void answer(int client)
+{
+    char target[256] = "";
+    sscanf(srv.last_request, "GET %255s", target);
+    const char *name = strrchr(target, '/'); /* a proxy is sent the whole address */
+    for (size_t i = 0; name != NULL && i < sizeof routes / sizeof routes[0]; i++) {
+        if (strcmp(routes[i].name, name) == 0)
+            routes[i].serve(client, atomic_fetch_add(&srv.n_requests, 1));
+    }
+}
+
+/* One request a connection, until the listener is shut down. */
+static void *run_server(void *unused)
+{
+    for (;;) {
+        const int client = accept(srv.listener, NULL, NULL);
+        if (client < 0)
+            return NULL;
+        if (read_request(client))
+            answer(client);
+        close(client);
+    }
+}
+
+static int start_server(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t n_address = sizeof address;
+    for (size_t i = 0; i < N_BODY; i++)
+        srv.body[i] = (char)(i % 251);
+    srv.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(srv.listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(srv.listener, 16), 0);
+    getsockname(srv.listener, (struct sockaddr *)&address, &n_address);
+    srv.port = ntohs(address.sin_port);
+    return pthread_create(&srv.thread, NULL, run_server, NULL);
+}
+
+static int stop_server(void **state)
+{
+    shutdown(srv.listener, SHUT_RDWR);
+    pthread_join(srv.thread, NULL);
+    return close(srv.listener);
+}
+
+static int enter(void **state)
+{
+    dir = check_temp_dir();
+    path = gf__path_join(dir, "weights.h5");
+    part_path = gf__asprintf("%s.part", path);
+    atomic_store(&srv.n_requests, 0);
+    return 0;
+}
+
+static int leave(void **state)
+{
+    gf__free(part_path);
+    gf__free(path);
+    check_remove_dir(dir);
+    return 0;
+}
+
+static gf__download_options fast_options(void)
+{
+    gf__download_options options = gf__download_options_default();
+    options.retry_wait_ms = 1;
+    return options;
+}
+
+static gf_status fetch(const char *name, const gf__download_options *options,
+                       const gf_observer *obs)
+{
+    const gf__download_options fast = fast_options();
+    char url[128];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/%s", srv.port, name);
+    return gf__download(url, path, options != NULL ? options : &fast, obs, &check_err);
+}
+
+/* The server's body is at path, and nothing else is in the folder. */
+static void check_complete(void)
+{
+    char *bytes = NULL;
+    size_t size = 0;
+    CHECK_OK(gf__read_file(path, 1 << 20, &bytes, &size, &check_err));
+    CHECK_EQ(size, N_BODY);
+    assert_memory_equal(bytes, srv.body, N_BODY);
+    gf__free(bytes);
+    CHECK(!gf__is_file(part_path));
+}
+
+static void check_nothing_left(void)
+{
+    CHECK(!gf__is_file(path));
+    CHECK(!gf__is_file(part_path));
+}
+
+TEST(download__writes_the_file)
+{
+    CHECK_OK(fetch("full", NULL, NULL));
+    check_complete();
+    CHECK_EQ(srv.n_requests, 1);
+    assert_non_null(strstr(srv.last_request, "User-Agent: graft/"));
+    assert_null(strstr(srv.last_request, "Range:"));
+    CHECK_OK(fetch("without-length", NULL, NULL)); /* over the one that is there */
+    check_complete();
+}
+
+TEST(download__follows_redirects_but_never_to_a_file)
+{
+    CHECK_OK(fetch("redirect", NULL, NULL));
+    check_complete();
+    unlink(path);
+    CHECK_FAILS(GF_ENETWORK, "redirect-to-file", fetch("redirect-to-file", NULL, NULL));
+    check_nothing_left();
+}
+
+TEST(download__gives_up_on_a_ring_of_redirects)
+{
+    CHECK_FAILS(GF_ENETWORK, "redirects", fetch("loop", NULL, NULL));
+    CHECK_EQ(srv.n_requests, 11); /* the first and ten more; another round would not help */
+    check_nothing_left();
+}
+
+TEST(download__writes_an_empty_file)
+{
+    uint64_t size = 9;
+    CHECK_OK(fetch("empty", NULL, NULL));
+    CHECK_OK(gf__file_size(path, &size, &check_err));
+    CHECK_EQ(size, 0);
+}
+
+TEST(download__does_not_retry_what_is_not_there)
+{
+    CHECK_FAILS(GF_ENOTFOUND, "404: the server answered 404", fetch("404", NULL, NULL));
+    CHECK_EQ(srv.n_requests, 1);
+    CHECK_FAILS(GF_ENETWORK, "the server answered 403", fetch("403", NULL, NULL));
+    CHECK_EQ(srv.n_requests, 2);
+    check_nothing_left();
+}
+
+static void keep_log(void *user, gf_log_level level, const char *message)
+{
+    snprintf(user, 256, "%s", message);
+}
+
+TEST(download__retries_a_busy_server_and_says_so)
+{
+    char line[256] = "";
+    const gf_observer obs = {.log = keep_log, .user = line};
+    CHECK_OK(fetch("503-once", NULL, &obs));
+    check_complete();
+    CHECK_EQ(srv.n_requests, 2);
+    assert_non_null(strstr(line, "the server answered 503; trying again in 0.0 s"));
+}
+
+TEST(download__gives_up_after_its_retries)
+{
+    gf__download_options options = fast_options();
+    options.n_retries = 2;
+    CHECK_FAILS(GF_ENETWORK, "answered 503 (tried 3 times)", fetch("503", &options, NULL));
+    CHECK_EQ(srv.n_requests, 3);
+    check_nothing_left();
+}
+
+TEST(download__goes_on_where_the_connection_broke)
+{
+    CHECK_OK(fetch("drop", NULL, NULL));
+    check_complete();
+    CHECK_EQ(srv.n_requests, 3);
+    assert_non_null(strstr(srv.last_request, "Range: bytes=20000-"));
+    assert_non_null(strstr(srv.last_request, "If-Range: \"v1\""));
+}
+
+TEST(download__starts_over_where_the_file_has_changed)
+{
+    CHECK_OK(fetch("changed", NULL, NULL));
+    check_complete();
+    CHECK_EQ(srv.n_requests, 2);
+}
+
+TEST(download__never_joins_two_versions_of_a_file)
+{
+    CHECK_OK(fetch("changed-rudely", NULL, NULL));
+    check_complete();
+    CHECK_EQ(srv.n_requests, 3); /* broken, refused, whole */
+}
+
+TEST(download__starts_over_where_the_server_knows_no_ranges)
+{
+    CHECK_OK(fetch("without-range", NULL, NULL));
+    check_complete();
+    CHECK_EQ(srv.n_requests, 2);
+}
+
+TEST(download__refuses_bytes_from_another_offset)
+{
+    CHECK_OK(fetch("wrong-range", NULL, NULL));
+    check_complete();
+    CHECK_EQ(srv.n_requests, 3);
+}
+
+TEST(download__resumes_in_the_next_call)
+{
+    gf__download_options options = fast_options();
+    options.is_resumable = true;
+    options.n_retries = 0;
+    CHECK_FAILS(GF_ENETWORK, "/drop: ", fetch("drop", &options, NULL));
+    uint64_t size = 0;
+    CHECK_OK(gf__file_size(part_path, &size, &check_err));
+    CHECK_EQ(size, 10000);
+    CHECK(!gf__is_file(path));
+    CHECK_OK(fetch("full", &options, NULL));
+    check_complete();
+    assert_non_null(strstr(srv.last_request, "Range: bytes=10000-"));
+}
+
+static void put_part(size_t n_bytes)
+{
+    char *bytes = gf__calloc(1, n_bytes);
+    memcpy(bytes, srv.body, n_bytes < N_BODY ? n_bytes : N_BODY);
+    CHECK_OK(gf__write_file(part_path, bytes, n_bytes, &check_err));
+    gf__free(bytes);
+}
+
+TEST(download__knows_a_part_that_is_complete_or_too_long)
+{
+    gf__download_options options = fast_options();
+    options.is_resumable = true;
+    put_part(N_BODY);
+    CHECK_OK(fetch("range-error", &options, NULL));
+    check_complete();
+    CHECK_EQ(srv.n_requests, 1);
+    put_part(N_BODY + 5);
+    CHECK_OK(fetch("range-error", &options, NULL));
+    check_complete();
+    CHECK_EQ(srv.n_requests, 3);
+}
+
+TEST(download__ignores_an_old_part_where_it_may_not_resume)
+{
+    put_part(10000);
+    CHECK_OK(fetch("full", NULL, NULL));
+    check_complete();
+    assert_null(strstr(srv.last_request, "Range:"));
+}
+
+TEST(download__notices_a_stall)
+{
+    gf__download_options options = fast_options();
+    options.n_retries = 0;
+    options.stall_timeout_ms = 50;
+    CHECK_FAILS(GF_ENETWORK, "/stall: nothing came for", fetch("stall", &options, NULL));
+    check_nothing_left();
+}
+
+TEST(download__keeps_to_its_limit)
+{
+    gf__download_options options = fast_options();
+    options.limit_bytes = N_BODY;
+    CHECK_OK(fetch("full", &options, NULL));
+    check_complete();
+    unlink(path);
+    options.limit_bytes = N_BODY - 1;
+    options.is_resumable = true;
+    CHECK_FAILS(GF_ELIMIT, "larger than the limit of 49999 bytes", fetch("full", &options, NULL));
+    CHECK_FAILS(GF_ELIMIT, "larger than the limit", fetch("without-length", &options, NULL));
+    CHECK_EQ(srv.n_requests, 3);
+    check_nothing_left();
+}
+
+typedef struct watcher {
+    uint64_t n_done, n_total;
+    bool stops;
+} watcher;
+
+static bool watch(void *user, const gf_progress *progress)
+{
+    watcher *w = user;
+    CHECK_STR(progress->stage, "download");
+    w->n_done = progress->n_done;
+    w->n_total = progress->n_total;
+    return !w->stops;
+}
+
+TEST(download__tells_how_far_it_is_and_stops_when_told)
+{
+    watcher w = {0};
+    const gf_observer obs = {.progress = watch, .user = &w};
+    CHECK_OK(fetch("drop", NULL, &obs));
+    CHECK_EQ(w.n_done, N_BODY);
+    CHECK_EQ(w.n_total, N_BODY);
+    unlink(path);
+    w.stops = true;
+    CHECK_FAILS(GF_ECANCELED, "stopped", fetch("stall", NULL, &obs));
+    check_nothing_left();
+}
+
+TEST(download__lets_one_write_a_part_at_a_time)
+{
+    const int fd = open(part_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    CHECK_FAILS(GF_EBUSY, "another download is writing this file", fetch("full", NULL, NULL));
+    CHECK(gf__is_file(part_path));
+    close(fd);
+}
+
+TEST(download__takes_http_https_and_file_only)
+{
+    CHECK_FAILS(GF_EINVAL, "ftp://host/x: expected an address that begins with http://",
+                gf__download("ftp://host/x", path, NULL, NULL, &check_err));
+    CHECK_FAILS(GF_EINVAL, "/etc/passwd: expected",
+                gf__download("/etc/passwd", path, NULL, NULL, &check_err));
+    check_nothing_left();
+}
+
+TEST(download__copies_local_files)
+{
+    char *source = gf__path_join(dir, "source"), url[4096];
+    const gf__download_options fast = fast_options();
+    CHECK_OK(gf__write_file(source, srv.body, N_BODY, &check_err));
+    snprintf(url, sizeof url, "file://%s", source);
+    CHECK_OK(gf__download(url, path, &fast, NULL, &check_err));
+    check_complete();
+    unlink(path);
+    snprintf(url, sizeof url, "file://%s/missing", dir);
+    CHECK_FAILS(GF_ENOTFOUND, "missing", gf__download(url, path, &fast, NULL, &check_err));
+    check_nothing_left();
+    gf__free(source);
+}
+
+TEST(download__says_that_a_host_cannot_be_reached)
+{
+    gf__download_options options = fast_options();
+    options.n_retries = 1;
+    /* A port that was free a moment ago. */
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t n_address = sizeof address;
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    getsockname(fd, (struct sockaddr *)&address, &n_address);
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/x", ntohs(address.sin_port));
+    CHECK_FAILS(GF_ENETWORK, "onnect", gf__download(url, path, &options, NULL, &check_err));
+    assert_non_null(strstr(check_err.message, "(tried 2 times)"));
+    close(fd);
+    check_nothing_left();
+}
+
+TEST(download__refuses_to_replace_a_folder)
+{
+    CHECK_OK(gf__make_dirs(path, &check_err));
+    CHECK_FAILS(GF_EINVAL, "it is a folder", fetch("full", NULL, NULL));
+    CHECK_EQ(srv.n_requests, 0);
+}
+
+TEST(download__goes_through_the_proxy_of_the_environment)
+{
+    char proxy[64];
+    const gf__download_options fast = fast_options();
+    snprintf(proxy, sizeof proxy, "http://127.0.0.1:%d", srv.port);
+    setenv("http_proxy", proxy, 1);
+    setenv("no_proxy", "", 1);
+    const gf_status st = gf__download("http://pictures.invalid/full", path, &fast, NULL,
+                                      &check_err);
+    unsetenv("http_proxy");
+    setenv("no_proxy", "*", 1);
+    CHECK_OK(st);
+    check_complete();
+    assert_non_null(strstr(srv.last_request, "GET http://pictures.invalid/full HTTP"));
+}
+
+TEST(download__survives_every_allocation_failure)
+{
+    gf_status st = GF_ENOMEM;
+    for (size_t n = 0; st == GF_ENOMEM; n++) {
+        gf__mem_fail_after(n);
+        st = fetch("full", NULL, NULL);
+        gf__mem_fail_never();
+        if (st != GF_OK)
+            check_nothing_left();
+    }
+    check_complete();
+}
+
+#define IN_DIR(name) cmocka_unit_test_setup_teardown(name, enter, leave)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_DIR(download__writes_the_file),
+        IN_DIR(download__follows_redirects_but_never_to_a_file),
+        IN_DIR(download__gives_up_on_a_ring_of_redirects),
+        IN_DIR(download__writes_an_empty_file),
+        IN_DIR(download__does_not_retry_what_is_not_there),
+        IN_DIR(download__retries_a_busy_server_and_says_so),
+        IN_DIR(download__gives_up_after_its_retries),
+        IN_DIR(download__goes_on_where_the_connection_broke),
+        IN_DIR(download__starts_over_where_the_file_has_changed),
+        IN_DIR(download__never_joins_two_versions_of_a_file),
+        IN_DIR(download__starts_over_where_the_server_knows_no_ranges),
+        IN_DIR(download__refuses_bytes_from_another_offset),
+        IN_DIR(download__resumes_in_the_next_call),
+        IN_DIR(download__knows_a_part_that_is_complete_or_too_long),
+        IN_DIR(download__ignores_an_old_part_where_it_may_not_resume),
+        IN_DIR(download__notices_a_stall),
+        IN_DIR(download__keeps_to_its_limit),
+        IN_DIR(download__tells_how_far_it_is_and_stops_when_told),
+        IN_DIR(download__lets_one_write_a_part_at_a_time),
+        IN_DIR(download__takes_http_https_and_file_only),
+        IN_DIR(download__copies_local_files),
+        IN_DIR(download__says_that_a_host_cannot_be_reached),
+        IN_DIR(download__refuses_to_replace_a_folder),
+        IN_DIR(download__goes_through_the_proxy_of_the_environment),
+        IN_DIR(download__survives_every_allocation_failure),
+    };
+    setenv("no_proxy", "*", 1); /* a proxy of whoever runs this has no business on the loopback */
+    return cmocka_run_group_tests(tests, start_server, stop_server);
+}
