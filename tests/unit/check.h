@@ -35,12 +35,12 @@
 #define CHECK_STR(got, want) assert_string_equal(got, want)
 
 /* Under a sanitizer, too, an allocation that cannot be had gives NULL: that is what the tests ask about. */
-const char *__asan_default_options(void);
+GF_API const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
     return "allocator_may_return_null=1";
 }
-const char *__tsan_default_options(void);
+GF_API const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {
     return "allocator_may_return_null=1";
