@@ -41,6 +41,12 @@ gf_status gf__model_trunk(gf_model *model, const char *home, gf_trunk **out, gf_
 /* A model from bytes that the caller keeps alive (the fuzzer's way in). */
 gf_status gf__model_parse(const void *bytes, size_t n_bytes, gf_model **out, gf_error *err);
 
+/* An extractor for the model's cut: the trunk from the bundle, else from HOME/trunks by SHA-256. options->precision AUTO means the
+ * model's own where this CPU computes it natively, else float32. Cache and packs as options say. */
+gf_status gf__model_extractor(gf_model *model, const char *home,
+                              const gf_extractor_options *options, gf_extractor **out,
+                              gf_error *err);
+
 /* A member of the document that this version does not know is kept by everything that rewrites a model. Borrowed. */
 const gf__json *gf__model_json(const gf_model *model);
 
