@@ -1,0 +1,205 @@
+/* packs.c: packed weights, kept in a file that processes share by mapping it.
+ *
+ *     name     PRECISION-HASH.pack, HASH the first 32 digits of the key
+ *     header   128 bytes: magic, key (SHA-256 in hex), bytes of data
+ *     data     the spans of gf__weights_layout, each 64-byte aligned
+ *     trailer  64 bytes: checksum of the data
+ *
+ * The key covers everything that the bytes depend on: the weights' identity, library and instruction set, the number of
+ * threads, and every operation with its layers, folding and packed layout. A file that is not exactly what its key says is
+ * made again; it is written aside and renamed, so two processes may both do it and readers keep what they have mapped. */
+#include <string.h>
+
+#include "engine/dnnl_priv.h"
+
+#define MAGIC "GFPACK1\n"
+
+typedef struct pack_header {
+    char magic[8];
+    char key[GF__SHA256_HEX + 7]; /* 64 digits, zeros */
+    uint64_t data_bytes;
+    uint8_t zeros[40];
+} pack_header;
+_Static_assert(sizeof(pack_header) == 128, "the header is part of the file format");
+
+typedef struct pack_trailer {
+    uint64_t checksum;
+    uint8_t zeros[56];
+} pack_trailer;
+
+/* Four independent lanes, so that the check runs at the speed of memory: it reads all of the file before the first run does
+ * and thereby also takes the page faults. Guards against a damaged disk, not against a person. */
+typedef struct checksum {
+    uint64_t lanes[4];
+} checksum;
+
+static void checksum_add(checksum *sum, const uint8_t *bytes, size_t n_bytes)
+{
+    for (size_t i = 0; i + 32 <= n_bytes; i += 32) {
+        uint64_t words[4];
+        memcpy(words, bytes + i, sizeof words);
+        for (size_t lane = 0; lane < 4; lane++)
+            sum->lanes[lane] = (sum->lanes[lane] ^ words[lane]) * UINT64_C(0x9e3779b97f4a7c15) +
+                               (sum->lanes[lane] >> 29);
+    }
+}
+
+static uint64_t checksum_value(const checksum *sum)
+{
+    uint64_t value = 0;
+    for (size_t lane = 0; lane < 4; lane++)
+        value = (value ^ sum->lanes[lane] ^ (sum->lanes[lane] >> 32)) *
+                UINT64_C(0xff51afd7ed558ccd);
+    return value ^ (value >> 29);
+}
+
+static void describe_op(gf__buffer *text, const gf__op *op)
+{
+    gf__buffer_printf(text, "\n%d %zu %zu %s %s %.9g %.9g ", (int)op->kind, op->weights.offset,
+                      op->bias.offset, op->layer != NULL ? gf_layer_name(op->layer) : "-",
+                      op->norm != NULL ? gf_layer_name(op->norm) : "-", (double)op->scale,
+                      (double)op->shift);
+    if (op->prim != NULL)
+        gf__prim_describe(op->prim, text);
+}
+
+static gf_status make_key(const gf_plan *plan, const char *weights_key, char key[GF__SHA256_HEX],
+                          gf_error *err)
+{
+    gf__buffer text = {0};
+    gf__buffer_printf(&text, "pack of %s\n%s threads %d ", weights_key,
+                      gf_precision_name(plan->options.precision), plan->options.n_threads);
+    gf__dnnl_describe(&text);
+    for (size_t i = 0; i < plan->program.n_ops; i++)
+        if (plan->program.ops[i].layer != NULL || plan->program.ops[i].norm != NULL)
+            describe_op(&text, &plan->program.ops[i]);
+    gf_status st = gf__buffer_status(&text, err);
+    if (st == GF_OK)
+        gf__sha256_hex(text.data, text.size, key);
+    gf__buffer_free(&text);
+    return st;
+}
+
+static void fill_header(pack_header *header, const gf_plan *plan, const char *key)
+{
+    *header = (pack_header){.data_bytes = plan->weights_bytes};
+    memcpy(header->magic, MAGIC, sizeof header->magic);
+    memcpy(header->key, key, GF__SHA256_HEX);
+}
+
+/* Maps the file into the plan if it is whole and the one that is wanted. */
+static bool map_pack(gf_plan *plan, const char *path, const char *key)
+{
+    gf__mapping mapping = {0};
+    pack_header wanted;
+    pack_trailer trailer;
+    checksum sum = {{1, 2, 3, 4}};
+
+    if (gf__map_file(path, &mapping, NULL) != GF_OK)
+        return false;
+    fill_header(&wanted, plan, key);
+    const uint8_t *data = mapping.data + sizeof wanted;
+    if (mapping.size != sizeof wanted + plan->weights_bytes + sizeof trailer ||
+        memcmp(mapping.data, &wanted, sizeof wanted) != 0)
+        goto refused;
+    checksum_add(&sum, data, plan->weights_bytes);
+    memcpy(&trailer, data + plan->weights_bytes, sizeof trailer);
+    if (trailer.checksum != checksum_value(&sum))
+        goto refused;
+    plan->pack = mapping;
+    plan->weights = data;
+    return true;
+refused:
+    gf__unmap(&mapping);
+    return false;
+}
+
+/* Packs one operation and writes it: never more than one layer's weights in memory. */
+static gf_status write_op(const gf_plan *plan, const gf__op *op, gf__writer *writer, checksum *sum,
+                          gf_error *err)
+{
+    const size_t weights_bytes = gf__align(op->weights.size_bytes);
+    const size_t n_bytes = weights_bytes + gf__align(op->bias.size_bytes);
+    uint8_t *bytes = gf__alloc_aligned(n_bytes);
+    if (bytes == NULL)
+        return gf__error_nomem(err, "packed weights", n_bytes);
+    gf_status st = gf__weights_pack(plan, op, bytes, bytes + weights_bytes, err);
+    if (st == GF_OK) {
+        gf__writer_write(writer, bytes, n_bytes);
+        checksum_add(sum, bytes, n_bytes);
+    }
+    gf__free(bytes);
+    return st;
+}
+
+static gf_status write_pack(const gf_plan *plan, const char *dir, const char *path, const char *key,
+                            gf_error *err)
+{
+    gf__writer *writer = NULL;
+    pack_header header;
+    checksum sum = {{1, 2, 3, 4}};
+    gf_status st = gf__make_dirs(dir, err);
+    if (st != GF_OK)
+        return st;
+    st = gf__writer_open(path, &writer, err);
+    if (st != GF_OK)
+        return st;
+    fill_header(&header, plan, key);
+    gf__writer_write(writer, &header, sizeof header);
+    for (size_t i = 0; st == GF_OK && i < plan->program.n_ops; i++)
+        if (plan->program.ops[i].bias.size_bytes > 0)
+            st = write_op(plan, &plan->program.ops[i], writer, &sum, err);
+    if (st != GF_OK) {
+        gf__writer_abort(writer);
+        return st;
+    }
+    const pack_trailer trailer = {.checksum = checksum_value(&sum)};
+    gf__writer_write(writer, &trailer, sizeof trailer);
+    return gf__writer_commit(writer, err);
+}
+
+static gf_status pack_in_memory(gf_plan *plan, gf_error *err)
+{
+    plan->owned_weights = gf__alloc_aligned(plan->weights_bytes);
+    if (plan->owned_weights == NULL)
+        return gf__error_nomem(err, "packed weights", plan->weights_bytes);
+    plan->weights = plan->owned_weights;
+    for (size_t i = 0; i < plan->program.n_ops; i++) {
+        const gf__op *op = &plan->program.ops[i];
+        if (op->bias.size_bytes == 0)
+            continue;
+        gf_status st = gf__weights_pack(plan, op, plan->owned_weights + op->weights.offset,
+                                        plan->owned_weights + op->bias.offset, err);
+        if (st != GF_OK)
+            return st;
+    }
+    return GF_OK;
+}
+
+static char *pack_path(const gf_plan *plan, const char *dir, const char *key)
+{
+    char *name = gf__asprintf("%s-%.32s.pack", gf_precision_name(plan->options.precision), key);
+    char *path = name != NULL ? gf__path_join(dir, name) : NULL;
+    gf__free(name);
+    return path;
+}
+
+gf_status gf__packs_load(gf_plan *plan, const gf_plan_options *options, gf_error *err)
+{
+    char key[GF__SHA256_HEX];
+    if (options->pack_dir == NULL || plan->weights_bytes == 0)
+        return pack_in_memory(plan, err);
+    gf_status st = make_key(plan, options->weights_key, key, err);
+    if (st != GF_OK)
+        return st;
+    char *path = pack_path(plan, options->pack_dir, key);
+    if (path == NULL)
+        return gf__error_nomem(err, "a file name", 0);
+    const bool is_mapped = map_pack(plan, path, key) ||
+                           (write_pack(plan, options->pack_dir, path, key, NULL) == GF_OK &&
+                            map_pack(plan, path, key));
+    gf__free(path);
+    /* A full disk or a folder that cannot be written costs the time of packing, nothing else. Weights that are
+     * missing fail again here, and are reported. */
+    return is_mapped ? GF_OK : pack_in_memory(plan, err);
+}
