@@ -66,33 +66,23 @@ static void clear_marks(json_t *node)
         return;
     if (node->refcount == 2)
         json_decref(node);
-    const char *key;
-    json_t *child;
-    json_object_foreach(node, key, child) clear_marks(child);
-    size_t i;
-    json_array_foreach(node, i, child) clear_marks(child);
+    for (void *at = json_object_iter(node); at != NULL; at = json_object_iter_next(node, at))
+        clear_marks(json_object_iter_value(at));
+    for (size_t i = 0; i < json_array_size(node); i++)
+        clear_marks(json_array_get(node, i));
 }
 
 static bool has_failed(json_t *node)
 {
     if (!is_container(node))
         return false;
-    if (node->refcount == 2)
-        return true;
-    const char *key;
-    json_t *child;
-    json_object_foreach(node, key, child)
-    {
-        if (has_failed(child))
-            return true;
-    }
-    size_t i;
-    json_array_foreach(node, i, child)
-    {
-        if (has_failed(child))
-            return true;
-    }
-    return false;
+    bool failed = node->refcount == 2;
+    void *at = json_object_iter(node);
+    for (; at != NULL && !failed; at = json_object_iter_next(node, at))
+        failed = has_failed(json_object_iter_value(at));
+    for (size_t i = 0; i < json_array_size(node) && !failed; i++)
+        failed = has_failed(json_array_get(node, i));
+    return failed;
 }
 
 void gf__json_free(gf__json *value)

@@ -64,7 +64,7 @@ void gf__free(void *memory)
 
 char *gf__strdup(const char *text)
 {
-    return gf__strndup(text, SIZE_MAX);
+    return gf__mem_refuses() ? NULL : strdup(text);
 }
 
 char *gf__strndup(const char *text, size_t n_chars)

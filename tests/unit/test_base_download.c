@@ -145,6 +145,11 @@ static void serve_503(int client, int n_before)
     send_text(client, "HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nlater");
 }
 
+static void serve_503_for_long(int client, int n_before)
+{
+    send_text(client, "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
+}
+
 /* Sends a little and then nothing, until the client hangs up. */
 static void serve_stall(int client, int n_before)
 {
@@ -196,6 +201,7 @@ static const struct {
     {"/403", serve_403},
     {"/503-once", serve_503_once},
     {"/503", serve_503},
+    {"/503-for-long", serve_503_for_long},
     {"/stall", serve_stall},
     {"/redirect", serve_redirect},
     {"/redirect-to-file", serve_redirect_to_file},
@@ -518,6 +524,54 @@ TEST(download__tells_how_far_it_is_and_stops_when_told)
     check_nothing_left();
 }
 
+typedef struct impatient {
+    char line[256];
+    bool is_waiting;
+} impatient;
+
+static void note_waiting(void *user, gf_log_level level, const char *message)
+{
+    impatient *i = user;
+    i->is_waiting = true;
+    snprintf(i->line, sizeof i->line, "%s", message);
+}
+
+static bool go_on_unless_waiting(void *user, const gf_progress *progress)
+{
+    return !((const impatient *)user)->is_waiting;
+}
+
+TEST(download__waits_as_long_as_the_server_asks_and_can_be_stopped_meanwhile)
+{
+    impatient user = {0};
+    const gf_observer obs = {.progress = go_on_unless_waiting, .log = note_waiting, .user = &user};
+    CHECK_FAILS(GF_ECANCELED, "stopped", fetch("503-for-long", NULL, &obs));
+    assert_non_null(strstr(user.line, "answered 503; trying again in 7.0 s"));
+    CHECK_EQ(srv.n_requests, 1);
+    check_nothing_left();
+}
+
+static void fetch_numbered(void *statuses, size_t i, int thread)
+{
+    const gf__download_options fast = fast_options();
+    char url[128], target[4096];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/full", srv.port);
+    snprintf(target, sizeof target, "%s/%zu", dir, i);
+    ((gf_status *)statuses)[i] = gf__download(url, target, &fast, NULL, NULL);
+}
+
+TEST(download__works_in_many_threads_at_once)
+{
+    gf__pool *pool = NULL;
+    gf_status statuses[16];
+    CHECK_OK(gf__pool_new(4, &pool, &check_err));
+    gf__pool_run(pool, 16, fetch_numbered, statuses);
+    gf__pool_free(pool);
+    for (size_t i = 0; i < 16; i++)
+        CHECK_EQ(statuses[i], GF_OK);
+    CHECK_EQ(srv.n_requests, 16);
+}
+
 TEST(download__lets_one_write_a_part_at_a_time)
 {
     const int fd = open(part_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -629,6 +683,8 @@ int main(void)
         IN_DIR(download__notices_a_stall),
         IN_DIR(download__keeps_to_its_limit),
         IN_DIR(download__tells_how_far_it_is_and_stops_when_told),
+        IN_DIR(download__waits_as_long_as_the_server_asks_and_can_be_stopped_meanwhile),
+        IN_DIR(download__works_in_many_threads_at_once),
         IN_DIR(download__lets_one_write_a_part_at_a_time),
         IN_DIR(download__takes_http_https_and_file_only),
         IN_DIR(download__copies_local_files),
