@@ -531,7 +531,9 @@ static gf_status hoist_places(gf__program *program, gf_error *err)
         if (op->dst == GF__NONE)
             continue;
         const size_t host = program->values[op->dst].host;
-        maker[host == GF__NONE ? op->dst : host] = group; /* of a Concatenate: its last part */
+        size_t *last = &maker[host == GF__NONE ? op->dst : host];
+        if (*last < group)
+            *last = group; /* a Concatenate is there when the last of its parts is */
     }
     for (size_t i = 0; i < n_ops; i++)
         at[i + 1] += at[i];

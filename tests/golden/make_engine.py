@@ -1,16 +1,20 @@
-"""Golden values for the engine: Inception-v3 from the npm package nsfwjs, run by ONNX Runtime.
+"""Golden values for the engine, from ONNX Runtime.
 
-    python3 make_engine.py PACKAGE_DIR [OUT.npz]
+    python3 make_engine.py PACKAGE_DIR [OUT_DIR]
 
-PACKAGE_DIR is the unpacked npm package nsfwjs 4.4.0. Its Keras topology is written out again as ONNX, layer by
-layer and unfused, with the weights as q * scale + min. Inputs come from the integer formulas below, which
-test_engine_plan.c repeats, so they need not be stored. Needs node, numpy, onnx, onnxruntime; their versions are
-recorded in the file. Also used by bench/peers: write_onnx() makes the peer's model.
+engine/inception.safetensors: Inception-v3 from PACKAGE_DIR, the unpacked npm package nsfwjs 4.4.0. Its Keras topology is
+written out again as ONNX, layer by layer and unfused, with the weights as q * scale + min.
+engine/small.safetensors: every output of a small network with each class of layer.
+Inputs, and the small network's weights, come from integer formulas that tests/unit/engine_graphs.h repeats, so they
+need not be stored. Needs node, numpy, onnx, onnxruntime; their versions are recorded in the files. The benchmarks use
+write_onnx() to make the peer's model.
 """
 import base64
 import json
+import struct
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import onnx
@@ -19,7 +23,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 SIZE = 299
 POOLED = ["mixed0", "mixed4", "mixed7", "mixed10"]  # outputs pooled to one value a channel
-DTYPES = {"float32": 4, "uint8": 1, "uint16": 2}
 
 
 def read_package(package, name="inception_v3"):
@@ -117,12 +120,16 @@ def write_onnx(package, outputs, path):
     onnx.save(needed, path)
 
 
-def noise_pixels():
-    """Every byte from a multiplicative hash of its index."""
-    i = np.arange(SIZE * SIZE * 3, dtype=np.uint32)
+def hash_bytes(n, seed=0):
+    """The top byte of a multiplicative hash of (index, seed)."""
+    i = np.arange(n, dtype=np.uint32) + np.uint32(seed) * np.uint32(40503)
     h = i * np.uint32(2654435761)
     h = (h ^ (h >> np.uint32(15))) * np.uint32(2246822519)
-    return (h >> np.uint32(24)).astype(np.uint8).reshape(SIZE, SIZE, 3)
+    return (h >> np.uint32(24)).astype(np.uint8)
+
+
+def noise_pixels():
+    return hash_bytes(SIZE * SIZE * 3).reshape(SIZE, SIZE, 3)
 
 
 def wave_pixels():
@@ -133,19 +140,98 @@ def wave_pixels():
     return np.minimum((first + second) // 2, 255).astype(np.uint8)
 
 
-def main():
-    package, out = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "engine_inception.npz"
+def small_weights(layer, weight, shape):
+    """Weight number `weight` of layer number `layer`: multiples of 1/256 in [-1/2, 1/2)."""
+    values = hash_bytes(int(np.prod(shape)), 16 * layer + weight + 1).astype(np.float32)
+    return ((values - 128) / 256).reshape(shape)
+
+
+def run_small():
+    """Outputs by layer name, channels last. Layer numbers are those of engine_graphs.h."""
+    w = Writer()
+
+    def conv(number, name, source, shape, groups=1, bias=False, **attributes):
+        kernel = small_weights(number, 0, shape).transpose(3, 2, 0, 1)
+        if groups > 1:  # Keras (KH,KW,C,1), ONNX (C,1,KH,KW)
+            kernel = kernel.transpose(1, 0, 2, 3)
+        names = [source, w.constant(name + ".w", kernel)]
+        if bias:
+            names.append(w.constant(name + ".b", small_weights(number, 1, [kernel.shape[0]])))
+        w.node("Conv", names, name, group=groups, **attributes)
+
+    def dense(number, name, source, inputs, units, activation):
+        names = [w.constant(name + ".w", small_weights(number, 0, [inputs, units])),
+                 w.constant(name + ".b", small_weights(number, 1, [units]))]
+        w.node("Gemm", [source] + names, name + ".linear")
+        w.node(activation, [name + ".linear"], name)
+
+    w.node("Pad", ["input", w.constant("pads", np.array([0, 0, 0, 1, 0, 0, 1, 2], np.int64))], "pad")
+    conv(2, "conv", "pad", [3, 3, 3, 8], bias=True, strides=[2, 2], auto_pad="VALID")
+    norm = [w.constant(f"norm.{k}", small_weights(3, k, [8]) + (1 if k in (0, 3) else 0)) for k in range(4)]
+    w.node("BatchNormalization", ["conv"] + norm, "norm", epsilon=1e-3)
+    w.node("Clip", ["norm", w.constant("zero", np.float32(0)), w.constant("six", np.float32(6))], "relu6")
+    conv(5, "depthwise", "relu6", [3, 3, 8, 1], groups=8, auto_pad="SAME_UPPER")
+    w.node("Add", ["relu6", "depthwise"], "add")
+    w.node("AveragePool", ["add"], "average", kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")
+    w.node("MaxPool", ["add"], "maximum", kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")
+    conv(9, "wide.linear", "maximum", [1, 3, 8, 5], auto_pad="SAME_UPPER")
+    w.node("Relu", ["wide.linear"], "wide")
+    w.node("Concat", ["average", "wide", "average"], "concat", axis=1)
+    w.node("GlobalAveragePool", ["concat"], "mean.4d")
+    w.node("Flatten", ["mean.4d"], "mean")
+    w.node("GlobalMaxPool", ["concat"], "max.4d")
+    w.node("Flatten", ["max.4d"], "max")
+    w.node("Concat", ["mean", "max"], "both", axis=1)
+    dense(14, "hidden", "both", 42, 6, "Relu")
+    dense(15, "softmax", "hidden", 6, 4, "Softmax")
+    w.node("Transpose", ["concat"], "concat.last", perm=[0, 2, 3, 1])
+    w.node("Flatten", ["concat.last"], "flatten")
+    names = ["pad", "conv", "norm", "relu6", "depthwise", "add", "average", "maximum", "wide", "concat", "mean",
+             "max", "both", "hidden", "softmax", "flatten"]
+    graph = helper.make_graph(
+        w.nodes, "small", [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 17, 14])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names], w.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    pixels = hash_bytes(17 * 14 * 3).reshape(17, 14, 3).astype(np.float32)
+    picture = (pixels / np.float32(127.5) - 1).transpose(2, 0, 1)[None]
+    outputs = dict(zip(names, session.run(None, {"input": picture})))
+    return {k: (v[0].transpose(1, 2, 0) if v.ndim == 4 else v[0]).astype(np.float32) for k, v in outputs.items()}
+
+
+def run_inception(package):
     names = ["mixed0", "mixed4", "average_pooling2d_10", "dense_3"]
-    write_onnx(package, names, "/tmp/engine_inception.onnx")
-    session = onnxruntime.InferenceSession("/tmp/engine_inception.onnx", providers=["CPUExecutionProvider"])
-    members = {"versions": np.array([f"onnxruntime {onnxruntime.__version__}", f"onnx {onnx.__version__}",
-                                     f"numpy {np.__version__}", "npm nsfwjs 4.4.0"])}
+    members = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/inception_v3.onnx"
+        write_onnx(package, names, path)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for label, pixels in (("noise", noise_pixels()), ("waves", wave_pixels())):
         picture = (pixels.astype(np.float32) / np.float32(127.5) - 1).transpose(2, 0, 1)[None]
         for name, values in zip(("mixed0", "mixed4", "avg_pool", "softmax"), session.run(None, {"input_1": picture})):
             members[f"{label}_{name}"] = values.reshape(-1).astype(np.float32)
-            print(label, name, values.size, values.reshape(-1)[:5])
-    np.savez(out, **members)
+    return members
+
+
+def write_safetensors(path, arrays):
+    versions = {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__, "numpy": np.__version__,
+                "nsfwjs": "4.4.0"}
+    header, at = {"__metadata__": versions}, 0
+    for name, values in arrays.items():
+        header[name] = {"dtype": "F32", "shape": values.shape, "data_offsets": [at, at + values.nbytes]}
+        at += values.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for values in arrays.values():
+            file.write(np.ascontiguousarray(values).tobytes())
+
+
+def main():
+    package, folder = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "engine"
+    write_safetensors(f"{folder}/small.safetensors", run_small())
+    write_safetensors(f"{folder}/inception.safetensors", run_inception(package))
 
 
 if __name__ == "__main__":
