@@ -67,14 +67,16 @@ typedef struct gf_fit_callbacks {
     /* After every epoch; false stops: gf_fit returns GF_ECANCELED, with the checkpoint written and *history so far. */
     bool (*epoch)(void *user, const gf_epoch *epoch, int n_epochs);
     void *user;
-    /* Where the state is kept after every epoch (a safetensors file, removed when training completes); NULL: nowhere. A file that is
-     * there already is gone on from if is_resumed, and must be of the same options, data and head: GF_EMISMATCH names the difference. */
+    /* Where the state is kept (a safetensors file, removed when training completes); NULL: nowhere. It is written when the caller
+     * stops, and after an epoch that ends 10 s or more after the last writing: so much work a kill can cost. A file that is there already
+     * is gone on from if is_resumed, and must be of the same options, data and head: GF_EMISMATCH names the difference. */
     const char *checkpoint_path;
     bool is_resumed;
     const char *data_id; /* goes into the checkpoint to recognise the data; may be NULL */
 } gf_fit_callbacks;
 
-/* Initialises the head from the seed and trains it. val may be NULL, callbacks too. *history is new (also with GF_ECANCELED). */
+/* Initialises the head from the seed and trains it. The last layer must be a softmax. val may be NULL, callbacks too. *history is new
+ * (also with GF_ECANCELED), NULL with other errors: GF_EINVAL names a bad row or option, or says that the loss has exploded. */
 GF_API gf_status gf_fit(gf_head *head, const gf_fit_data *train, const gf_fit_data *val,
                         const gf_train_options *options, const gf_fit_callbacks *callbacks,
                         gf_history **history, gf_error *err);

@@ -9,7 +9,7 @@
 #include "base/base.h"
 #include "image/image.h"
 
-/* Bytes past the end of every pixel buffer that may be read: the resizer loads four bytes a pixel. */
+/* Bytes past the end of every pixel buffer that may be read: the resizer loads eight bytes for six. */
 #define GF__IMAGE_PADDING 16
 
 struct gf_image {
@@ -37,6 +37,15 @@ void gf__filter_clear(gf__filter *filter);
 void gf__resize_row(const gf__filter *filter, const uint8_t *row, uint8_t *out);
 void gf__resize_columns(const gf__filter *filter, const uint8_t *rows, size_t n_row_bytes,
                         uint8_t *out);
+
+/* The loops behind them: the plain ones are the specification, the others must equal them bit for bit. */
+typedef struct gf__resize_kernels {
+    void (*row)(const gf__filter *filter, const uint8_t *row, uint8_t *out);
+    void (*columns)(const gf__filter *filter, const uint8_t *rows, size_t n_row_bytes,
+                    uint8_t *out);
+} gf__resize_kernels;
+const gf__resize_kernels *gf__resize_kernels_plain(void);
+const gf__resize_kernels *gf__resize_kernels_here(void); /* the fastest this CPU has */
 
 /* Memory that only grows. Start zeroed; end with gf__free(block.data). The content is lost when it grows. */
 typedef struct gf__block {

@@ -10,11 +10,12 @@
 #include <math.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #define WEIGHT_BITS 22
 #define HALF        (1 << (WEIGHT_BITS - 1))
-
-typedef int32_t v4i32 __attribute__((vector_size(16)));
-typedef uint8_t v4u8 __attribute__((vector_size(4)));
 
 void gf__filter_clear(gf__filter *filter)
 {
@@ -77,7 +78,7 @@ gf_status gf__filter_set(gf__filter *filter, size_t n_in, size_t n_out, gf_error
         return GF_OK;
     const double scale = (double)n_in / (double)n_out;
     const double support = scale < 1.0 ? 1.0 : scale;
-    const size_t max_taps = (size_t)ceil(support) * 2 + 1;
+    const size_t max_taps = (size_t)ceil(support) * 2 + 2; /* at most 2 ceil + 1, and one of zero */
 
     gf__filter_clear(filter);
     gf_status st = reserve_filter(filter, n_out, max_taps, err);
@@ -97,23 +98,20 @@ static inline uint8_t clip(int32_t sum)
     return (uint8_t)(level > 255 ? 255 : level);
 }
 
-/* Loads four bytes for the three of a pixel; the fourth lane is never stored. */
-static inline __attribute__((always_inline)) void row_kernel(const gf__filter *filter,
-                                                             const uint8_t *row, uint8_t *out)
+static void row_plain(const gf__filter *filter, const uint8_t *row, uint8_t *out)
 {
     for (size_t i = 0; i < filter->n_out; i++) {
         const uint8_t *pixel = row + 3 * filter->first[i];
         const int32_t *weights = filter->weights + i * filter->max_taps;
-        const size_t n_taps = filter->n_taps[i];
-        v4i32 sum = {HALF, HALF, HALF, HALF};
-        for (size_t t = 0; t < n_taps; t++) {
-            v4u8 value;
-            memcpy(&value, pixel + 3 * t, sizeof value);
-            sum += __builtin_convertvector(value, v4i32) * weights[t];
+        int32_t red = HALF, green = HALF, blue = HALF;
+        for (size_t t = 0; t < filter->n_taps[i]; t++, pixel += 3) {
+            red += pixel[0] * weights[t];
+            green += pixel[1] * weights[t];
+            blue += pixel[2] * weights[t];
         }
-        out[3 * i] = clip(sum[0]);
-        out[3 * i + 1] = clip(sum[1]);
-        out[3 * i + 2] = clip(sum[2]);
+        out[3 * i] = clip(red);
+        out[3 * i + 1] = clip(green);
+        out[3 * i + 2] = clip(blue);
     }
 }
 
@@ -142,42 +140,74 @@ columns_kernel(const gf__filter *filter, const uint8_t *rows, size_t n_row_bytes
     }
 }
 
+static void columns_plain(const gf__filter *filter, const uint8_t *rows, size_t n_row_bytes,
+                          uint8_t *out)
+{
+    columns_kernel(filter, rows, n_row_bytes, out);
+}
+
 #if defined(__x86_64__)
-/* The same loops compiled for AVX2: a 32-bit multiply is one instruction there and a dance in SSE2. Integer sums, so
- * the results are equal. */
+/* Two taps at a time, four lanes each: red, green, blue and one that is never stored. An odd last tap is paired with a
+ * weight of zero, which every row of weights has behind its taps. Integer sums: equal to the plain loop. */
 __attribute__((target("avx2"))) static void row_avx2(const gf__filter *filter, const uint8_t *row,
                                                      uint8_t *out)
 {
-    row_kernel(filter, row, out);
+    const __m128i spread = _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    const __m256i pair = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+
+    for (size_t i = 0; i < filter->n_out; i++) {
+        const uint8_t *pixel = row + 3 * filter->first[i];
+        const int32_t *weights = filter->weights + i * filter->max_taps;
+        __m256i sums = _mm256_setzero_si256();
+        for (size_t t = 0; t < filter->n_taps[i]; t += 2, pixel += 6) {
+            const __m128i bytes = _mm_loadl_epi64((const void *)pixel);
+            const __m256i values = _mm256_cvtepu8_epi32(_mm_shuffle_epi8(bytes, spread));
+            const __m128i two = _mm_loadl_epi64((const void *)(weights + t));
+            const __m256i weight = _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(two), pair);
+            sums = _mm256_add_epi32(sums, _mm256_mullo_epi32(values, weight));
+        }
+        __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(sums),
+                                    _mm256_extracti128_si256(sums, 1));
+        sum = _mm_srai_epi32(_mm_add_epi32(sum, _mm_set1_epi32(HALF)), WEIGHT_BITS);
+        sum = _mm_packus_epi16(_mm_packus_epi32(sum, sum), sum);
+        const uint32_t rgb = (uint32_t)_mm_cvtsi128_si32(sum);
+        out[3 * i] = (uint8_t)rgb;
+        out[3 * i + 1] = (uint8_t)(rgb >> 8);
+        out[3 * i + 2] = (uint8_t)(rgb >> 16);
+    }
 }
 
+/* The plain loops, with a 32-bit multiply in one instruction: in SSE2 it is a dance. */
 __attribute__((target("avx2"))) static void
 columns_avx2(const gf__filter *filter, const uint8_t *rows, size_t n_row_bytes, uint8_t *out)
 {
     columns_kernel(filter, rows, n_row_bytes, out);
 }
-
-static bool has_avx2(void)
-{
-    return __builtin_cpu_supports("avx2") != 0;
-}
-#else
-#define row_avx2     row_kernel
-#define columns_avx2 columns_kernel
-static bool has_avx2(void)
-{
-    return false;
-}
 #endif
+
+static const gf__resize_kernels plain_kernels = {row_plain, columns_plain};
+
+const gf__resize_kernels *gf__resize_kernels_plain(void)
+{
+    return &plain_kernels;
+}
+
+const gf__resize_kernels *gf__resize_kernels_here(void)
+{
+#if defined(__x86_64__)
+    static const gf__resize_kernels avx2_kernels = {row_avx2, columns_avx2};
+    if (__builtin_cpu_supports("avx2"))
+        return &avx2_kernels;
+#endif
+    return &plain_kernels;
+}
 
 void gf__resize_row(const gf__filter *filter, const uint8_t *row, uint8_t *out)
 {
     if (filter->n_in == filter->n_out)
         memcpy(out, row, 3 * filter->n_in);
-    else if (has_avx2())
-        row_avx2(filter, row, out);
     else
-        row_kernel(filter, row, out);
+        gf__resize_kernels_here()->row(filter, row, out);
 }
 
 void gf__resize_columns(const gf__filter *filter, const uint8_t *rows, size_t n_row_bytes,
@@ -185,10 +215,8 @@ void gf__resize_columns(const gf__filter *filter, const uint8_t *rows, size_t n_
 {
     if (filter->n_in == filter->n_out)
         memcpy(out, rows, n_row_bytes * filter->n_in);
-    else if (has_avx2())
-        columns_avx2(filter, rows, n_row_bytes, out);
     else
-        columns_kernel(filter, rows, n_row_bytes, out);
+        gf__resize_kernels_here()->columns(filter, rows, n_row_bytes, out);
 }
 
 static gf_status check_target(size_t width, size_t height, gf_error *err)

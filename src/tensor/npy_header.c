@@ -251,10 +251,15 @@ static size_t text_offset_of(unsigned major)
     return major == 1 ? 10 : 12;
 }
 
+bool gf__npy_is(const uint8_t *bytes, size_t n_bytes)
+{
+    return n_bytes >= N_MAGIC && memcmp(bytes, MAGIC, N_MAGIC) == 0;
+}
+
 gf_status gf__npy_data_offset(const uint8_t *bytes, size_t n_bytes, size_t n_total, size_t *offset,
                               gf_error *err)
 {
-    if (n_bytes < N_MAGIC || memcmp(bytes, MAGIC, N_MAGIC) != 0)
+    if (!gf__npy_is(bytes, n_bytes))
         return gf_error_set(err, GF_EFORMAT,
                             "not a .npy array (it does not begin with \\x93NUMPY)");
     if (n_bytes < N_MAGIC + 2)

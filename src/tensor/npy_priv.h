@@ -8,6 +8,7 @@
 #include "tensor/tensor_priv.h"
 
 #define GF__NPY_PREAMBLE 12 /* enough bytes to tell where the values begin */
+#define GF__NPY_SUFFIX   ".npy"
 
 typedef struct gf__npy_header {
     bool is_text;   /* numpy's U: UCS-4, padded with NULs; dtype is then meaningless */
@@ -21,6 +22,8 @@ typedef struct gf__npy_header {
     size_t size_bytes; /* of all values */
 } gf__npy_header;
 
+/* Do these bytes begin as a .npy array does? */
+bool gf__npy_is(const uint8_t *bytes, size_t n_bytes);
 /* Where the values begin, from the first GF__NPY_PREAMBLE bytes (or all there are) of an array of n_total bytes. */
 gf_status gf__npy_data_offset(const uint8_t *bytes, size_t n_bytes, size_t n_total, size_t *offset,
                               gf_error *err);

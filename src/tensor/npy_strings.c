@@ -105,48 +105,38 @@ gf_status gf__npy_decode_text(const gf__npy_header *header, const uint8_t *value
     return st;
 }
 
-/* The character at *text, which moves past it; 0 at the end, UINT32_MAX for what is not UTF-8. */
-static uint32_t next_character(const char **text)
-{
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800,
-                                        0x10000}; /* of n bytes: no shorter form */
-    const uint8_t *at = (const uint8_t *)*text;
-    if (at[0] < 0x80) {
-        *text += at[0] != 0;
-        return at[0];
-    }
-    const size_t n_bytes = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
-    if (at[0] < 0xc0 || at[0] > 0xf7)
-        return UINT32_MAX;
-    uint32_t code = at[0] & (0x7fu >> n_bytes);
-    for (size_t i = 1; i < n_bytes; i++) {
-        if ((at[i] & 0xc0) != 0x80) /* also the NUL at the end */
-            return UINT32_MAX;
-        code = code << 6 | (at[i] & 0x3fu);
-    }
-    *text += n_bytes;
-    return code >= smallest[n_bytes] && is_character(code) ? code : UINT32_MAX;
-}
-
 gf_status gf__npy_count_chars(const char *text, size_t *n_chars, gf_error *err)
 {
+    const size_t n_bytes = strlen(text);
     size_t n = 0;
-    for (const char *at = text;; n++) {
-        const uint32_t code = next_character(&at);
-        if (code == UINT32_MAX)
-            return gf_error_set(err, GF_EINVAL, "a string is not UTF-8 after %zu characters", n);
-        if (code == 0)
-            break;
+    for (size_t i = 0; i < n_bytes; n++) {
+        const size_t length = gf__utf8_length(text + i, n_bytes - i);
+        if (length == 0)
+            return gf_error_set(err, GF_EINVAL, "not UTF-8 at byte %zu", i);
+        i += length;
     }
     *n_chars = n;
     return GF_OK;
 }
 
+/* The character at *text, which moves past it; 0 again and again at the end. The text is known to be UTF-8. */
+static uint32_t next_character(const char **text)
+{
+    const uint8_t first = (uint8_t) * *text;
+    if (first == 0)
+        return 0;
+    const unsigned n_bytes = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    uint32_t code = n_bytes == 1 ? first : first & (0x7fu >> n_bytes);
+    for (unsigned i = 1; i < n_bytes; i++)
+        code = code << 6 | ((uint8_t)(*text)[i] & 0x3fu);
+    *text += n_bytes;
+    return code;
+}
+
 void gf__npy_encode_text(const char *text, size_t n_chars, uint8_t *out)
 {
     for (size_t k = 0; k < n_chars; k++) {
-        const uint32_t code = next_character(&text); /* 0 again and again at the end: the padding */
-        for (size_t byte = 0; byte < UCS4_BYTES; byte++)
-            out[k * UCS4_BYTES + byte] = (uint8_t)(code >> (8 * byte) & 0xff);
+        const uint32_t code = next_character(&text);
+        memcpy(out + k * UCS4_BYTES, &code, UCS4_BYTES);
     }
 }

@@ -19,7 +19,9 @@ uint16_t gf__f32_to_bf16(float value); /* round to nearest even, NaN stays NaN *
 #define GF__SHAPE_TEXT 128
 const char *gf__shape_text(const size_t *shape, size_t n_dims, char text[GF__SHAPE_TEXT]);
 
-/* .npy header and data, from memory (used by npz and the fuzzer). The tensor is a copy. */
+/* .npy header and data, from memory. The tensor is a copy. */
 gf_status gf__npy_parse(const uint8_t *bytes, size_t n_bytes, gf_tensor **out, gf_error *err);
+/* gf_npz_open() from bytes that the caller keeps alive. */
+gf_status gf__npz_parse(const uint8_t *bytes, size_t n_bytes, gf_npz **out, gf_error *err);
 
 #endif

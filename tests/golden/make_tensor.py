@@ -3,8 +3,11 @@
 Run with the versions below (python3 make_tensor.py); test_tensor.c, test_npz.c and test_safetensors.c
 hold the expected values. VERSIONS records what wrote the committed files: numpy 2.4.6, safetensors 0.8.0.
 """
+import io
 import pathlib
 import struct
+import warnings
+import zipfile
 
 import numpy as np
 import safetensors
@@ -63,9 +66,50 @@ def make_npz():
     np.savez_compressed(HERE / "deflated.npz", **members)
 
 
+def npy_bytes(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def write_zip(name, members, method=zipfile.ZIP_STORED):
+    with warnings.catch_warnings(), zipfile.ZipFile(HERE / name, "w", method) as archive:
+        warnings.simplefilter("ignore")  # the same name twice is what is wanted
+        for member, data in members:
+            archive.writestr(zipfile.ZipInfo(member), data, method)
+
+
+def make_odd_zips():
+    x = npy_bytes(arrays()["f32_2d"])
+    with zipfile.ZipFile(HERE / "zip64.npz", "w") as archive:
+        with archive.open(zipfile.ZipInfo("x.npy"), "w", force_zip64=True) as member:
+            member.write(x)
+    write_zip("bzip2.npz", [("x.npy", x)], zipfile.ZIP_BZIP2)
+    write_zip("twice.npz", [("x.npy", x), ("x.npy", x)])
+    write_zip("notes.npz", [("x.npy", x), ("notes.txt", b"hello")])
+    write_zip("none.npz", [])
+    # A megabyte of zeros behind a header that asks for three bytes.
+    three = npy_bytes(np.zeros(3, np.uint8))
+    write_zip("bomb.npz", [("x.npy", three + bytes(1 << 20))], zipfile.ZIP_DEFLATED)
+    # Consistent, and impossible: a few hundred bytes that claim to unpack to four gigabytes.
+    claim = 0xFFFFFF00
+    header = npy_bytes(np.zeros(3, np.uint8))[:128].replace(b"(3,), }       ", b"(%d,), }" % (claim - 128))
+    write_zip("claims.npz", [("x.npy", header)], zipfile.ZIP_DEFLATED)
+    data = (HERE / "claims.npz").read_bytes()
+    true_size = struct.pack("<L", len(header))
+    assert data.count(true_size) == 2  # in the local header and in the directory
+    (HERE / "claims.npz").write_bytes(data.replace(true_size, struct.pack("<L", claim)))
+    # A directory that claims more members than memory holds (zip64).
+    (HERE / "crowd.npz").write_bytes(
+        struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, 2**33, 2**33, 0, 0)
+        + struct.pack("<4sLQL", b"PK\6\7", 0, 0, 1)
+        + struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    )
+
+
 def make_safetensors():
-    tensors = {name: array for name, array in arrays().items()}
-    save_file(tensors, HERE / "all.safetensors", metadata={"graft": "{\"a\":1}", "by": "Zoë"})
+    metadata = {"graft": '{"a":1}', "by": "Zoë"}  # written in another order at every run
+    save_file(arrays(), HERE / "all.safetensors", metadata=metadata)
     # A header of a length that leaves the values of a float32 tensor on an odd address.
     header = b'{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
     header += b" " * (1 - len(header) % 2)
@@ -77,5 +121,6 @@ if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
     make_npy()
     make_npz()
+    make_odd_zips()
     make_safetensors()
     (HERE / "VERSIONS").write_text(f"numpy {np.__version__}\nsafetensors {safetensors.__version__}\n")

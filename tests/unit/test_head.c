@@ -1,6 +1,7 @@
 /* Heads: shapes, names and errors, Keras' initialisation, prediction, and the gradients against finite differences. */
 #include "check.h"
 
+#include "graph/graph.h"
 #include "head/head.h"
 
 static gf_head *new_head(size_t n_features, const gf_head_layer *layers, size_t n_layers)
@@ -237,7 +238,62 @@ TEST(head_forward__drops_inputs_only_while_training_and_keeps_their_mean)
     gf_head_free(head);
 }
 
-TESTS_MAIN(UNIT(head_new__names_layers_as_keras_and_counts_parameters),
+/* Seven features and then what the article puts behind them, with a dropout. */
+static gf_graph *graph_with_tail(void)
+{
+    gf_graph *graph = NULL;
+    size_t index;
+    const gf__layer_config input = {
+        .class_id = GF__LAYER_INPUT, .name = "features", .input_shape = {7}, .n_input_dims = 1};
+    CHECK_OK(gf__graph_new("tail", &graph, &check_err));
+    CHECK_OK(gf__graph_add(graph, &input, NULL, 0, &index, &check_err));
+    CHECK_OK(gf_graph_add_dense(
+        graph, &(gf_dense_options){.units = 5, .activation = "relu", .name = "hidden"},
+        &check_err));
+    CHECK_OK(gf_graph_add_dropout(graph, 0.5, &check_err));
+    CHECK_OK(gf_graph_add_dense(graph, &(gf_dense_options){.units = 3, .activation = "softmax"},
+                                &check_err));
+    return graph;
+}
+
+TEST(head_from_graph__takes_the_dense_tail_and_gives_it_back)
+{
+    gf_graph *graph = graph_with_tail(), *other = graph_with_tail();
+    gf_head *head = NULL, *again = NULL;
+    CHECK_OK(gf_head_from_graph(graph, 1, &head, &check_err));
+    CHECK_EQ(gf_head_n_layers(head), 2);
+    CHECK_EQ(gf_head_n_features(head), 7);
+    CHECK_STR(gf_head_layer_at(head, 0).name, "hidden");
+    CHECK_EQ(gf_head_layer_at(head, 0).activation, GF_HEAD_RELU);
+    CHECK_NEAR(gf_head_layer_at(head, 1).dropout, 0.5, 1e-12);
+    CHECK_EQ(gf_head_layer_at(head, 1).activation, GF_HEAD_SOFTMAX);
+    gf_head_initialise(head, 5);
+    CHECK_OK(gf_head_to_graph(head, other, 1, &check_err));
+    CHECK_OK(gf_head_from_graph(other, 1, &again, &check_err));
+    CHECK(memcmp(gf_head_kernel(head, 0), gf_head_kernel(again, 0), 35 * sizeof(float)) == 0);
+    CHECK(memcmp(gf_head_kernel(head, 1), gf_head_kernel(again, 1), 15 * sizeof(float)) == 0);
+    gf_head_free(head);
+    gf_head_free(again);
+    gf_graph_free(graph);
+    gf_graph_free(other);
+}
+
+TEST(head_from_graph__refuses_what_is_no_tail)
+{
+    gf_graph *graph = graph_with_tail();
+    gf_head *head = NULL, *small = new_head(7, two_layers, 1);
+    CHECK_FAILS(GF_EINVAL, "behind a layer", gf_head_from_graph(graph, 0, &head, &check_err));
+    CHECK_FAILS(GF_EINVAL, "index 4 of 4", gf_head_from_graph(graph, 4, &head, &check_err));
+    CHECK_FAILS(GF_ESHAPE, "has only 1 layers", gf_head_to_graph(small, graph, 1, &check_err));
+    CHECK_FAILS(GF_ESHAPE, "the graph's end has 0", gf_head_to_graph(small, graph, 4, &check_err));
+    CHECK(head == NULL);
+    gf_head_free(small);
+    gf_graph_free(graph);
+}
+
+TESTS_MAIN(UNIT(head_from_graph__takes_the_dense_tail_and_gives_it_back),
+           UNIT(head_from_graph__refuses_what_is_no_tail),
+           UNIT(head_new__names_layers_as_keras_and_counts_parameters),
            UNIT(head_new__refuses_what_is_no_head),
            UNIT(head_new__survives_every_allocation_failure),
            UNIT(head_initialise__is_glorot_uniform_and_repeatable),

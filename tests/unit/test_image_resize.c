@@ -3,7 +3,7 @@
 #include "check.h"
 
 #include "base/base.h"
-#include "graft/image.h"
+#include "image/image_priv.h"
 
 /* noise() of make_images.py, as a picture: through a BMP, since pictures are made by decoding only. */
 static gf_image *new_noise(size_t width, size_t height)
@@ -67,6 +67,31 @@ TEST(resize__equals_pillow_bilinear)
     }
     fclose(list);
     CHECK_EQ(n_cases, 16);
+}
+
+/* Rows of 3 bytes a pixel are also what the columns kernel works on. */
+TEST(resize_kernels__equal_the_plain_ones)
+{
+    static const size_t sides[] = {1, 2, 3, 17, 31, 200, 2048};
+    const gf__resize_kernels *plain = gf__resize_kernels_plain(), *here = gf__resize_kernels_here();
+    gf__filter filter = {0};
+
+    for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) {
+        for (size_t j = 0; j < sizeof sides / sizeof *sides; j++) {
+            static uint8_t want[3 * 2048 * 7], got[3 * 2048 * 7];
+            gf_image *row = new_noise(sides[i], 1), *rows = new_noise(7, sides[i]);
+            CHECK_OK(gf__filter_set(&filter, sides[i], sides[j], &check_err));
+            plain->row(&filter, gf_image_rgb(row), want);
+            here->row(&filter, gf_image_rgb(row), got);
+            assert_memory_equal(got, want, 3 * sides[j]);
+            plain->columns(&filter, gf_image_rgb(rows), 3 * 7, want);
+            here->columns(&filter, gf_image_rgb(rows), 3 * 7, got);
+            assert_memory_equal(got, want, 3 * 7 * sides[j]);
+            gf_image_free(row);
+            gf_image_free(rows);
+        }
+    }
+    gf__filter_clear(&filter);
 }
 
 TEST(resize_into__writes_the_target_and_nothing_beside_it)
@@ -166,7 +191,7 @@ TEST(flip__exchanges_left_and_right)
     gf_image_free(image);
 }
 
-TESTS_MAIN(UNIT(resize__equals_pillow_bilinear),
+TESTS_MAIN(UNIT(resize__equals_pillow_bilinear), UNIT(resize_kernels__equal_the_plain_ones),
            UNIT(resize_into__writes_the_target_and_nothing_beside_it),
            UNIT(resize__keeps_one_colour), UNIT(resize__refuses_a_side_of_zero_and_sizes_that_wrap),
            UNIT(resize__survives_every_allocation_failure), UNIT(crop__takes_the_part_asked_for),

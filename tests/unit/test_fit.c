@@ -1,0 +1,239 @@
+/* The fit loop: it learns, repeats itself to the byte on any number of threads, stops early with the best weights, and refuses what
+ * cannot be trained. */
+#include "fit_problem.h"
+
+TEST(fit__learns_and_reports_every_epoch)
+{
+    fit_problem *p = fit_problem_new();
+    gf_head *head = fit_head_new(0.0);
+    gf_history *history = NULL;
+    CHECK_OK(gf_fit(head, &p->train, &p->val, &p->options, NULL, &history, &check_err));
+    CHECK_EQ(history->n_epochs, 8);
+    CHECK_EQ(history->best_epoch, 8);
+    CHECK(history->is_complete);
+    const gf_epoch *first = &history->epochs[0], *last = &history->epochs[7];
+    CHECK_EQ(first->number, 1);
+    CHECK(last->loss < first->loss / 2.0);
+    CHECK(last->accuracy > 0.95);
+    CHECK(last->val_accuracy > 0.8);
+    CHECK(last->time_s > 0.0);
+    gf_history_free(history);
+    gf_head_free(head);
+    free(p);
+}
+
+TEST(fit__reports_no_validation_without_data_for_it)
+{
+    fit_problem *p = fit_problem_new();
+    gf_head *head = fit_head_new(0.0);
+    gf_history *history = NULL;
+    p->options.n_epochs = 1;
+    p->options.batch_size = 1000; /* more than there are rows */
+    CHECK_OK(gf_fit(head, &p->train, NULL, &p->options, NULL, &history, &check_err));
+    CHECK(isnan(history->epochs[0].val_loss) && isnan(history->epochs[0].val_accuracy));
+    gf_history_free(history);
+    gf_head_free(head);
+    free(p);
+}
+
+TEST(fit__gives_the_same_bytes_on_one_two_and_three_threads)
+{
+    fit_problem *p = fit_problem_new();
+    p->options.early_stop = 3;
+    p->options.is_balanced = true;
+    for (int optimizer = GF_OPTIMIZER_ADAM; optimizer <= GF_OPTIMIZER_RMSPROP; optimizer++) {
+        gf_head *heads[3];
+        gf_history *histories[3];
+        p->options.optimizer = (gf_optimizer)optimizer;
+        for (int i = 0; i < 3; i++) {
+            heads[i] = fit_head_new(0.3);
+            p->options.n_threads = i + 1;
+            CHECK_OK(
+                gf_fit(heads[i], &p->train, &p->val, &p->options, NULL, &histories[i], &check_err));
+            CHECK(fit_heads_equal(heads[0], heads[i]));
+            CHECK_EQ(histories[i]->n_epochs, histories[0]->n_epochs);
+            for (size_t e = 0; e < histories[0]->n_epochs; e++)
+                CHECK(histories[i]->epochs[e].loss == histories[0]->epochs[e].loss &&
+                      histories[i]->epochs[e].val_loss == histories[0]->epochs[e].val_loss);
+        }
+        for (int i = 0; i < 3; i++) {
+            gf_head_free(heads[i]);
+            gf_history_free(histories[i]);
+        }
+    }
+    free(p);
+}
+
+TEST(fit__differs_with_the_seed)
+{
+    fit_problem *p = fit_problem_new();
+    gf_head *a = fit_head_new(0.0), *b = fit_head_new(0.0);
+    gf_history *history = NULL;
+    p->options.n_epochs = 1;
+    CHECK_OK(gf_fit(a, &p->train, NULL, &p->options, NULL, &history, &check_err));
+    gf_history_free(history);
+    p->options.seed = 43;
+    CHECK_OK(gf_fit(b, &p->train, NULL, &p->options, NULL, &history, &check_err));
+    gf_history_free(history);
+    CHECK(!fit_heads_equal(a, b));
+    gf_head_free(a);
+    gf_head_free(b);
+    free(p);
+}
+
+TEST(fit__stops_early_and_returns_the_best_epochs_weights)
+{
+    fit_problem *p = fit_problem_new();
+    gf_head *head = fit_head_new(0.0);
+    gf_history *history = NULL;
+    p->options.n_epochs = 200;
+    p->options.learning_rate = 0.02; /* overfits soon */
+    p->options.early_stop = 4;
+    CHECK_OK(gf_fit(head, &p->train, &p->val, &p->options, NULL, &history, &check_err));
+    CHECK(history->n_epochs < 200);
+    CHECK_EQ(history->n_epochs, history->best_epoch + 4);
+    const gf_epoch *best = &history->epochs[history->best_epoch - 1];
+    for (size_t e = 0; e < history->n_epochs; e++)
+        CHECK(history->epochs[e].val_loss >= best->val_loss);
+
+    float scores[FIT_VAL * FIT_CLASSES];
+    gf_metrics *metrics = NULL;
+    CHECK_OK(gf_head_predict(head, p->val_features, FIT_VAL, scores, &check_err));
+    CHECK_OK(gf_metrics_new(scores, p->val_labels, FIT_VAL, FIT_CLASSES, &metrics, &check_err));
+    CHECK_NEAR(metrics->loss, best->val_loss, 1e-9);
+    gf_metrics_free(metrics);
+    gf_history_free(history);
+    gf_head_free(head);
+    free(p);
+}
+
+TEST(fit__balances_classes_of_unequal_size)
+{
+    /* One feature that says nothing: a balanced head is unsure, another one follows the majority. */
+    float features[40];
+    size_t labels[40];
+    float score[2];
+    const float one = 1.0f;
+    for (size_t i = 0; i < 40; i++) {
+        features[i] = 1.0f;
+        labels[i] = i < 4;
+    }
+    const gf_fit_data data = {features, labels, 40, 1};
+    const gf_head_layer layer = {.units = 2, .activation = GF_HEAD_SOFTMAX};
+    gf_train_options options = gf_train_options_default();
+    options.optimizer = GF_OPTIMIZER_SGD;
+    options.learning_rate = 0.2;
+    options.n_epochs = 200;
+    options.batch_size = 40;
+    for (int is_balanced = 0; is_balanced <= 1; is_balanced++) {
+        gf_head *head = NULL;
+        gf_history *history = NULL;
+        options.is_balanced = is_balanced;
+        CHECK_OK(gf_head_new(1, &layer, 1, &head, &check_err));
+        CHECK_OK(gf_fit(head, &data, NULL, &options, NULL, &history, &check_err));
+        CHECK_OK(gf_head_predict(head, &one, 1, score, &check_err));
+        CHECK_NEAR((double)score[1], is_balanced ? 0.5 : 0.1, 0.01);
+        gf_history_free(history);
+        gf_head_free(head);
+    }
+}
+
+TEST(fit__hands_over_the_history_when_stopped)
+{
+    fit_problem *p = fit_problem_new();
+    gf_head *head = fit_head_new(0.0);
+    gf_history *history = NULL;
+    int last = 3;
+    const gf_fit_callbacks callbacks = {.epoch = fit_stop_after, .user = &last};
+    CHECK_FAILS(GF_ECANCELED, "stopped after epoch 3 of 8",
+                gf_fit(head, &p->train, &p->val, &p->options, &callbacks, &history, &check_err));
+    CHECK_EQ(history->n_epochs, 3);
+    CHECK(!history->is_complete);
+    gf_history_free(history);
+    gf_head_free(head);
+    free(p);
+}
+
+TEST(fit__refuses_what_cannot_be_trained)
+{
+    fit_problem *p = fit_problem_new();
+    gf_head *head = fit_head_new(0.0);
+    gf_history *history = NULL;
+    gf_fit_data none = p->train;
+    none.n = 0;
+    CHECK_FAILS(GF_EINVAL, "training data has no rows",
+                gf_fit(head, &none, NULL, &p->options, NULL, &history, &check_err));
+    p->val_labels[7] = 3;
+    CHECK_FAILS(GF_EINVAL, "validation row 7 has label 3, the head has 3 classes",
+                gf_fit(head, &p->train, &p->val, &p->options, NULL, &history, &check_err));
+    p->train_features[(FIT_TRAIN + 2) * FIT_FEATURES + 5] = INFINITY;
+    CHECK_FAILS(GF_EINVAL, "training row 92: feature 5 is not a finite",
+                gf_fit(head, &p->train, NULL, &p->options, NULL, &history, &check_err));
+    p->options.early_stop = 2;
+    CHECK_FAILS(GF_EINVAL, "needs validation data",
+                gf_fit(head, &p->train, NULL, &p->options, NULL, &history, &check_err));
+    p->options.n_epochs = 0;
+    CHECK_FAILS(GF_EINVAL, "epochs is 0",
+                gf_fit(head, &p->train, NULL, &p->options, NULL, &history, &check_err));
+    CHECK(history == NULL);
+    gf_head_free(head);
+    free(p);
+}
+
+TEST(fit__needs_a_softmax_at_the_end)
+{
+    fit_problem *p = fit_problem_new();
+    const gf_head_layer layer = {.units = FIT_CLASSES};
+    gf_head *head = NULL;
+    gf_history *history = NULL;
+    CHECK_OK(gf_head_new(FIT_FEATURES, &layer, 1, &head, &check_err));
+    CHECK_FAILS(GF_EUNSUPPORTED, "softmax",
+                gf_fit(head, &p->train, NULL, &p->options, NULL, &history, &check_err));
+    gf_head_free(head);
+    free(p);
+}
+
+TEST(fit__says_so_when_the_loss_explodes)
+{
+    fit_problem *p = fit_problem_new();
+    gf_head *head = fit_head_new(0.0);
+    gf_history *history = NULL;
+    p->options.optimizer = GF_OPTIMIZER_SGD;
+    p->options.learning_rate = 1e30;
+    CHECK_FAILS(GF_EINVAL, "a learning rate below 1e+30",
+                gf_fit(head, &p->train, NULL, &p->options, NULL, &history, &check_err));
+    CHECK(history == NULL);
+    gf_head_free(head);
+    free(p);
+}
+
+TEST(fit__survives_every_allocation_failure)
+{
+    fit_problem *p = fit_problem_new();
+    gf_head *head = fit_head_new(0.2);
+    gf_history *history = NULL;
+    gf_status st = GF_ENOMEM;
+    p->options.n_epochs = 2;
+    p->options.early_stop = 1;
+    p->options.is_balanced = true;
+    for (size_t n = 0; st == GF_ENOMEM; n++) {
+        gf__mem_fail_after(n);
+        st = gf_fit(head, &p->train, &p->val, &p->options, NULL, &history, NULL);
+        gf__mem_fail_never();
+        CHECK(st == GF_OK || (st == GF_ENOMEM && history == NULL));
+    }
+    CHECK_EQ(st, GF_OK);
+    gf_history_free(history);
+    gf_head_free(head);
+    free(p);
+}
+
+TESTS_MAIN(UNIT(fit__learns_and_reports_every_epoch),
+           UNIT(fit__reports_no_validation_without_data_for_it),
+           UNIT(fit__gives_the_same_bytes_on_one_two_and_three_threads),
+           UNIT(fit__differs_with_the_seed),
+           UNIT(fit__stops_early_and_returns_the_best_epochs_weights),
+           UNIT(fit__balances_classes_of_unequal_size),
+           UNIT(fit__hands_over_the_history_when_stopped),
+           UNIT(fit__refuses_what_cannot_be_trained), UNIT(fit__needs_a_softmax_at_the_end),
+           UNIT(fit__says_so_when_the_loss_explodes), UNIT(fit__survives_every_allocation_failure))

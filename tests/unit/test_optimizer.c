@@ -1,0 +1,192 @@
+/* Options and optimizers. The golden values are Keras' own (tests/golden/train/make_train.py): losses of three epochs in a given
+ * order and the weights after them. Tolerances: TensorFlow computes Adam's rate in float, where 1 - 0.999 is off by 1e-5. */
+#include "check.h"
+
+#include "../golden/train/optimizer_golden.h"
+#include "train/optimizer_priv.h"
+
+enum { N = 12, D = 7, H = 5, K = 3, BATCH = 5 };
+
+static gf_head *golden_head(void)
+{
+    const gf_head_layer layers[] = {{.units = H, .activation = GF_HEAD_RELU},
+                                    {.units = K, .activation = GF_HEAD_SOFTMAX}};
+    gf_head *head = NULL;
+    CHECK_OK(gf_head_new(D, layers, 2, &head, &check_err));
+    const float *from = golden_initial_weights;
+    memcpy(gf_head_kernel(head, 0), from, D * H * sizeof(float));
+    memcpy(gf_head_bias(head, 0), from + D * H, H * sizeof(float));
+    memcpy(gf_head_kernel(head, 1), from + D * H + H, H * K * sizeof(float));
+    memcpy(gf_head_bias(head, 1), from + D * H + H + H * K, K * sizeof(float));
+    return head;
+}
+
+static void check_weights(gf_head *head, const float *want)
+{
+    const double tolerance = 5e-6;
+    for (size_t i = 0; i < D * H; i++)
+        CHECK_NEAR((double)gf_head_kernel(head, 0)[i], (double)*want++, tolerance);
+    for (size_t i = 0; i < H; i++)
+        CHECK_NEAR((double)gf_head_bias(head, 0)[i], (double)*want++, tolerance);
+    for (size_t i = 0; i < H * K; i++)
+        CHECK_NEAR((double)gf_head_kernel(head, 1)[i], (double)*want++, tolerance);
+    for (size_t i = 0; i < K; i++)
+        CHECK_NEAR((double)gf_head_bias(head, 1)[i], (double)*want++, tolerance);
+}
+
+/* Three epochs in the order of the rows, as the golden ones. */
+static void check_golden(gf_train_options options, const float *class_weights, const double *losses,
+                         const double *accuracies, const float *weights)
+{
+    gf_head *head = golden_head();
+    gf__head_pass *pass = NULL;
+    gf__optimizer *optimizer = NULL;
+    CHECK_OK(gf__head_pass_new(head, BATCH, NULL, &pass, &check_err));
+    CHECK_OK(gf__optimizer_new(head, &options, NULL, &optimizer, &check_err));
+    for (size_t epoch = 0; epoch < 3; epoch++) {
+        double sum = 0.0, loss;
+        size_t n_correct = 0, n_right;
+        for (size_t first = 0; first < N; first += BATCH) {
+            const size_t n = N - first < BATCH ? N - first : BATCH;
+            gf__head_forward(pass, head, golden_features + first * D, golden_labels + first, n,
+                             class_weights, NULL, &loss, &n_right);
+            gf__head_backward(pass, head);
+            gf__optimizer_step(optimizer, head, pass, n);
+            sum += loss * (double)n;
+            n_correct += n_right;
+        }
+        CHECK_NEAR(sum / N, losses[epoch], 3e-6);
+        CHECK_NEAR((double)n_correct / N, accuracies[epoch], 1e-6);
+    }
+    check_weights(head, weights);
+    gf__optimizer_free(optimizer);
+    gf__head_pass_free(pass);
+    gf_head_free(head);
+}
+
+static gf_train_options options_of(gf_optimizer optimizer, double learning_rate, double momentum)
+{
+    gf_train_options options = gf_train_options_default();
+    options.optimizer = optimizer;
+    options.learning_rate = learning_rate;
+    options.momentum = momentum;
+    return options;
+}
+
+TEST(adam__trains_as_keras)
+{
+    check_golden(options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), NULL, golden_adam_loss,
+                 golden_adam_accuracy, golden_adam_weights);
+}
+
+TEST(adam__trains_as_keras_with_class_weights)
+{
+    const float class_weights[] = {0.5f, 1.0f, 1.5f};
+    check_golden(options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), class_weights, golden_adam_weighted_loss,
+                 golden_adam_weighted_accuracy, golden_adam_weighted_weights);
+}
+
+TEST(sgd__trains_as_keras)
+{
+    check_golden(options_of(GF_OPTIMIZER_SGD, 0.05, 0.0), NULL, golden_sgd_loss,
+                 golden_sgd_accuracy, golden_sgd_weights);
+}
+
+TEST(sgd_with_momentum__trains_as_keras)
+{
+    check_golden(options_of(GF_OPTIMIZER_SGD, 0.05, 0.9), NULL, golden_momentum_loss,
+                 golden_momentum_accuracy, golden_momentum_weights);
+}
+
+TEST(rmsprop__trains_as_keras)
+{
+    check_golden(options_of(GF_OPTIMIZER_RMSPROP, 0.01, 0.0), NULL, golden_rmsprop_loss,
+                 golden_rmsprop_accuracy, golden_rmsprop_weights);
+}
+
+TEST(optimizer_step__gives_the_same_bytes_on_any_number_of_threads)
+{
+    enum { ROWS = 20, INPUTS = 301, UNITS = 260 };
+    const gf_head_layer layers[] = {{.units = UNITS, .activation = GF_HEAD_RELU},
+                                    {.units = 3, .activation = GF_HEAD_SOFTMAX}};
+    const gf_train_options options = gf_train_options_default();
+    static float features[ROWS * INPUTS];
+    size_t labels[ROWS], n_floats, n_right;
+    double loss;
+    gf__rng rng;
+    gf__rng_seed(&rng, 3, 0);
+    for (size_t i = 0; i < ROWS * INPUTS; i++)
+        features[i] = (float)gf__rng_normal(&rng);
+    for (size_t i = 0; i < ROWS; i++)
+        labels[i] = i % 3;
+
+    gf_head *heads[3] = {NULL};
+    for (int n_threads = 1; n_threads <= 3; n_threads++) {
+        gf_head **head = &heads[n_threads - 1];
+        gf__pool *pool = NULL;
+        gf__head_pass *pass = NULL;
+        gf__optimizer *optimizer = NULL;
+        CHECK_OK(gf_head_new(INPUTS, layers, 2, head, &check_err));
+        gf_head_initialise(*head, 1);
+        CHECK_OK(gf__pool_new(n_threads, &pool, &check_err));
+        CHECK_OK(gf__head_pass_new(*head, ROWS, pool, &pass, &check_err));
+        CHECK_OK(gf__optimizer_new(*head, &options, pool, &optimizer, &check_err));
+        for (int step = 0; step < 5; step++) {
+            gf__head_forward(pass, *head, features, labels, ROWS, NULL, NULL, &loss, &n_right);
+            gf__head_backward(pass, *head);
+            gf__optimizer_step(optimizer, *head, pass, ROWS);
+        }
+        gf__optimizer_free(optimizer);
+        gf__head_pass_free(pass);
+        gf__pool_free(pool);
+        const float *alone = gf__head_params(heads[0], &n_floats);
+        CHECK(memcmp(alone, gf__head_params(*head, &n_floats), n_floats * sizeof(float)) == 0);
+    }
+    for (size_t i = 0; i < 3; i++)
+        gf_head_free(heads[i]);
+}
+
+TEST(optimizer_parse__knows_three_names)
+{
+    gf_optimizer optimizer = GF_OPTIMIZER_ADAM;
+    CHECK_OK(gf_optimizer_parse("rmsprop", &optimizer, &check_err));
+    CHECK_EQ(optimizer, GF_OPTIMIZER_RMSPROP);
+    CHECK_STR(gf_optimizer_name(GF_OPTIMIZER_SGD), "sgd");
+    CHECK_FAILS(GF_EINVAL, "\"adamw\" is not one of adam, sgd, rmsprop",
+                gf_optimizer_parse("adamw", &optimizer, &check_err));
+}
+
+TEST(train_options_check__names_the_option_its_value_and_what_is_allowed)
+{
+    const gf_train_options good = gf_train_options_default();
+    gf_train_options bad;
+    CHECK_OK(gf_train_options_check(&good, &check_err));
+    bad = good, bad.n_epochs = 0;
+    CHECK_FAILS(GF_EINVAL, "epochs is 0, must be", gf_train_options_check(&bad, &check_err));
+    bad = good, bad.batch_size = 0;
+    CHECK_FAILS(GF_EINVAL, "batch size is 0", gf_train_options_check(&bad, &check_err));
+    bad = good, bad.batch_size = 65537;
+    CHECK_FAILS(GF_EINVAL, "from 1 to 65536", gf_train_options_check(&bad, &check_err));
+    bad = good, bad.learning_rate = -0.5;
+    CHECK_FAILS(GF_EINVAL, "learning rate is -0.5", gf_train_options_check(&bad, &check_err));
+    bad = good, bad.learning_rate = (double)NAN;
+    CHECK_FAILS(GF_EINVAL, "above 0", gf_train_options_check(&bad, &check_err));
+    bad = good, bad.momentum = 1.0;
+    CHECK_FAILS(GF_EINVAL, "momentum is 1, must be in [0,1)",
+                gf_train_options_check(&bad, &check_err));
+    bad = good, bad.momentum = 0.9;
+    CHECK_FAILS(GF_EINVAL, "the optimizer is adam", gf_train_options_check(&bad, &check_err));
+    bad = good, bad.early_stop = -1;
+    CHECK_FAILS(GF_EINVAL, "early stop is -1", gf_train_options_check(&bad, &check_err));
+    bad = good, bad.n_threads = -1;
+    CHECK_FAILS(GF_EINVAL, "threads is -1", gf_train_options_check(&bad, &check_err));
+    bad = good, bad.optimizer = (gf_optimizer)9;
+    CHECK_FAILS(GF_EINVAL, "number 9", gf_train_options_check(&bad, &check_err));
+}
+
+TESTS_MAIN(UNIT(adam__trains_as_keras), UNIT(adam__trains_as_keras_with_class_weights),
+           UNIT(sgd__trains_as_keras), UNIT(sgd_with_momentum__trains_as_keras),
+           UNIT(rmsprop__trains_as_keras),
+           UNIT(optimizer_step__gives_the_same_bytes_on_any_number_of_threads),
+           UNIT(optimizer_parse__knows_three_names),
+           UNIT(train_options_check__names_the_option_its_value_and_what_is_allowed))
