@@ -31,7 +31,7 @@ static void swap_bytes(uint8_t *values, size_t n_values, size_t item_bytes)
 static void reorder(uint8_t *to, const uint8_t *from, const gf__npy_header *header)
 {
     size_t index[GF_TENSOR_MAX_DIMS] = {0};
-    size_t stride[GF_TENSOR_MAX_DIMS];
+    size_t stride[GF_TENSOR_MAX_DIMS] = {0};
     size_t n_bytes = header->item_bytes;
     for (size_t d = 0; d < header->n_dims; d++) {
         stride[d] = n_bytes;

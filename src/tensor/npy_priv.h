@@ -36,7 +36,7 @@ void gf__npy_build_header(const char *descr, const size_t *shape, size_t n_dims,
 #define GF__NPY_DESCR 32
 gf_status gf__npy_describe(gf_dtype dtype, char descr[GF__NPY_DESCR], gf_error *err);
 
-/* An uninitialised tensor for a header's numbers; GF_EUNSUPPORTED for text. */
+/* A tensor for a header's numbers; GF_EUNSUPPORTED for text. */
 gf_status gf__npy_new_tensor(const gf__npy_header *header, gf_tensor **out, gf_error *err);
 /* The file's values, already in the tensor, into the machine's byte order and C order. May replace *tensor. */
 gf_status gf__npy_arrange(const gf__npy_header *header, gf_tensor **tensor, gf_error *err);

@@ -6,7 +6,7 @@
 #include "tensor/tensor.h"
 
 /* Bytes are copied between files and memory as they are. */
-#if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "graft runs on little-endian machines only"
 #endif
 
