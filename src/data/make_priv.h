@@ -1,0 +1,45 @@
+/* data/make_priv.h: the parts of packing pictures into an .npz: lists of addresses, their downloads, and rows of pixels
+ * that wait on disk until all are there. */
+#ifndef GRAFT_DATA_MAKE_PRIV_H
+#define GRAFT_DATA_MAKE_PRIV_H
+
+#include "data/dataset_priv.h"
+
+/* ---- lists of addresses ---- */
+
+/* Whether text is such a list: its first line that is no comment starts with an address, or is a CSV header with "url". */
+bool gf__is_url_list(const char *text, size_t n_bytes);
+/* Items named by their address, labels as in other lists. An address that stands there twice is left out the second time and
+ * added to skipped with the reason. "line 3: ...". */
+gf_status gf__urls_read(gf_dataset *set, const char *text, size_t n_bytes, gf__names *labels,
+                        gf__names *skipped, gf_error *err);
+
+/* ---- downloads ---- */
+
+typedef struct gf__downloads_options {
+    int n_connections;
+    int n_retries;
+} gf__downloads_options;
+
+/* Gets every item's address into a file of its own in dir, which is created and held against a second run. Files that an
+ * earlier run left there are taken as they are. failures: n_items messages, NULL where it went well; owned by the caller. */
+gf_status gf__downloads_get(const gf_dataset *set, const char *dir,
+                            const gf__downloads_options *options, const gf_observer *obs,
+                            char **failures, gf_error *err);
+/* The file that an address goes to; new, NULL out of memory. */
+char *gf__downloads_path(const char *dir, const char *url);
+/* Removes dir with the files in it; with keep_files only where it is empty. */
+void gf__downloads_end(const char *dir, bool keep_files);
+
+/* ---- rows on disk ---- */
+
+/* Rows of one size in a file without a name, which is gone with the process however that ends. Rows are written and read by
+ * number, from any thread. */
+typedef struct gf__spool gf__spool;
+/* beside: a path in the folder to use, the one that the result goes to. */
+gf_status gf__spool_open(const char *beside, size_t row_bytes, gf__spool **out, gf_error *err);
+gf_status gf__spool_write(gf__spool *spool, size_t row, const void *bytes, gf_error *err);
+gf_status gf__spool_read(gf__spool *spool, size_t row, void *bytes, gf_error *err);
+void gf__spool_close(gf__spool *spool);
+
+#endif

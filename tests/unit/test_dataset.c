@@ -1,0 +1,676 @@
+/* Data sets in folders and .npz files: what is listed, in which order, what is refused and with which words. */
+#include "check.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "data/data.h"
+#include "tensor/tensor.h"
+
+/* A GIF of one red pixel: a picture that is known by its content only. */
+static const char gif[] = "GIF89a\1\0\1\0\x80\0\0\xff\0\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;";
+
+static void add_file(const char *dir, const char *name, const void *bytes, size_t n_bytes)
+{
+    char path[1024];
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    *strrchr(path, '/') = '\0';
+    CHECK_OK(gf__make_dirs(path, &check_err));
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    CHECK_OK(gf__write_file(path, bytes, n_bytes, &check_err));
+}
+
+/* Files by name, each with its name as content. */
+static void add_files(const char *dir, const char *const *names)
+{
+    for (size_t i = 0; names[i] != NULL; i++)
+        add_file(dir, names[i], names[i], strlen(names[i]));
+}
+#define FILES(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* "folder cat dog: cat/1.jpg=0 dog/2.jpg=1" */
+static const char *describe(const gf_dataset *set)
+{
+    static char text[4096];
+    size_t n = (size_t)snprintf(text, sizeof text, "%s", gf_dataset_kind(set));
+
+    for (size_t k = 0; k < gf_dataset_n_classes(set); k++)
+        n += (size_t)snprintf(text + n, sizeof text - n, " %s", gf_dataset_class_at(set, k));
+    n += (size_t)snprintf(text + n, sizeof text - n, ":");
+    for (size_t i = 0; i < gf_dataset_n_items(set); i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, " %s=%zu", gf_dataset_item_at(set, i),
+                              gf_dataset_label_at(set, i));
+    return text;
+}
+
+/* All warnings, one a line. */
+static void collect(void *user, gf_log_level level, const char *message)
+{
+    strcat(user, message);
+    strcat(user, "\n");
+}
+
+static gf_dataset *open_with(const char *path, char warnings[4096])
+{
+    gf_dataset *set = NULL;
+
+    warnings[0] = '\0';
+    CHECK_OK(gf_dataset_open(path, NULL, &(gf_observer){.log = collect, .user = warnings}, &set,
+                             &check_err));
+    return set;
+}
+
+static void check_folder(const char *dir, const char *want)
+{
+    gf_dataset *set = NULL;
+
+    CHECK_OK(gf_dataset_open(dir, NULL, NULL, &set, &check_err));
+    CHECK_STR(describe(set), want);
+    gf_dataset_free(set);
+}
+
+/* ---- folders ------------------------------------------------------------------------------------------------ */
+
+TEST(folder__lists_classes_and_items_in_byte_order)
+{
+    char *dir = check_temp_dir();
+
+    add_files(dir, FILES("rose/b.jpg", "rose/a-1.png", "rose/a/1.JPG", "rose/a/0/z.webp",
+                         "iris/2.bmp", "iris/10.gif", "Tulip/x.jpeg"));
+    check_folder(dir,
+                 "folder Tulip iris rose: Tulip/x.jpeg=0 iris/10.gif=1 iris/2.bmp=1 rose/a-1.png=2 "
+                 "rose/a/0/z.webp=2 rose/a/1.JPG=2 rose/b.jpg=2");
+    check_remove_dir(dir);
+}
+
+TEST(folder__passes_over_hidden_files_and_what_is_no_picture)
+{
+    char *dir = check_temp_dir(), warnings[4096];
+
+    add_files(dir, FILES("cat/1.jpg", "cat/.2.jpg", "cat/Thumbs.db", "cat/notes.txt", ".git/3.jpg",
+                         "cat/.cache/4.jpg", "dog/5.jpg", "README.md"));
+    gf_dataset *set = open_with(dir, warnings);
+    CHECK_STR(describe(set), "folder cat dog: cat/1.jpg=0 dog/5.jpg=1");
+    CHECK_STR(warnings, "");
+    gf_dataset_free(set);
+    check_remove_dir(dir);
+}
+
+TEST(folder__knows_pictures_without_an_ending_by_their_content)
+{
+    char *dir = check_temp_dir();
+
+    add_file(dir, "cat/abc123", gif, sizeof gif - 1);
+    add_file(dir, "cat/empty", "", 0);
+    add_file(dir, "cat/photo.dat", gif, sizeof gif - 1);
+    check_folder(dir, "folder cat: cat/abc123=0 cat/photo.dat=0");
+    check_remove_dir(dir);
+}
+
+TEST(folder__takes_a_path_with_slashes_at_its_end)
+{
+    char *dir = check_temp_dir(), path[1024], file[1100];
+    gf_dataset *set = NULL;
+
+    add_files(dir, FILES("cat/1.jpg", "dog/2.jpg"));
+    snprintf(path, sizeof path, "%s//", dir);
+    CHECK_OK(gf_dataset_open(path, NULL, NULL, &set, &check_err));
+    CHECK_STR(gf_dataset_path(set), dir);
+    CHECK_STR(gf_dataset_item_at(set, 1), "dog/2.jpg");
+    snprintf(file, sizeof file, "%s/dog/2.jpg", dir);
+    CHECK_STR(gf_dataset_file_at(set, 1), file);
+    gf_dataset_free(set);
+    check_remove_dir(dir);
+}
+
+TEST(folder__follows_links_and_survives_loops_pipes_and_dead_links)
+{
+    char *dir = check_temp_dir(), path[1024], target[1024];
+
+    add_files(dir, FILES("cat/1.jpg", "cat/sub/2.jpg", "more/3.jpg"));
+    snprintf(path, sizeof path, "%s/cat/sub/up", dir);
+    CHECK_EQ(symlink("..", path), 0);
+    snprintf(path, sizeof path, "%s/cat/linked", dir);
+    snprintf(target, sizeof target, "%s/more", dir);
+    CHECK_EQ(symlink(target, path), 0);
+    snprintf(path, sizeof path, "%s/cat/dead.jpg", dir);
+    CHECK_EQ(symlink("nowhere.jpg", path), 0);
+    snprintf(path, sizeof path, "%s/cat/pipe.jpg", dir);
+    CHECK_EQ(mkfifo(path, 0600), 0);
+    check_folder(dir,
+                 "folder cat more: cat/1.jpg=0 cat/linked/3.jpg=0 cat/sub/2.jpg=0 more/3.jpg=1");
+    check_remove_dir(dir);
+}
+
+TEST(folder__names_class_folders_without_pictures)
+{
+    char *dir = check_temp_dir(), warnings[4096], want[2048];
+
+    add_files(dir, FILES("cat/1.jpg", "dog/2.jpg", "bird/notes.txt"));
+    gf_dataset *set = open_with(dir, warnings);
+    CHECK_STR(describe(set), "folder cat dog: cat/1.jpg=0 dog/2.jpg=1");
+    snprintf(
+        want, sizeof want,
+        "%s/bird: no pictures found (expected JPEG, PNG, WebP, GIF or BMP files); not a class\n",
+        dir);
+    CHECK_STR(warnings, want);
+    gf_dataset_free(set);
+    check_remove_dir(dir);
+}
+
+TEST(folder__warns_of_foreign_formats_loose_pictures_and_a_single_class)
+{
+    char *dir = check_temp_dir(), warnings[4096];
+
+    add_files(dir, FILES("cat/1.jpg", "cat/2.HEIC", "cat/3.heic", "loose.png"));
+    gf_dataset *set = open_with(dir, warnings);
+    CHECK(strstr(warnings, "cat: 2 pictures of a format graft does not read (HEIC)") != NULL);
+    CHECK(strstr(warnings, "1 picture outside of the class folders left out") != NULL);
+    CHECK(strstr(warnings, "only one class, cat") != NULL);
+    gf_dataset_free(set);
+    check_remove_dir(dir);
+}
+
+static void check_refused(const char *path, gf_status code, const char *part)
+{
+    gf_dataset *set = NULL;
+
+    CHECK_FAILS(code, part, gf_dataset_open(path, NULL, NULL, &set, &check_err));
+    CHECK(set == NULL);
+    CHECK(strncmp(check_err.message, path, strlen(path)) == 0); /* starts with the path, */
+    CHECK(strncmp(check_err.message + strlen(path), ": ", 2) == 0);
+    CHECK(strncmp(check_err.message + strlen(path) + 2, path, strlen(path)) != 0); /* once */
+}
+
+TEST(folder__shows_the_layout_it_expects)
+{
+    char *dir = check_temp_dir();
+
+    check_refused(dir, GF_EINVAL, "no class folders; expected a folder for each class");
+    add_files(dir, FILES("1.jpg", "2.jpg"));
+    check_refused(dir, GF_EINVAL,
+                  "2 pictures but no class folders; expected a folder for each class");
+    CHECK(strstr(check_err.message, "/CLASS/1.jpg") != NULL);
+    add_files(dir, FILES("cat/notes.txt"));
+    check_refused(dir, GF_EINVAL, "no pictures found in its folder 'cat' (expected JPEG,");
+    add_files(dir, FILES("dog/notes.txt"));
+    check_refused(dir, GF_EINVAL, "no pictures found in any of its 2 class folders");
+    check_remove_dir(dir);
+}
+
+TEST(folder__does_not_take_train_and_test_for_classes)
+{
+    char *dir = check_temp_dir(), path[1024];
+
+    add_files(dir, FILES("train/cat/1.jpg", "train/dog/2.jpg", "test/cat/3.jpg"));
+    check_refused(dir, GF_EINVAL, "has the folders of a divided data set (test, train)");
+    snprintf(path, sizeof path, "%s/train", dir);
+    check_folder(path, "folder cat dog: cat/1.jpg=0 dog/2.jpg=1");
+    add_files(dir, FILES("train/locomotive.jpg")); /* a class of that name after all */
+    check_folder(dir, "folder test train: test/cat/3.jpg=0 train/cat/1.jpg=1 train/dog/2.jpg=1 "
+                      "train/locomotive.jpg=1");
+    check_remove_dir(dir);
+}
+
+TEST(dataset__says_what_it_is_if_it_is_no_data_set)
+{
+    char *dir = check_temp_dir(), path[1024];
+    gf_dataset *set = NULL;
+
+    snprintf(path, sizeof path, "%s/nothing", dir);
+    CHECK_FAILS(GF_ENOTFOUND, path, gf_dataset_open(path, NULL, NULL, &set, &check_err));
+    add_file(dir, "picture", gif, sizeof gif - 1);
+    snprintf(path, sizeof path, "%s/picture", dir);
+    check_refused(path, GF_EFORMAT,
+                  "a GIF picture, not a data set; expected a folder of class folders");
+    add_file(dir, "bytes", "\1\2\0\3", 4);
+    snprintf(path, sizeof path, "%s/bytes", dir);
+    check_refused(path, GF_EFORMAT, "not a data set; expected");
+    add_file(dir, "urls", "# mine\nhttps://x.org/1.jpg cat\n", 31);
+    snprintf(path, sizeof path, "%s/urls", dir);
+    check_refused(path, GF_EFORMAT, "a list of addresses; `graft dataset make` downloads");
+    check_remove_dir(dir);
+}
+
+TEST(dataset__reads_the_bytes_of_files)
+{
+    char *dir = check_temp_dir();
+    gf_dataset *set = NULL;
+    gf_sample sample;
+
+    add_file(dir, "cat/1.jpg", "abc", 3);
+    add_file(dir, "cat/2.jpg", "", 0);
+    CHECK_OK(gf_dataset_open(dir, NULL, NULL, &set, &check_err));
+    CHECK_OK(gf_dataset_read(set, 0, &sample, &check_err));
+    CHECK_EQ(sample.kind, GF_SAMPLE_ENCODED);
+    CHECK_EQ(sample.n_bytes, 3);
+    CHECK(memcmp(sample.data, "abc", 3) == 0);
+    gf_sample_release(&sample);
+    CHECK(sample.data == NULL);
+    CHECK_OK(gf_dataset_read(set, 1, &sample, &check_err));
+    CHECK_EQ(sample.n_bytes, 0);
+    CHECK(sample.data != NULL);
+    gf_sample_release(&sample);
+    unlink(gf_dataset_file_at(set, 0));
+    CHECK_FAILS(GF_ENOTFOUND, "cat/1.jpg", gf_dataset_read(set, 0, &sample, &check_err));
+    gf_sample_release(&sample); /* of a failed read: nothing */
+    gf_dataset_free(set);
+    check_remove_dir(dir);
+}
+
+/* ---- hashes ------------------------------------------------------------------------------------------------- */
+
+static void hash_of(const char *path, char hex[65])
+{
+    gf_dataset *set = NULL;
+
+    CHECK_OK(gf_dataset_open(path, NULL, NULL, &set, &check_err));
+    CHECK_OK(gf_dataset_hash(set, NULL, hex, &check_err));
+    CHECK_EQ(strlen(hex), 64);
+    gf_dataset_free(set);
+}
+
+TEST(dataset_hash__is_of_content_names_and_labels_not_of_the_place)
+{
+    char *dir = check_temp_dir(), path[2][1024], hex[2][65];
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(path[i], sizeof path[i], "%s/set%d", dir, i);
+        add_files(path[i], FILES("cat/1.jpg", "dog/2.jpg"));
+        hash_of(path[i], hex[i]);
+    }
+    CHECK_STR(hex[0], hex[1]);
+    add_file(path[1], "cat/1.jpg", "other", 5);
+    hash_of(path[1], hex[1]);
+    CHECK(strcmp(hex[0], hex[1]) != 0);
+    add_files(path[0], FILES("dog/1.jpg"));
+    hash_of(path[0], hex[1]);
+    CHECK(strcmp(hex[0], hex[1]) != 0);
+    check_remove_dir(dir);
+}
+
+static bool stop_at_once(void *user, const gf_progress *progress)
+{
+    CHECK_STR(progress->stage, "hash");
+    CHECK_EQ(progress->n_total, 2);
+    return false;
+}
+
+TEST(dataset_hash__can_be_stopped_and_outlives_missing_files)
+{
+    char *dir = check_temp_dir(), hex[65];
+    gf_dataset *set = NULL;
+
+    add_files(dir, FILES("cat/1.jpg", "dog/2.jpg"));
+    CHECK_OK(gf_dataset_open(dir, NULL, NULL, &set, &check_err));
+    CHECK_EQ(gf_dataset_hash(set, &(gf_observer){.progress = stop_at_once}, hex, NULL),
+             GF_ECANCELED);
+    CHECK_STR(hex, "");
+    CHECK_OK(gf__dataset_item_hash(set, 0, hex, &check_err));
+    char want[65];
+    gf__sha256_hex("cat/1.jpg", 9, want);
+    CHECK_STR(hex, want);
+    unlink(gf_dataset_file_at(set, 0));
+    CHECK_OK(gf_dataset_hash(set, NULL, hex, &check_err));
+    CHECK_FAILS(GF_ENOTFOUND, "cat/1.jpg", gf__dataset_item_hash(set, 0, hex, &check_err));
+    gf_dataset_free(set);
+    check_remove_dir(dir);
+}
+
+/* ---- npz ---------------------------------------------------------------------------------------------------- */
+
+/* An .npz of n pictures of 2 x 1 pixels (or another shape) and labels. */
+typedef struct npz_parts {
+    gf_dtype dtype;
+    const size_t *shape; /* NULL: (n,1,2,3) */
+    size_t n_dims;
+    double values[12]; /* repeated */
+    size_t n_values;
+    gf_dtype label_dtype;
+    size_t label_shape[2];
+    size_t n_label_dims; /* 0: names */
+    double labels[8];
+    const char *const *names;
+    const char *const *classes;
+    size_t n_classes;
+    size_t n; /* pictures */
+} npz_parts;
+
+static void put(gf_tensor *tensor, size_t i, double value)
+{
+    void *data = gf_tensor_mutable_data(tensor);
+
+    switch (gf_tensor_dtype(tensor)) {
+    case GF_DTYPE_F32:
+        ((float *)data)[i] = (float)value;
+        break;
+    case GF_DTYPE_F64:
+        ((double *)data)[i] = value;
+        break;
+    case GF_DTYPE_U8:
+    case GF_DTYPE_BOOL:
+        ((uint8_t *)data)[i] = (uint8_t)value;
+        break;
+    case GF_DTYPE_I32:
+        ((int32_t *)data)[i] = (int32_t)value;
+        break;
+    case GF_DTYPE_I64:
+        ((int64_t *)data)[i] = (int64_t)value;
+        break;
+    default:
+        fail_msg("no %s in these tests", gf_dtype_name(gf_tensor_dtype(tensor)));
+    }
+}
+
+static gf_tensor *tensor_of(gf_dtype dtype, const size_t *shape, size_t n_dims,
+                            const double *values, size_t n_values)
+{
+    gf_tensor *tensor = NULL;
+
+    CHECK_OK(gf_tensor_new(dtype, shape, n_dims, &tensor, &check_err));
+    for (size_t i = 0; i < gf_tensor_n_values(tensor); i++)
+        put(tensor, i, values[i % n_values]);
+    return tensor;
+}
+
+/* PATH.npz in dir, as parts say. */
+static const char *write_npz(const char *dir, const npz_parts *parts)
+{
+    static char path[1024];
+    const size_t pictures[4] = {parts->n, 1, 2, 3};
+    gf_tensor *features, *labels = NULL;
+    gf_npz_member members[3] = {{.name = "features"}, {.name = "labels"}, {.name = "classes"}};
+
+    snprintf(path, sizeof path, "%s/set.npz", dir);
+    features = tensor_of(parts->dtype, parts->shape != NULL ? parts->shape : pictures,
+                         parts->shape != NULL ? parts->n_dims : 4, parts->values, parts->n_values);
+    members[0].tensor = features;
+    if (parts->n_label_dims > 0)
+        labels = tensor_of(parts->label_dtype, parts->label_shape, parts->n_label_dims,
+                           parts->labels, 8);
+    members[1].tensor = labels;
+    members[1].strings = parts->names;
+    members[1].n_strings = labels == NULL ? parts->n : 0;
+    members[2].strings = parts->classes;
+    members[2].n_strings = parts->n_classes;
+    CHECK_OK(gf_npz_save(path, members, parts->n_classes > 0 ? 3 : 2, false, &check_err));
+    gf_tensor_free(features);
+    gf_tensor_free(labels);
+    return path;
+}
+
+/* Three pictures of bytes with labels 1, 0, 1. */
+static npz_parts plain_parts(void)
+{
+    return (npz_parts){.dtype = GF_DTYPE_U8,
+                       .values = {0, 7, 255},
+                       .n_values = 3,
+                       .label_dtype = GF_DTYPE_I64,
+                       .label_shape = {3},
+                       .n_label_dims = 1,
+                       .labels = {1, 0, 1},
+                       .n = 3};
+}
+
+static void check_npz(const npz_parts *parts, const char *want)
+{
+    char *dir = check_temp_dir();
+
+    check_folder(write_npz(dir, parts), want);
+    check_remove_dir(dir);
+}
+
+static void check_npz_refused(const npz_parts *parts, gf_status code, const char *part)
+{
+    char *dir = check_temp_dir();
+
+    check_refused(write_npz(dir, parts), code, part);
+    check_remove_dir(dir);
+}
+
+TEST(npz__holds_pictures_as_bytes)
+{
+    char *dir = check_temp_dir();
+    npz_parts parts = plain_parts();
+    gf_dataset *set = NULL;
+    gf_sample sample;
+
+    CHECK_OK(gf_dataset_open(write_npz(dir, &parts), NULL, NULL, &set, &check_err));
+    CHECK_STR(describe(set), "npz 0 1: features[0]=1 features[1]=0 features[2]=1");
+    CHECK(gf_dataset_file_at(set, 0) == NULL);
+    CHECK_OK(gf_dataset_read(set, 2, &sample, &check_err));
+    CHECK_EQ(sample.kind, GF_SAMPLE_PIXELS);
+    CHECK_EQ(sample.width, 2);
+    CHECK_EQ(sample.height, 1);
+    CHECK_EQ(sample.n_bytes, 6);
+    CHECK(memcmp(sample.data, "\0\7\xff\0\7\xff", 6) == 0);
+    gf_sample_release(&sample);
+    gf_dataset_free(set);
+    check_remove_dir(dir);
+}
+
+TEST(npz__holds_pictures_as_floats_that_are_scaled)
+{
+    char *dir = check_temp_dir();
+    npz_parts parts = plain_parts();
+    gf_dataset *set = NULL;
+    gf_sample sample;
+
+    parts.dtype = GF_DTYPE_F64;
+    parts.values[0] = -1.0;
+    parts.values[1] = 0.25;
+    parts.values[2] = 1.0;
+    CHECK_OK(gf_dataset_open(write_npz(dir, &parts), NULL, NULL, &set, &check_err));
+    CHECK_OK(gf_dataset_read(set, 1, &sample, &check_err));
+    CHECK_EQ(sample.kind, GF_SAMPLE_SCALED);
+    CHECK_EQ(sample.n_bytes, 6 * sizeof(float));
+    CHECK_NEAR(((const float *)sample.data)[4], 0.25, 0);
+    gf_sample_release(&sample);
+    gf_dataset_free(set);
+    check_remove_dir(dir);
+}
+
+TEST(npz__refuses_floats_of_another_scale)
+{
+    npz_parts parts = plain_parts();
+
+    parts.dtype = GF_DTYPE_F32;
+    check_npz_refused(&parts, GF_EFORMAT, "features: floats from 0 to 255; expected bytes");
+    parts.values[2] = 0.5;
+    parts.values[1] = 1.0;
+    check_npz_refused(&parts, GF_EFORMAT,
+                      "floats from 0 to 1 look scaled to [0,1]; expected [-1,1]");
+    parts.values[0] = -1.02;
+    check_npz_refused(&parts, GF_EFORMAT, "floats from -1.02 to 1;");
+    parts.values[0] = -1.005;
+    check_npz(&parts, "npz 0 1: features[0]=1 features[1]=0 features[2]=1");
+    parts.values[0] = (double)NAN;
+    check_npz_refused(&parts, GF_EFORMAT, "features[0]: has a value that is not a number");
+}
+
+TEST(npz__takes_other_integers_that_are_bytes)
+{
+    npz_parts parts = plain_parts();
+
+    parts.dtype = GF_DTYPE_I64;
+    check_npz(&parts, "npz 0 1: features[0]=1 features[1]=0 features[2]=1");
+    parts.values[1] = -1;
+    check_npz_refused(&parts, GF_EFORMAT, "features[0]: has the value -1, expected 0 to 255");
+    parts.dtype = GF_DTYPE_BOOL;
+    check_npz_refused(&parts, GF_EFORMAT, "features: bool, expected uint8 or float32");
+}
+
+TEST(npz__takes_labels_as_numbers_one_hot_or_names)
+{
+    static const char *const names[] = {"rose", "iris", "rose"};
+    npz_parts parts = plain_parts();
+
+    parts.label_dtype = GF_DTYPE_F64;
+    check_npz(&parts, "npz 0 1: features[0]=1 features[1]=0 features[2]=1");
+    parts.label_dtype = GF_DTYPE_BOOL;
+    check_npz(&parts, "npz 0 1: features[0]=1 features[1]=0 features[2]=1");
+    parts.label_dtype = GF_DTYPE_I32;
+    parts.n_label_dims = 2;
+    parts.label_shape[1] = 1;
+    check_npz(&parts, "npz 0 1: features[0]=1 features[1]=0 features[2]=1");
+    parts.label_shape[1] = 2;
+    memcpy(parts.labels, (double[]){0, 1, 1, 0, 0, 1}, 6 * sizeof(double));
+    check_npz(&parts, "npz 0 1: features[0]=1 features[1]=0 features[2]=1");
+    parts.n_label_dims = 0;
+    parts.names = names;
+    check_npz(&parts, "npz iris rose: features[0]=1 features[1]=0 features[2]=1");
+}
+
+TEST(npz__takes_class_names_from_the_file_or_the_caller)
+{
+    static const char *const classes[] = {"opera", "capitol", "none"};
+    static const char *const names[] = {"opera", "none", "opera"};
+    npz_parts parts = plain_parts();
+    char *dir = check_temp_dir(), warnings[4096];
+    gf_dataset *set = NULL;
+
+    CHECK_OK(gf_dataset_open(write_npz(dir, &parts), &(gf_dataset_options){classes, 2}, NULL, &set,
+                             &check_err));
+    CHECK_STR(describe(set), "npz opera capitol: features[0]=1 features[1]=0 features[2]=1");
+    gf_dataset_free(set);
+    parts.classes = classes;
+    parts.n_classes = 3;
+    set = open_with(write_npz(dir, &parts), warnings);
+    CHECK_STR(describe(set), "npz opera capitol none: features[0]=1 features[1]=0 features[2]=1");
+    CHECK(strstr(warnings, "no picture of class 'none'") != NULL);
+    gf_dataset_free(set);
+    parts.n_label_dims = 0;
+    parts.names = names;
+    check_npz(&parts, "npz opera capitol none: features[0]=0 features[1]=2 features[2]=0");
+    parts.n_classes = 2;
+    check_npz_refused(&parts, GF_EFORMAT, "labels[1]: 'none' is none of the 2 classes");
+    check_remove_dir(dir);
+}
+
+TEST(npz__says_what_is_wrong_with_labels)
+{
+    static const char *const classes[] = {"opera"};
+    npz_parts parts = plain_parts();
+
+    parts.labels[1] = -1;
+    check_npz_refused(&parts, GF_EFORMAT, "labels[1]: is -1, expected a class number");
+    parts.label_dtype = GF_DTYPE_F64;
+    parts.labels[1] = 0.5;
+    check_npz_refused(&parts, GF_EFORMAT, "labels[1]: is 0.5, expected a class number");
+    parts.labels[1] = 100000;
+    check_npz_refused(&parts, GF_EFORMAT,
+                      "labels[1]: is 100000, expected a class number from 0 to 99999");
+    parts = plain_parts();
+    parts.label_shape[0] = 2;
+    check_npz_refused(&parts, GF_ESHAPE, "labels: shape is (2), expected (3) as features");
+    parts.label_shape[0] = 3;
+    parts.label_shape[1] = 2;
+    parts.n_label_dims = 2;
+    memcpy(parts.labels, (double[]){0, 1, 1, 1, 0, 1}, 6 * sizeof(double));
+    check_npz_refused(&parts, GF_EFORMAT, "labels[1]: not one-hot");
+    parts = plain_parts();
+    parts.classes = classes;
+    parts.n_classes = 1;
+    check_npz_refused(&parts, GF_EFORMAT,
+                      "label of features[0] is 1, expected 0 to 0 (the classes named)");
+}
+
+TEST(npz__says_which_shape_it_expects)
+{
+    static const size_t first[] = {3, 3, 1, 2}, grey[] = {3, 4, 4}, flat[] = {3, 8};
+    npz_parts parts = plain_parts();
+
+    parts.shape = first;
+    parts.n_dims = 4;
+    check_npz_refused(&parts, GF_ESHAPE,
+                      "features: shape is (3,3,1,2), expected (N,height,width,3); "
+                      "channels come last");
+    parts.shape = grey;
+    parts.n_dims = 3;
+    check_npz_refused(&parts, GF_ESHAPE, "shape is (3,4,4), expected (N,height,width,3); grey");
+    parts.shape = flat;
+    parts.n_dims = 2;
+    check_npz_refused(&parts, GF_ESHAPE, "shape is (3,8), expected (N,height,width,3)");
+}
+
+TEST(npz__names_the_arrays_it_needs)
+{
+    char *dir = check_temp_dir(), path[1024];
+    gf_tensor *tensor = tensor_of(GF_DTYPE_U8, (size_t[]){2}, 1, (double[]){1}, 1);
+    const gf_npz_member members[2] = {{.name = "x_train", .tensor = tensor},
+                                      {.name = "y_train", .tensor = tensor}};
+
+    snprintf(path, sizeof path, "%s/set.npz", dir);
+    CHECK_OK(gf_npz_save(path, members, 2, false, &check_err));
+    check_refused(path, GF_EFORMAT,
+                  "has the arrays x_train, y_train; expected 'features' and 'labels'");
+    add_file(dir, "set.npz", "PK\3\4 broken", 11);
+    check_refused(path, GF_EFORMAT, "zip");
+    gf_tensor_free(tensor);
+    check_remove_dir(dir);
+}
+
+TEST(npz__hash_depends_on_shape_and_type)
+{
+    static const size_t turned[] = {3, 2, 1, 3};
+    char *dir = check_temp_dir(), hex[2][65];
+    npz_parts parts = plain_parts();
+
+    hash_of(write_npz(dir, &parts), hex[0]);
+    parts.shape = turned;
+    parts.n_dims = 4;
+    hash_of(write_npz(dir, &parts), hex[1]);
+    CHECK(strcmp(hex[0], hex[1]) != 0);
+    check_remove_dir(dir);
+}
+
+TEST(dataset__survives_every_allocation_failure)
+{
+    static const char *const classes[] = {"opera", "capitol"};
+    char *dir = check_temp_dir(), npz[1024], folder[1024];
+    npz_parts parts = plain_parts();
+    const char *paths[2] = {npz, folder};
+
+    parts.classes = classes;
+    parts.n_classes = 2;
+    snprintf(npz, sizeof npz, "%s", write_npz(dir, &parts));
+    snprintf(folder, sizeof folder, "%s/set", dir);
+    add_files(folder, FILES("cat/1.jpg", "cat/2.txt", "dog/3.jpg", "empty/4.txt"));
+    for (size_t i = 0; i < 2; i++) {
+        gf_status st = GF_ENOMEM;
+        gf_dataset *set = NULL;
+        for (size_t n = 0; st == GF_ENOMEM; n++) {
+            gf__mem_fail_after(n);
+            st = gf_dataset_open(paths[i], NULL, NULL, &set, NULL);
+            gf__mem_fail_never();
+            CHECK(st == GF_OK || (st == GF_ENOMEM && set == NULL));
+        }
+        CHECK_EQ(st, GF_OK);
+        gf_dataset_free(set);
+    }
+    check_remove_dir(dir);
+}
+
+TESTS_MAIN(UNIT(folder__lists_classes_and_items_in_byte_order),
+           UNIT(folder__passes_over_hidden_files_and_what_is_no_picture),
+           UNIT(folder__knows_pictures_without_an_ending_by_their_content),
+           UNIT(folder__takes_a_path_with_slashes_at_its_end),
+           UNIT(folder__follows_links_and_survives_loops_pipes_and_dead_links),
+           UNIT(folder__names_class_folders_without_pictures),
+           UNIT(folder__warns_of_foreign_formats_loose_pictures_and_a_single_class),
+           UNIT(folder__shows_the_layout_it_expects),
+           UNIT(folder__does_not_take_train_and_test_for_classes),
+           UNIT(dataset__says_what_it_is_if_it_is_no_data_set),
+           UNIT(dataset__reads_the_bytes_of_files),
+           UNIT(dataset_hash__is_of_content_names_and_labels_not_of_the_place),
+           UNIT(dataset_hash__can_be_stopped_and_outlives_missing_files),
+           UNIT(npz__holds_pictures_as_bytes), UNIT(npz__holds_pictures_as_floats_that_are_scaled),
+           UNIT(npz__refuses_floats_of_another_scale),
+           UNIT(npz__takes_other_integers_that_are_bytes),
+           UNIT(npz__takes_labels_as_numbers_one_hot_or_names),
+           UNIT(npz__takes_class_names_from_the_file_or_the_caller),
+           UNIT(npz__says_what_is_wrong_with_labels), UNIT(npz__says_which_shape_it_expects),
+           UNIT(npz__names_the_arrays_it_needs), UNIT(npz__hash_depends_on_shape_and_type),
+           UNIT(dataset__survives_every_allocation_failure))
