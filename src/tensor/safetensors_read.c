@@ -230,9 +230,7 @@ static gf_status build_index(gf_safetensors *file, gf_error *err)
         return st;
     for (size_t i = 0; i < file->n_entries; i++)
         file->index.slots[i] = (gf__name_slot){file->entries[i].name, i};
-    const char *twice = gf__name_index_sort(&file->index);
-    if (twice != NULL)
-        return gf_error_set(err, GF_EFORMAT, "two tensors are called '%.64s'", twice);
+    (void)gf__name_index_sort(&file->index); /* JSON refuses a name that occurs twice */
     return GF_OK;
 }
 

@@ -88,6 +88,10 @@ def make_odd_zips():
     write_zip("twice.npz", [("x.npy", x), ("x.npy", x)])
     write_zip("notes.npz", [("x.npy", x), ("notes.txt", b"hello")])
     write_zip("none.npz", [])
+    write_zip("stub.npz", [("x.npy", b"\x93NUMPY\x01\x00\x00\x00data")])
+    codes = {"surrogate": [[0x61, 0xD800]], "beyond": [[0x110000, 0x61]], "nul": [[0x61, 0], [0, 0x61]]}
+    np.savez(HERE / "bad_text.npz",
+             **{name: np.array(c, "<u4").view("<U2").reshape(-1) for name, c in codes.items()})
     # A megabyte of zeros behind a header that asks for three bytes.
     three = npy_bytes(np.zeros(3, np.uint8))
     write_zip("bomb.npz", [("x.npy", three + bytes(1 << 20))], zipfile.ZIP_DEFLATED)

@@ -1,6 +1,8 @@
 /* test_npz.c: reading, refusing and writing .npz. Files by numpy and odd zips: tests/golden/make_tensor.py. */
 #include "check.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -92,6 +94,21 @@ TEST(npz_load_strings__gives_utf8)
     gf_npz_close(file);
 }
 
+TEST(npz_load_strings__refuses_what_is_no_text)
+{
+    gf_npz *file = open_golden("bad_text");
+    char **strings = NULL;
+    size_t n;
+    CHECK_FAILS(GF_EFORMAT, "'surrogate': string 0, character 1: U+D800 is not text",
+                gf_npz_load_strings(file, "surrogate", &strings, &n, &check_err));
+    CHECK_FAILS(GF_EFORMAT, "string 0, character 0: U+110000",
+                gf_npz_load_strings(file, "beyond", &strings, &n, &check_err));
+    CHECK_FAILS(GF_EFORMAT, "string 1, character 0: U+0000",
+                gf_npz_load_strings(file, "nul", &strings, &n, &check_err));
+    CHECK(strings == NULL && n == 0);
+    gf_npz_close(file);
+}
+
 TEST(npz_load__says_what_does_not_fit)
 {
     gf_npz *file = open_golden("stored");
@@ -153,6 +170,7 @@ TEST(npz_load__refuses_bombs_and_foreign_methods)
          "'x': shape (3) with 1 bytes a value needs 3 bytes, 1048579 are there"},
         {GF_EFORMAT, "claims", "'x': 77 packed bytes claim to be 4294967040, which they cannot be"},
         {GF_EUNSUPPORTED, "bzip2", "'x': zip compression method 12"},
+        {GF_EFORMAT, "stub", "'x': .npy header is empty"},
     };
     for (size_t i = 0; i < N_OF(cases); i++) {
         gf_npz *file = open_golden(cases[i].name);
@@ -370,6 +388,32 @@ TEST(npz_save__leaves_the_old_file_when_a_row_fails)
     end_scratch(&s);
 }
 
+/* A file size limit fails as a full disk does: in the middle of writing. */
+TEST(npz_save__leaves_nothing_when_the_disk_is_full)
+{
+    scratch s = make_scratch();
+    const size_t shape[] = {100, 4096};
+    row_maker maker = {.fail_at = SIZE_MAX};
+    const gf_npz_member member = {.name = "zeros",
+                                  .dtype = GF_DTYPE_U8,
+                                  .shape = shape,
+                                  .n_dims = 2,
+                                  .fill_row = fill_row,
+                                  .user = &maker};
+    struct rlimit old;
+    CHECK_EQ(getrlimit(RLIMIT_FSIZE, &old), 0);
+    const struct rlimit small = {.rlim_cur = 100000, .rlim_max = old.rlim_max};
+    void (*const old_handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const gf_status st = gf_npz_save(s.path, &member, 1, false, &check_err);
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
+    signal(SIGXFSZ, old_handler);
+    CHECK_EQ(st, GF_EIO);
+    CHECK(strstr(check_err.message, "x.npz: cannot write: File too large") != NULL);
+    CHECK(!gf__is_file(s.path));
+    end_scratch(&s);
+}
+
 TEST(npz_save__refuses_what_cannot_be_written)
 {
     scratch s = make_scratch();
@@ -474,13 +518,17 @@ TEST(npz_load__may_be_called_by_several_threads)
     gf_npz_close(file);
 }
 
-TESTS_MAIN(
-    UNIT(npz_open__reads_what_numpy_wrote), UNIT(npz_load_strings__gives_utf8),
-    UNIT(npz_load__says_what_does_not_fit), UNIT(npz_load__reads_zip64_and_skips_what_is_no_array),
-    UNIT(npz_open__refuses_what_is_no_npz), UNIT(npz_load__refuses_bombs_and_foreign_methods),
-    UNIT(npz_parse__refuses_a_file_cut_anywhere), UNIT(npz_parse__survives_every_flipped_byte),
-    UNIT(npz_load__notices_a_flipped_value), UNIT(npz_save__comes_back_stored_and_deflated),
-    UNIT(npz_save__gives_the_same_bytes_in_every_time_zone),
-    UNIT(npz_save__leaves_the_old_file_when_a_row_fails),
-    UNIT(npz_save__refuses_what_cannot_be_written), UNIT(npz__survives_every_allocation_failure),
-    UNIT(npz_load__may_be_called_by_several_threads))
+TESTS_MAIN(UNIT(npz_open__reads_what_numpy_wrote), UNIT(npz_load_strings__gives_utf8),
+           UNIT(npz_load_strings__refuses_what_is_no_text), UNIT(npz_load__says_what_does_not_fit),
+           UNIT(npz_load__reads_zip64_and_skips_what_is_no_array),
+           UNIT(npz_open__refuses_what_is_no_npz),
+           UNIT(npz_load__refuses_bombs_and_foreign_methods),
+           UNIT(npz_parse__refuses_a_file_cut_anywhere),
+           UNIT(npz_parse__survives_every_flipped_byte), UNIT(npz_load__notices_a_flipped_value),
+           UNIT(npz_save__comes_back_stored_and_deflated),
+           UNIT(npz_save__gives_the_same_bytes_in_every_time_zone),
+           UNIT(npz_save__leaves_the_old_file_when_a_row_fails),
+           UNIT(npz_save__leaves_nothing_when_the_disk_is_full),
+           UNIT(npz_save__refuses_what_cannot_be_written),
+           UNIT(npz__survives_every_allocation_failure),
+           UNIT(npz_load__may_be_called_by_several_threads))
