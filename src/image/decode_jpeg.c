@@ -126,6 +126,7 @@ static void open_reader(jpeg_reader *reader, gf__file_view file)
 {
     struct jpeg_decompress_struct *jpeg = &reader->jpeg;
 
+    jpeg_create_decompress(jpeg);
     jpeg_mem_src(jpeg, file.bytes, (unsigned long)file.n_bytes);
     jpeg->src->fill_input_buffer = end_input;
     reader->progress.progress_monitor = watch_progress;
@@ -143,22 +144,26 @@ static void prepare_reader(jpeg_reader *reader, gf_error *err)
     reader->jpeg.client_data = reader;
 }
 
+/* The reader belongs to the caller of this and of read_picture(): locals of a function that calls setjmp() would be lost
+ * after the jump. */
+static void read_info(jpeg_reader *reader, gf__file_view file, gf_image_info *out)
+{
+    if (setjmp(reader->on_error) != 0)
+        return;
+    open_reader(reader, file);
+    out->width = reader->jpeg.image_width;
+    out->height = reader->jpeg.image_height;
+    out->n_channels = reader->jpeg.num_components;
+    out->bit_depth = reader->jpeg.data_precision;
+    out->orientation = gf__exif_orientation_jpeg(file);
+}
+
 gf_status gf__jpeg_info(gf__file_view file, gf_image_info *out, gf_error *err)
 {
     jpeg_reader reader;
 
     prepare_reader(&reader, err);
-    if (setjmp(reader.on_error) != 0)
-        goto done;
-    jpeg_create_decompress(&reader.jpeg);
-    reader.jpeg.client_data = &reader;
-    open_reader(&reader, file);
-    out->width = reader.jpeg.image_width;
-    out->height = reader.jpeg.image_height;
-    out->n_channels = reader.jpeg.num_components;
-    out->bit_depth = reader.jpeg.data_precision;
-    out->orientation = gf__exif_orientation_jpeg(file);
-done:
+    read_info(&reader, file, out);
     jpeg_destroy_decompress(&reader.jpeg);
     return reader.st;
 }
@@ -211,31 +216,34 @@ static void read_rows(struct jpeg_decompress_struct *jpeg, gf__sink *sink)
     }
 }
 
-gf_status gf__jpeg_decode(gf__file_view file, const gf_image_info *info, gf__sink *sink,
-                          gf_error *err)
+static void read_picture(jpeg_reader *reader, gf__file_view file, const gf_image_info *info,
+                         gf__sink *sink)
 {
-    jpeg_reader reader;
-    struct jpeg_decompress_struct *const jpeg = &reader.jpeg;
+    struct jpeg_decompress_struct *jpeg = &reader->jpeg;
 
-    prepare_reader(&reader, err);
-    if (setjmp(reader.on_error) != 0)
-        goto done;
-    jpeg_create_decompress(jpeg);
-    open_reader(&reader, file);
+    if (setjmp(reader->on_error) != 0)
+        return;
+    open_reader(reader, file);
     choose_colours(jpeg);
     jpeg->dct_method = JDCT_ISLOW;
     jpeg->scale_num = 1;
     jpeg->scale_denom = choose_shrink(info, sink);
     jpeg_start_decompress(jpeg);
-    reader.st = gf__sink_begin(sink, jpeg->output_width, jpeg->output_height, err);
-    if (reader.st != GF_OK)
-        goto done;
-    if (jpeg->out_color_space == JCS_CMYK)
-        reader.st = gf__block_reserve(&sink->scratch->side, 4 * sink->width, "a CMYK row", err);
-    if (reader.st != GF_OK)
-        goto done;
-    read_rows(jpeg, sink);
-done:
-    jpeg_destroy_decompress(jpeg);
+    reader->st = gf__sink_begin(sink, jpeg->output_width, jpeg->output_height, reader->err);
+    if (reader->st == GF_OK && jpeg->out_color_space == JCS_CMYK)
+        reader->st = gf__block_reserve(&sink->scratch->side, 4 * sink->width, "a CMYK row",
+                                       reader->err);
+    if (reader->st == GF_OK)
+        read_rows(jpeg, sink);
+}
+
+gf_status gf__jpeg_decode(gf__file_view file, const gf_image_info *info, gf__sink *sink,
+                          gf_error *err)
+{
+    jpeg_reader reader;
+
+    prepare_reader(&reader, err);
+    read_picture(&reader, file, info, sink);
+    jpeg_destroy_decompress(&reader.jpeg);
     return reader.st;
 }

@@ -184,6 +184,23 @@ static gf_status read_rows(png_reader *reader, gf__sink *sink, gf_error *err)
     return GF_OK;
 }
 
+/* The reader is the caller's: locals of a function that calls setjmp() would be lost after the jump. */
+static void read_picture(png_reader *reader, const gf_image_info *info, gf__sink *sink)
+{
+    png_source *source = &reader->source;
+
+    if (setjmp(png_jmpbuf(reader->png)) != 0)
+        return;
+    png_set_read_fn(reader->png, source, read_bytes);
+    set_limits(reader->png, info);
+    start_rows(reader);
+    source->st = gf__sink_begin(sink, info->width, info->height, source->err);
+    if (source->st == GF_OK)
+        source->st = read_rows(reader, sink, source->err);
+    if (source->st == GF_OK)
+        png_read_end(reader->png, NULL); /* checks the last checksum */
+}
+
 gf_status gf__png_decode(gf__file_view file, const gf_image_info *info, gf__sink *sink,
                          gf_error *err)
 {
@@ -192,27 +209,15 @@ gf_status gf__png_decode(gf__file_view file, const gf_image_info *info, gf__sink
                                     .height = info->height,
                                     .err = err,
                                     .st = GF_OK}};
-    png_source *source = &reader.source;
 
-    reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, source, fail, ignore_warning);
+    reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader.source, fail,
+                                        ignore_warning);
     if (reader.png != NULL)
         reader.info = png_create_info_struct(reader.png);
-    if (reader.info == NULL) {
-        source->st = gf__error_nomem(err, "the PNG reader", 0);
-        goto done;
-    }
-    if (setjmp(png_jmpbuf(reader.png)) != 0)
-        goto done;
-    png_set_read_fn(reader.png, source, read_bytes);
-    set_limits(reader.png, info);
-    start_rows(&reader);
-    source->st = gf__sink_begin(sink, info->width, info->height, err);
-    if (source->st != GF_OK)
-        goto done;
-    source->st = read_rows(&reader, sink, err);
-    if (source->st == GF_OK)
-        png_read_end(reader.png, NULL); /* checks the last checksum */
-done:
+    if (reader.info != NULL)
+        read_picture(&reader, info, sink);
+    else
+        reader.source.st = gf__error_nomem(err, "the PNG reader", 0);
     png_destroy_read_struct(&reader.png, &reader.info, NULL);
-    return source->st;
+    return reader.source.st;
 }
