@@ -1,7 +1,6 @@
 /* fuzz_npz.c: any bytes as .npy and as .npz; every member is read both as numbers and as text. */
+#include "fuzz.h"
 #include "tensor/tensor.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes);
 
 static void read_npy(const uint8_t *bytes, size_t n_bytes)
 {

@@ -1,7 +1,6 @@
 /* fuzz_safetensors.c: any bytes as a safetensors file; every value of every tensor is touched. */
+#include "fuzz.h"
 #include "tensor/tensor.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
 {
