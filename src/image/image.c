@@ -37,6 +37,22 @@ gf_status gf__image_new(size_t width, size_t height, gf_image **out, gf_error *e
     return GF_OK;
 }
 
+gf_status gf_image_from_rgb(const uint8_t *rgb, size_t width, size_t height, gf_image **out,
+                            gf_error *err)
+{
+    gf_image *image = NULL;
+
+    *out = NULL;
+    if (width == 0 || height == 0)
+        return gf_error_set(err, GF_EINVAL, "a picture of %zux%zu pixels has none", width, height);
+    gf_status st = gf__image_new(width, height, &image, err);
+    if (st != GF_OK)
+        return st;
+    memcpy(image->rgb, rgb, 3 * width * height);
+    *out = image;
+    return GF_OK;
+}
+
 void gf_image_free(gf_image *image)
 {
     if (image == NULL)

@@ -153,6 +153,22 @@ TEST(resize__survives_every_allocation_failure)
     gf_image_free(image);
 }
 
+TEST(from_rgb__copies_the_bytes)
+{
+    uint8_t rgb[2 * 3 * 3];
+    gf_image *image = NULL;
+    for (size_t i = 0; i < sizeof rgb; i++)
+        rgb[i] = (uint8_t)(i * 7);
+    CHECK_OK(gf_image_from_rgb(rgb, 2, 3, &image, &check_err));
+    CHECK_EQ(gf_image_width(image), 2);
+    CHECK_EQ(gf_image_height(image), 3);
+    CHECK(gf_image_rgb(image) != rgb);
+    assert_memory_equal(gf_image_rgb(image), rgb, sizeof rgb);
+    gf_image_free(image);
+    CHECK_FAILS(GF_EINVAL, "0x3", gf_image_from_rgb(rgb, 0, 3, &image, &check_err));
+    assert_null(image);
+}
+
 TEST(crop__takes_the_part_asked_for)
 {
     gf_image *image = new_noise(7, 5), *part = NULL;
@@ -194,5 +210,6 @@ TEST(flip__exchanges_left_and_right)
 TESTS_MAIN(UNIT(resize__equals_pillow_bilinear), UNIT(resize_kernels__equal_the_plain_ones),
            UNIT(resize_into__writes_the_target_and_nothing_beside_it),
            UNIT(resize__keeps_one_colour), UNIT(resize__refuses_a_side_of_zero_and_sizes_that_wrap),
-           UNIT(resize__survives_every_allocation_failure), UNIT(crop__takes_the_part_asked_for),
-           UNIT(crop__refuses_what_is_outside), UNIT(flip__exchanges_left_and_right))
+           UNIT(resize__survives_every_allocation_failure), UNIT(from_rgb__copies_the_bytes),
+           UNIT(crop__takes_the_part_asked_for), UNIT(crop__refuses_what_is_outside),
+           UNIT(flip__exchanges_left_and_right))
