@@ -19,6 +19,12 @@ typedef struct gf__trunk_parts {
 } gf__trunk_parts;
 gf_status gf__trunk_take(const gf__trunk_parts *parts, gf_trunk **out, gf_error *err);
 
+/* Computes the SHA-256 of graph and weights, and compares it with what the trunk's file says: loading trusts it (hashing 95 MB
+ * costs more than starting). GF_EMISMATCH for a damaged file. */
+gf_status gf__trunk_verify(const gf_trunk *trunk, gf_error *err);
+/* What a trunk of this graph and these weights is known by: 64 hex digits. Every weight must be set. */
+gf_status gf__graph_sha256(const gf_graph *graph, char hex[GF__SHA256_HEX], gf_error *err);
+
 /* The block outputs a cut is chosen from when the user says "auto", in order: "mixed0" ... "mixed10". *n of them;
  * borrowed static strings. 0 for an architecture that has no table: the caller takes the layer before the top. */
 const char *const *gf__zoo_block_outputs(const gf_graph *graph, size_t *n);

@@ -1,0 +1,192 @@
+/* architecture.c: the networks that graft knows by name: is a graph one of them, where can it be cut, what does its
+ * classifier say. A checkpoint is compared with the table layer by layer, by what the layers compute and where their
+ * inputs come from, not by their names, which differ between versions of Keras. */
+#include <stdio.h>
+#include <string.h>
+
+#include "zoo/zoo_priv.h"
+
+static const char *const inception_v3_blocks[] = {"mixed0", "mixed1", "mixed2", "mixed3",
+                                                  "mixed4", "mixed5", "mixed6", "mixed7",
+                                                  "mixed8", "mixed9", "mixed10"};
+
+static const struct architecture {
+    const char *name;
+    const char *title; /* for messages */
+    gf_status (*layers)(size_t n_classes, gf_graph **out, gf_error *err);
+    const char *const *blocks;
+    size_t n_blocks;
+} architectures[] = {
+    {"inception_v3", "Inception-v3", gf__inception_v3_layers, inception_v3_blocks,
+     sizeof inception_v3_blocks / sizeof inception_v3_blocks[0]},
+};
+#define N_ARCHITECTURES (sizeof architectures / sizeof architectures[0])
+
+static const struct architecture *find_architecture(const char *name)
+{
+    for (size_t i = 0; i < N_ARCHITECTURES; i++) {
+        if (strcmp(architectures[i].name, name) == 0)
+            return &architectures[i];
+    }
+    return NULL;
+}
+
+bool gf__architecture_is_known(const char *name)
+{
+    return find_architecture(name) != NULL;
+}
+
+/* ---- comparing ---- */
+
+/* "Conv2D 3x3/2x2 valid, 32 filters, linear" for messages. */
+static const char *layer_text(const gf_layer *layer, char text[96])
+{
+    const gf__layer_config *c = gf__layer_config_of(layer);
+    int n = snprintf(text, 96, "%s", gf_layer_class_name(layer));
+    if (c->kernel[0] > 0)
+        n += snprintf(text + n, 96 - (size_t)n, " %zux%zu/%zux%zu %s", c->kernel[0], c->kernel[1],
+                      c->strides[0], c->strides[1], c->is_same_padding ? "same" : "valid");
+    if (c->filters > 0)
+        snprintf(text + n, 96 - (size_t)n, ", %zu filters%s", c->filters,
+                 c->has_bias ? " with bias" : "");
+    else if (c->class_id == GF__LAYER_BATCH_NORMALIZATION)
+        snprintf(text + n, 96 - (size_t)n, " scale %d center %d epsilon %g", c->has_scale,
+                 c->has_center, c->epsilon);
+    else if (c->class_id == GF__LAYER_ACTIVATION)
+        snprintf(text + n, 96 - (size_t)n, " %s", gf__activation_name(c->activation));
+    return text;
+}
+
+static bool have_same_settings(const gf__layer_config *a, const gf__layer_config *b)
+{
+    /* Some Keras files carry epsilon as a rounded float. */
+    const double epsilon_off = a->epsilon > b->epsilon ? a->epsilon - b->epsilon
+                                                       : b->epsilon - a->epsilon;
+    return a->class_id == b->class_id && a->filters == b->filters &&
+           memcmp(a->kernel, b->kernel, sizeof a->kernel) == 0 &&
+           memcmp(a->strides, b->strides, sizeof a->strides) == 0 &&
+           a->is_same_padding == b->is_same_padding && a->has_bias == b->has_bias &&
+           a->has_scale == b->has_scale && a->has_center == b->has_center && epsilon_off < 1e-8 &&
+           a->activation == b->activation && a->max_value == b->max_value;
+}
+
+static bool have_same_inputs(const gf_layer *a, const gf_layer *b)
+{
+    if (gf_layer_n_inputs(a) != gf_layer_n_inputs(b))
+        return false;
+    for (size_t i = 0; i < gf_layer_n_inputs(a); i++) {
+        if (gf_layer_input_at(a, i) != gf_layer_input_at(b, i))
+            return false;
+    }
+    return true;
+}
+
+/* Layers 0 to the last block must be the table's; what follows is the checkpoint's own top. */
+static gf_status compare(const gf_graph *graph, const gf_graph *table, const char *title,
+                         gf_error *err)
+{
+    char found[96], expected[96];
+    for (size_t i = 0; i < gf_graph_n_layers(table); i++) {
+        const gf_layer *want = gf_graph_layer_at(table, (ptrdiff_t)i);
+        const gf_layer *got = gf_graph_layer_at(graph, (ptrdiff_t)i);
+        if (got == NULL)
+            return gf_error_set(
+                err, GF_EMISMATCH, "is not %s: ends after %zu layers, before %s (\"%s\")", title,
+                gf_graph_n_layers(graph), layer_text(want, expected), gf_layer_name(want));
+        if (!have_same_settings(gf__layer_config_of(got), gf__layer_config_of(want)))
+            return gf_error_set(err, GF_EMISMATCH,
+                                "is not %s: layer %zu \"%s\" is %s, expected %s (\"%s\")", title, i,
+                                gf_layer_name(got), layer_text(got, found),
+                                layer_text(want, expected), gf_layer_name(want));
+        if (!have_same_inputs(got, want))
+            return gf_error_set(err, GF_EMISMATCH,
+                                "is not %s: layer %zu \"%s\" has other inputs than \"%s\"", title,
+                                i, gf_layer_name(got), gf_layer_name(want));
+    }
+    return GF_OK;
+}
+
+static gf_status match(const gf_graph *graph, const struct architecture *architecture,
+                       gf_error *err)
+{
+    gf_graph *table = NULL;
+    gf_status st = architecture->layers(0, &table, err);
+    if (st == GF_OK)
+        st = compare(graph, table, architecture->title, err);
+    gf_graph_free(table);
+    return st;
+}
+
+gf_status gf__architecture_match(const gf_graph *graph, const char *name, const char **architecture,
+                                 gf_error *err)
+{
+    const struct architecture *named = find_architecture(name);
+    *architecture = NULL;
+    if (named != NULL) {
+        *architecture = named->name;
+        return match(graph, named, err);
+    }
+    for (size_t i = 0; i < N_ARCHITECTURES && *architecture == NULL; i++) {
+        const gf_status st = match(graph, &architectures[i], NULL);
+        if (st == GF_OK)
+            *architecture = architectures[i].name;
+        else if (st != GF_EMISMATCH)
+            return gf_error_set(err, st, "comparing with %s", architectures[i].title);
+    }
+    return GF_OK;
+}
+
+/* ---- cuts and classes ---- */
+
+const char *const *gf__zoo_block_outputs(const gf_graph *graph, size_t *n)
+{
+    for (size_t i = 0; i < N_ARCHITECTURES; i++) {
+        size_t n_there = 0, index;
+        while (n_there < architectures[i].n_blocks &&
+               gf_graph_find_layer(graph, architectures[i].blocks[n_there], &index, NULL) == GF_OK)
+            n_there++;
+        if (n_there > 0) {
+            *n = n_there; /* a graph cut at "mixed4" has the first five */
+            return architectures[i].blocks;
+        }
+    }
+    *n = 0;
+    return NULL;
+}
+
+/* The last layer that still has a height and a width: what an average pool before the classifier sees. */
+static const gf_layer *last_spatial(const gf_graph *graph)
+{
+    for (size_t i = gf_graph_n_layers(graph); i-- > 0;) {
+        const gf_layer *layer = gf_graph_layer_at(graph, (ptrdiff_t)i);
+        const size_t *shape = gf_layer_shape(layer);
+        if (gf_layer_n_dims(layer) == 3 && shape[0] * shape[1] > 1)
+            return layer;
+    }
+    return NULL;
+}
+
+gf_status gf__zoo_resolve_cut(const gf_graph *graph, const char *name, const char **layer,
+                              bool *needs_pool, gf_error *err)
+{
+    size_t index;
+    const gf_layer *found = NULL;
+    gf_status st = gf_graph_find_layer(graph, name, &index, err);
+    if (st == GF_OK)
+        found = gf_graph_layer_at(graph, (ptrdiff_t)index);
+    else if (strcmp(name, "avg_pool") == 0)
+        found = last_spatial(graph);
+    if (found == NULL)
+        return st;
+    *layer = gf_layer_name(found);
+    *needs_pool = gf_layer_n_dims(found) == 3;
+    return GF_OK;
+}
+
+size_t gf__graph_n_classes(const gf_graph *graph)
+{
+    const gf_layer *last = gf_graph_layer_at(graph, -1);
+    const bool is_classifier = last != NULL && gf_layer_n_dims(last) == 1 &&
+                               gf__layer_config_of(last)->activation == GF__ACTIVATION_SOFTMAX;
+    return is_classifier ? gf_layer_shape(last)[0] : 0;
+}

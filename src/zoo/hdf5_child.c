@@ -1,0 +1,228 @@
+/* hdf5_child.c: the guard in front of libhdf5. What can be seen without the library is checked first: the signature, the
+ * size, that it is a plain file. Then graft-h5 reads it, in a process with limits on memory, time and what it may write. A
+ * file made to crash or to hang libhdf5 ends that process, and becomes an error message here. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "zoo/zoo_priv.h"
+
+#define FILE_LIMIT ((uint64_t)2 << 30)
+#define TIMEOUT_MS 120000
+
+/* ---- what can be checked without the library ---- */
+
+static gf_status check_file(const char *path, gf_error *err)
+{
+    static const char signature[8] = "\x89HDF\r\n\x1a\n";
+    char head[sizeof signature];
+    struct stat info;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return gf__error_errno(err, errno, "%s", path);
+    const bool is_read = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
+                         pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head;
+    close(fd);
+    if (!is_read || memcmp(head, signature, sizeof head) != 0)
+        return gf_error_set(err, GF_EFORMAT, "%s: is not an HDF5 file (no signature in front)",
+                            path);
+    if ((uint64_t)info.st_size > FILE_LIMIT)
+        return gf_error_set(err, GF_ELIMIT, "%s: has %lld bytes, at most %llu are read", path,
+                            (long long)info.st_size, (unsigned long long)FILE_LIMIT);
+    return GF_OK;
+}
+
+/* ---- where the program is ---- */
+
+/* Beside this program (a build tree, or everything installed in one place), else where it was installed. */
+static gf_status find_program(char path[4096], gf_error *err)
+{
+    char self[4096];
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n > 0) {
+        self[n] = '\0';
+        const int n_folder = (int)(gf__path_base(self) - self);
+        if (snprintf(path, 4096, "%.*sgraft-h5", n_folder, self) < 4096 && access(path, X_OK) == 0)
+            return GF_OK;
+    }
+    snprintf(path, 4096, "%s/graft-h5", GRAFT_LIBEXECDIR);
+    if (access(path, X_OK) == 0)
+        return GF_OK;
+    return gf_error_set(
+        err, GF_ENOTFOUND,
+        "the program graft-h5, which reads HDF5 files, is neither beside this program nor "
+        "in %s",
+        GRAFT_LIBEXECDIR);
+}
+
+/* ---- running it ---- */
+
+typedef struct child {
+    pid_t pid;
+    int message_fd; /* what it writes to its standard error */
+} child;
+
+static gf_status spawn(const char *program, const char *path, const char *output, child *out,
+                       gf_error *err)
+{
+    int ends[2];
+    char *argv[] = {(char *)program, (char *)path, (char *)output, NULL};
+    char *envp[] = {(char *)"LC_ALL=C", NULL};
+    posix_spawn_file_actions_t actions;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return gf__error_errno(err, errno, "pipe");
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
+    const int failure = posix_spawn(&out->pid, program, &actions, NULL, argv, envp);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    if (failure != 0) {
+        close(ends[0]);
+        return gf__error_errno(err, failure, "starting %s", program);
+    }
+    out->message_fd = ends[0];
+    return GF_OK;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Reads what the child says until it closes its end, which it does at the latest by dying. False when the time is over. */
+static bool read_message(int fd, char *message, size_t size)
+{
+    size_t n = 0;
+    const int64_t end_ms = now_ms() + TIMEOUT_MS;
+    for (;;) {
+        char chunk[512];
+        const int64_t left_ms = end_ms - now_ms();
+        struct pollfd waited = {.fd = fd, .events = POLLIN};
+        if (left_ms <= 0)
+            break;
+        const int ready = poll(&waited, 1, (int)left_ms);
+        if (ready < 0 && errno == EINTR)
+            continue;
+        if (ready <= 0)
+            break;
+        const ssize_t got = read(fd, chunk, sizeof chunk);
+        if (got <= 0) {
+            message[n] = '\0';
+            return true;
+        }
+        const size_t room = size - 1 - n;
+        const size_t kept = (size_t)got < room ? (size_t)got
+                                               : room; /* the rest is read and dropped */
+        memcpy(message + n, chunk, kept);
+        n += kept;
+    }
+    message[n] = '\0';
+    return false;
+}
+
+/* One printable line: the child may have been taken over by its file. */
+static void clean_line(char *message)
+{
+    message[strcspn(message, "\n")] = '\0';
+    for (char *c = message; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
+            *c = '?';
+    }
+}
+
+static gf_status run(const char *program, const char *path, const char *output, gf_error *err)
+{
+    child c;
+    int wait_status = 0;
+    char message[300];
+    gf_status st = spawn(program, path, output, &c, err);
+    if (st != GF_OK)
+        return st;
+    const bool is_in_time = read_message(c.message_fd, message, sizeof message);
+    if (!is_in_time)
+        kill(c.pid, SIGKILL);
+    close(c.message_fd);
+    while (waitpid(c.pid, &wait_status, 0) < 0 && errno == EINTR)
+        ;
+    clean_line(message);
+    if (!is_in_time)
+        return gf_error_set(err, GF_EFORMAT, "%s: not read after %d seconds; damaged?", path,
+                            TIMEOUT_MS / 1000);
+    if (WIFSIGNALED(wait_status))
+        return gf_error_set(
+            err, GF_EFORMAT,
+            "%s: the HDF5 library broke down on it (signal %d); the file is damaged", path,
+            WTERMSIG(wait_status));
+    if (WEXITSTATUS(wait_status) != 0)
+        return gf_error_set(err, GF_EFORMAT, "%s: %s", path,
+                            message[0] != '\0' ? message : "graft-h5 could not read it");
+    return GF_OK;
+}
+
+/* ---- both ---- */
+
+static void remove_folder(const char *folder)
+{
+    gf__dir_list list = {0};
+    if (gf__list_dir(folder, &list, NULL) == GF_OK) {
+        for (size_t i = 0; i < list.n_names; i++) {
+            char *path = gf__path_join(folder, list.names[i]);
+            if (path != NULL)
+                unlink(path);
+            gf__free(path);
+        }
+    }
+    gf__dir_list_free(&list);
+    rmdir(folder);
+}
+
+gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, gf_safetensors **out,
+                           gf_error *err)
+{
+    char program[4096];
+    char *folder = NULL, *output = NULL;
+    bool has_folder = false;
+    *out = NULL;
+    gf_status st = check_file(path, err);
+    if (st != GF_OK)
+        goto done;
+    st = find_program(program, err);
+    if (st != GF_OK)
+        goto done;
+    folder = gf__asprintf("%s/.import-XXXXXX", scratch_dir);
+    output = gf__asprintf("%s/.import-XXXXXX/weights.safetensors", scratch_dir);
+    if (folder == NULL || output == NULL) {
+        st = gf__error_nomem(err, "a path", strlen(scratch_dir));
+        goto done;
+    }
+    if (mkdtemp(folder) == NULL) {
+        st = gf__error_errno(err, errno, "%s", folder);
+        goto done;
+    }
+    has_folder = true;
+    memcpy(output, folder, strlen(folder));
+    st = run(program, path, output, err);
+    if (st != GF_OK)
+        goto done;
+    st = gf_safetensors_open(output, out, err);
+done:
+    /* A child that was killed leaves its half; a good file stays readable through its mapping. */
+    if (has_folder)
+        remove_folder(folder);
+    gf__free(output);
+    gf__free(folder);
+    return st;
+}

@@ -1,0 +1,207 @@
+/* import.c: from a path of the user's to a trunk in the home: find the checkpoint, read it, see that it is what its name
+ * says, give its classes names, write it. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "zoo/zoo_priv.h"
+
+/* ---- finding ---- */
+
+static const char hdf5_signature[8] = "\x89HDF\r\n\x1a\n";
+
+static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *err)
+{
+    char head[64];
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        return gf__error_errno(err, errno, "%s", path);
+    const size_t n = fread(head, 1, sizeof head, file);
+    fclose(file);
+    size_t start = 0;
+    while (start < n && memchr(" \t\r\n", head[start], 4) != NULL)
+        start++;
+    if (n >= sizeof hdf5_signature && memcmp(head, hdf5_signature, sizeof hdf5_signature) == 0)
+        *kind = GF__SOURCE_HDF5;
+    else if (start < n && head[start] == '{')
+        *kind = GF__SOURCE_TFJS;
+    else if (strcmp(gf__path_extension(path), ".js") == 0)
+        *kind = GF__SOURCE_NPM;
+    else
+        return gf_error_set(
+            err, GF_EFORMAT,
+            "%s: is not a checkpoint that can be read: a TensorFlow.js model.json or "
+            "model.min.js, or a Keras .h5 file",
+            path);
+    return GF_OK;
+}
+
+/* Where checkpoints lie in folders, %s being the checkpoint's name: itself, an unpacked npm package, or what npm pack
+ * unpacks to. */
+static const char *const places[] = {
+    "model.json",
+    "model.min.js",
+    "dist/models/%s/model.min.js",
+    "dist/models/%s/model.json",
+    "package/dist/models/%s/model.min.js",
+    "models/%s/model.json",
+    "%s.h5",
+    "%s_weights_tf_dim_ordering_tf_kernels.h5",
+    "%s_weights_tf_dim_ordering_tf_kernels_notop.h5",
+};
+
+/* NULL: out of memory. */
+static char *place_in(const char *folder, const char *place, const char *name)
+{
+    const char *mark = strstr(place, "%s");
+    if (mark == NULL)
+        return gf__path_join(folder, place);
+    char *relative = gf__asprintf("%.*s%s%s", (int)(mark - place), place, name, mark + 2);
+    char *path = relative != NULL ? gf__path_join(folder, relative) : NULL;
+    gf__free(relative);
+    return path;
+}
+
+static gf_status find_in_folder(const char *folder, const char *name, char **out, gf_error *err)
+{
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        char *path = place_in(folder, places[i], name);
+        if (path == NULL)
+            return gf__error_nomem(err, "a path", strlen(folder));
+        if (gf__is_file(path)) {
+            *out = path;
+            return GF_OK;
+        }
+        gf__free(path);
+    }
+    return gf_error_set(err, GF_ENOTFOUND,
+                        "%s: no checkpoint in this folder: neither model.json, model.min.js, "
+                        "dist/models/%s/model.min.js nor %s*.h5",
+                        folder, name, name);
+}
+
+gf_status gf__source_find(const char *path, const char *name, gf__source *out, gf_error *err)
+{
+    gf_status st = GF_OK;
+    out->path = NULL;
+    if (gf__is_dir(path)) {
+        st = find_in_folder(path, name, &out->path, err);
+    } else {
+        out->path = gf__strdup(path);
+        if (out->path == NULL)
+            st = gf__error_nomem(err, "a path", strlen(path));
+    }
+    if (st == GF_OK)
+        st = look_inside(out->path, &out->kind, err);
+    if (st != GF_OK) {
+        gf__free(out->path);
+        out->path = NULL;
+    }
+    return st;
+}
+
+/* ---- classes ---- */
+
+/* The file of the npm package that names the outputs, where it has one: dist/cjs/nsfw_classes.js beside dist/models/NAME/. */
+static gf__json *read_package_classes(const gf__source *source)
+{
+    char *text = NULL;
+    size_t size, offset;
+    gf__json *classes = NULL;
+    gf__buffer json = {0};
+    const int n_folder = (int)(gf__path_base(source->path) - source->path);
+    char *path = gf__asprintf("%.*s../../cjs/nsfw_classes.js", n_folder, source->path);
+    if (path != NULL && gf__is_file(path) &&
+        gf__read_file(path, 1 << 20, &text, &size, NULL) == GF_OK &&
+        gf__js_find(text, size, "NSFW_CLASSES", &offset, NULL) == GF_OK &&
+        gf__js_to_json(text + offset, size - offset, &json, NULL, NULL) == GF_OK)
+        (void)gf__json_parse(json.data, json.size, &classes, NULL);
+    gf__buffer_free(&json);
+    gf__free(text);
+    gf__free(path);
+    return classes;
+}
+
+/* A name for output k: the package's, ImageNet's where there are 1000, else a number. */
+static char *class_name(const gf__json *package, size_t k, size_t n)
+{
+    char key[24];
+    snprintf(key, sizeof key, "%zu", k);
+    const char *known = gf__json_string(gf__json_find(package, key), NULL);
+    if (known != NULL && gf__json_n_items(package) == n)
+        return gf__strdup(known);
+    if (n == GF__N_IMAGENET_CLASSES)
+        return gf__strdup(gf__zoo_imagenet_class(k));
+    return gf__asprintf("class_%zu", k);
+}
+
+static gf_status name_classes(const gf__source *source, gf__checkpoint *checkpoint, gf_error *err)
+{
+    gf_status st = GF_OK;
+    const size_t n = gf__graph_n_classes(checkpoint->graph);
+    gf__json *package = source->kind == GF__SOURCE_NPM ? read_package_classes(source) : NULL;
+    checkpoint->class_names = gf__calloc(n, sizeof *checkpoint->class_names);
+    if (checkpoint->class_names == NULL)
+        st = gf__error_nomem(err, "class names", n * sizeof *checkpoint->class_names);
+    for (; st == GF_OK && checkpoint->n_classes < n; checkpoint->n_classes++) {
+        char *name = class_name(package, checkpoint->n_classes, n);
+        if (name == NULL)
+            st = gf__error_nomem(err, "a class name", 16);
+        checkpoint->class_names[checkpoint->n_classes] = name;
+    }
+    gf__json_free(package);
+    return st;
+}
+
+/* ---- importing ---- */
+
+/* Every Keras application that graft can run so far was trained on [-1,1]. */
+static void set_input_recipe(gf__checkpoint *checkpoint)
+{
+    checkpoint->scale = 1.0f / 127.5f;
+    checkpoint->shift = -1.0f;
+}
+
+static gf_status read_checkpoint(const gf__source *source, const char *home, const gf_observer *obs,
+                                 gf__checkpoint *out, gf_error *err)
+{
+    if (source->kind == GF__SOURCE_HDF5)
+        return gf__hdf5_read(source->path, home, obs, out, err);
+    return gf__tfjs_read(source, obs, out, err);
+}
+
+gf_status gf_zoo_import(const char *path, const char *name, const char *home, char *sha256,
+                        const gf_observer *obs, gf_error *err)
+{
+    char hex[GF__SHA256_HEX];
+    gf__source source = {0};
+    gf__checkpoint checkpoint = {0};
+    gf_status st = gf__trunk_check_name(name, err);
+    if (st != GF_OK)
+        return st;
+    st = gf__source_find(path, name, &source, err);
+    if (st != GF_OK)
+        goto done;
+    st = gf__make_dirs(home, err);
+    if (st != GF_OK)
+        goto done;
+    st = read_checkpoint(&source, home, obs, &checkpoint, err);
+    if (st != GF_OK)
+        goto done;
+    st = gf__architecture_match(checkpoint.graph, name, &checkpoint.architecture, err);
+    if (st != GF_OK) {
+        gf__error_prefix(err, "%s", source.path);
+        goto done;
+    }
+    st = name_classes(&source, &checkpoint, err);
+    if (st != GF_OK)
+        goto done;
+    set_input_recipe(&checkpoint);
+    st = gf__trunk_save(&checkpoint, name, home, hex, err);
+    if (st == GF_OK && sha256 != NULL)
+        memcpy(sha256, hex, sizeof hex);
+done:
+    gf__checkpoint_free(&checkpoint);
+    gf__free(source.path);
+    return st;
+}

@@ -1,0 +1,100 @@
+/* zoo_priv.h: what the importers, the architectures and the trunk writer share. Never leaves this folder. */
+#ifndef GRAFT_ZOO_PRIV_H
+#define GRAFT_ZOO_PRIV_H
+
+#include "zoo/zoo.h"
+
+#define GF__N_IMAGENET_CLASSES 1000
+#define GF__LAYER_NAME_TEXT    160 /* room for a layer's name and a number */
+
+/* A network read from somebody else's file, on its way into a trunk. Start with {0}. */
+typedef struct gf__checkpoint {
+    gf_graph *graph;          /* with all its weights */
+    gf_safetensors *file;     /* what the weights are views of, or NULL */
+    char *origin;             /* "TensorFlow.js layers-model, uint8 weights, model.min.js" */
+    const char *architecture; /* static; NULL where it is none that graft knows */
+    float scale, shift;
+    char **class_names; /* each owned */
+    size_t n_classes;
+} gf__checkpoint;
+void gf__checkpoint_free(gf__checkpoint *checkpoint);
+
+/* ---- importers ---- */
+
+typedef enum gf__source_kind {
+    GF__SOURCE_TFJS, /* model.json */
+    GF__SOURCE_NPM,  /* model.min.js */
+    GF__SOURCE_HDF5
+} gf__source_kind;
+
+typedef struct gf__source {
+    gf__source_kind kind;
+    char *path; /* of the file itself; owned */
+} gf__source;
+/* Looks at content, not at names; in a folder, for the files that a checkpoint called `name` may be in. */
+gf_status gf__source_find(const char *path, const char *name, gf__source *out, gf_error *err);
+
+gf_status gf__tfjs_read(const gf__source *source, const gf_observer *obs, gf__checkpoint *out,
+                        gf_error *err);
+/* Gives the graph its weights from the manifest and the shards beside the document. `origin` gets the storage types. */
+gf_status gf__tfjs_read_weights(const gf__source *source, const gf__json *manifest, gf_graph *graph,
+                                const gf_observer *obs, gf__buffer *storage, gf_error *err);
+
+/* scratch_dir: where the converter may write; on the file system of the home, since checkpoints are large. */
+gf_status gf__hdf5_read(const char *path, const char *scratch_dir, const gf_observer *obs,
+                        gf__checkpoint *out, gf_error *err);
+/* Runs graft-h5 on path; *out is the safetensors file it made, already without a name on disk. */
+gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, gf_safetensors **out,
+                           gf_error *err);
+
+/* ---- JavaScript literals, as minifiers write them ---- */
+
+/* Offset of the literal in "KEY = literal", the first place where one follows. GF_EFORMAT without one. */
+gf_status gf__js_find(const char *text, size_t n_chars, const char *key, size_t *offset,
+                      gf_error *err);
+/* The literal at the start of text as JSON, appended to out. *n_used (may be NULL) gets its length in text. */
+gf_status gf__js_to_json(const char *text, size_t n_chars, gf__buffer *out, size_t *n_used,
+                         gf_error *err);
+/* The text of a string literal at the start of text, appended to out as it stands (no quotes, escapes resolved). */
+gf_status gf__js_string(const char *text, size_t n_chars, gf__buffer *out, size_t *n_used,
+                        gf_error *err);
+
+/* ---- architectures ---- */
+
+/* Inception-v3 without weights; n_classes 0 for none. */
+gf_status gf__inception_v3_layers(size_t n_classes, gf_graph **out, gf_error *err);
+/* Sets *architecture to the known one that the graph's layers are, or NULL. Where `name` is a known architecture the
+ * graph must be it: GF_EMISMATCH names the first layer that differs. */
+gf_status gf__architecture_match(const gf_graph *graph, const char *name, const char **architecture,
+                                 gf_error *err);
+/* True for a name that is the table's. */
+bool gf__architecture_is_known(const char *name);
+/* Outputs of the classifier at the end: the last layer, where it is a softmax; 0 otherwise. */
+size_t gf__graph_n_classes(const gf_graph *graph);
+
+/* ---- trunks ---- */
+
+/* HOME/trunks/NAME.safetensors; new, NULL out of memory. */
+char *gf__trunk_path(const char *home, const char *name);
+/* A name that can be a file's. GF_EINVAL says which letters may be in it. */
+gf_status gf__trunk_check_name(const char *name, gf_error *err);
+gf_status gf__trunk_save(const gf__checkpoint *checkpoint, const char *name, const char *home,
+                         char sha256[GF__SHA256_HEX], gf_error *err);
+
+/* ---- pulling ---- */
+
+/* A file at an address. */
+typedef struct gf__publication {
+    const char *address; /* up to the last slash */
+    const char *file;
+    const char *md5;     /* NULL: nothing to check it against */
+    uint64_t size_bytes; /* exact, or the most that is taken where md5 is NULL */
+    bool is_tried_once;  /* without the downloader's retries and their pauses; for tests */
+} gf__publication;
+gf_status gf__publication_check(const gf__publication *publication, const char *path,
+                                gf_error *err);
+/* Downloads into HOME/downloads, checks, imports as `name`. */
+gf_status gf__pull_publication(const gf__publication *publication, const char *name,
+                               const char *home, const gf_observer *obs, gf_error *err);
+
+#endif
