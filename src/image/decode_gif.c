@@ -120,22 +120,26 @@ gf_status gf__gif_info(gf__file_view file, gf_image_info *out, gf_error *err)
     return st;
 }
 
+typedef struct palette {
+    uint8_t colours[256][3];
+} palette;
+
 /* Colour of every index; beyond the palette black, transparent white. */
-static gf_status fill_palette(const gif_reader *reader, uint8_t palette[256][3], gf_error *err)
+static gf_status fill_palette(const gif_reader *reader, palette *out, gf_error *err)
 {
     const GifFileType *gif = reader->gif;
     const ColorMapObject *map = gif->Image.ColorMap != NULL ? gif->Image.ColorMap : gif->SColorMap;
 
     if (map == NULL)
         return gf_error_set(err, GF_EFORMAT, "corrupt GIF: no palette");
-    memset(palette, 0, 256 * sizeof *palette);
+    memset(out, 0, sizeof *out);
     for (int i = 0; i < map->ColorCount && i < 256; i++) {
-        palette[i][0] = map->Colors[i].Red;
-        palette[i][1] = map->Colors[i].Green;
-        palette[i][2] = map->Colors[i].Blue;
+        out->colours[i][0] = map->Colors[i].Red;
+        out->colours[i][1] = map->Colors[i].Green;
+        out->colours[i][2] = map->Colors[i].Blue;
     }
     if (reader->transparent >= 0 && reader->transparent < 256)
-        memset(palette[reader->transparent], 255, sizeof *palette);
+        memset(out->colours[reader->transparent], 255, 3);
     return GF_OK;
 }
 
@@ -171,12 +175,12 @@ static gf_status read_rows(gif_reader *reader, gf__sink *sink, gf_error *err)
     GifFileType *gif = reader->gif;
     const size_t left = (size_t)gif->Image.Left, top = (size_t)gif->Image.Top;
     const size_t width = (size_t)gif->Image.Width, height = (size_t)gif->Image.Height;
-    uint8_t palette[256][3];
+    palette table;
 
     if (width == 0 || height == 0)
         return gf_error_set(err, GF_EFORMAT, "corrupt GIF: a frame of %zux%zu pixels", width,
                             height);
-    gf_status st = fill_palette(reader, palette, err);
+    gf_status st = fill_palette(reader, &table, err);
     if (st != GF_OK)
         return st;
     st = gf__block_reserve(&sink->scratch->side, width, "a GIF row", err);
@@ -190,7 +194,7 @@ static gf_status read_rows(gif_reader *reader, gf__sink *sink, gf_error *err)
         uint8_t *row = gf__sink_row(sink, y);
         memset(row, 255, 3 * sink->width);
         for (size_t x = 0; x < width; x++)
-            memcpy(row + 3 * (left + x), palette[line[x]], 3);
+            memcpy(row + 3 * (left + x), table.colours[line[x]], 3);
         gf__sink_put(sink, y, row);
     }
     return GF_OK;

@@ -210,35 +210,50 @@ static double sharp(double at)
     return floor(at) + 0.5;
 }
 
+/* Ticks of a frame's side: multiples of step, from the first inside. Counted as integers: beyond 2^53 adding one to a
+ * double goes nowhere. */
+typedef struct tick_range {
+    double step, first;
+    int n;
+} tick_range;
+
+static tick_range find_ticks(double min, double max, double n_most)
+{
+    tick_range ticks = {.step = round_step(min, max, n_most)};
+
+    if (ticks.step <= 0)
+        return ticks;
+    ticks.first = ceil(min / ticks.step - 1e-9);
+    const double n = floor(max / ticks.step + 1e-9) - ticks.first + 1;
+    ticks.n = n > 0 ? (int)fmin(n, n_most + 1) : 0;
+    return ticks;
+}
+
 static void draw_x_ticks(gf__plot *plot, const gf__plot_frame *frame)
 {
-    const double step = round_step(frame->x_min, frame->x_max, fmax(2, frame->width / 70));
+    const tick_range ticks = find_ticks(frame->x_min, frame->x_max, fmax(2, frame->width / 70));
     const double bottom = frame->top + frame->height;
 
-    if (step <= 0)
-        return;
-    const double last = floor(frame->x_max / step + 1e-9);
-    for (double i = ceil(frame->x_min / step - 1e-9); i <= last; i++) {
-        const double x = gf__plot_x(frame, i * step);
+    for (int i = 0; i < ticks.n; i++) {
+        const double value = (ticks.first + i) * ticks.step;
+        const double x = gf__plot_x(frame, value);
         char text[32];
         gf__plot_line(plot, sharp(x), sharp(bottom), sharp(x), sharp(bottom) + 4, BASE_LINE, 1);
-        format_tick(i * step, step, text);
+        format_tick(value, ticks.step, text);
         gf__plot_text(plot, x, bottom + 17, 0, 11, FAINT_INK, text);
     }
 }
 
 static void draw_y_ticks(gf__plot *plot, const gf__plot_frame *frame)
 {
-    const double step = round_step(frame->y_min, frame->y_max, fmax(2, frame->height / 40));
+    const tick_range ticks = find_ticks(frame->y_min, frame->y_max, fmax(2, frame->height / 40));
 
-    if (step <= 0)
-        return;
-    const double last = floor(frame->y_max / step + 1e-9);
-    for (double i = ceil(frame->y_min / step - 1e-9); i <= last; i++) {
-        const double y = gf__plot_y(frame, i * step);
+    for (int i = 0; i < ticks.n; i++) {
+        const double value = (ticks.first + i) * ticks.step;
+        const double y = gf__plot_y(frame, value);
         char text[32];
         gf__plot_line(plot, frame->left, sharp(y), frame->left + frame->width, sharp(y), GRID, 1);
-        format_tick(i * step, step, text);
+        format_tick(value, ticks.step, text);
         gf__plot_text(plot, frame->left - 8, y + 4, 1, 11, FAINT_INK, text);
     }
 }
