@@ -5,7 +5,7 @@
  *     gf_extractor_options options = gf_extractor_options_default();
  *     options.cache_dir = "/home/me/.local/share/graft/features";
  *     st = gf_extractor_new(trunk, specs, 1, &options, &extractor, err);
- *     st = gf_extractor_dataset(extractor, dataset, NULL, 0, obs, &features, err);     (N,2048) float32
+ *     st = gf_extractor_dataset(extractor, dataset, NULL, obs, &features, err);     (N,2048) float32
  *
  * A picture's features depend on the picture, the recipe, the trunk, the cut and the precision: not on its neighbours
  * or the number of threads. Those five are also the key of the cache.

@@ -11,6 +11,10 @@
 gf__json *gf__recipe_to_json(const gf_recipe *recipe);
 gf_status gf__recipe_from_json(const gf__json *json, gf_recipe *out, gf_error *err);
 
+/* "none", "avg", "max". */
+const char *gf__pool_name(gf_pool pool);
+gf_status gf__pool_parse(const char *name, gf_pool *out, gf_error *err);
+
 typedef struct gf__preprocess_options {
     gf_recipe recipe;
     gf_view view;        /* {0}: the picture as it is */

@@ -1,0 +1,299 @@
+/* features/extract_dataset.c: a data set's features, row by row, from the cache where they are and from the network where not.
+ *
+ * Each thread takes the next row that nobody has: hash the picture, ask the cache, else read, preprocess, run. Rows go to their
+ * place in the result, so their order is the caller's. New rows are gathered and handed to the cache PENDING at a
+ * time: a lock a row would be slow, and a killed run should lose no more than a second of work. */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "data/data.h"
+#include "features/cache_priv.h"
+#include "features/extractor_priv.h"
+
+#define PENDING 32u
+
+typedef struct pending_row {
+    uint8_t key[GF__CACHE_KEY];
+    size_t row;
+} pending_row;
+
+typedef struct extraction {
+    gf_extractor *extractor;
+    const gf_dataset *dataset;
+    gf_extract_request request; /* n_items is set */
+    const gf_observer *obs;
+    float **values;     /* n_outputs pointers to n_items rows */
+    gf__cache **caches; /* n_outputs, some NULL; NULL without a cache folder */
+
+    atomic_bool is_stopped;
+    pthread_mutex_t mutex; /* of the members below, and of the observer */
+    size_t n_done, n_cached;
+    pending_row pending[PENDING];
+    size_t n_pending;
+    gf_status status; /* of the first row (in their order) that failed */
+    gf_error error;
+    size_t failed_row;
+} extraction;
+
+static size_t item_of(const extraction *run, size_t row)
+{
+    return run->request.items != NULL ? run->request.items[row] : row;
+}
+
+static float *row_of(const extraction *run, size_t output, size_t row)
+{
+    return run->values[output] + row * run->extractor->outputs[output].size;
+}
+
+static int hex_digit(char c)
+{
+    return c <= '9' ? c - '0' : c - 'a' + 10;
+}
+
+/* A picture that cannot even be hashed has no key; what is wrong with it shows when it is read. */
+static bool key_of_row(const extraction *run, size_t row, uint8_t key[GF__CACHE_KEY])
+{
+    char hex[GF__SHA256_HEX];
+    if (run->caches == NULL ||
+        gf__dataset_item_hash(run->dataset, item_of(run, row), hex, NULL) != GF_OK)
+        return false;
+    for (size_t i = 0; i < GF__CACHE_KEY; i++)
+        key[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+    return true;
+}
+
+static bool get_cached(extraction *run, size_t row, const uint8_t key[GF__CACHE_KEY])
+{
+    for (size_t i = 0; i < run->extractor->n_outputs; i++) {
+        if (run->caches[i] == NULL || !gf__cache_get(run->caches[i], key, row_of(run, i, row)))
+            return false;
+    }
+    return true;
+}
+
+/* Under the mutex. */
+static void keep_pending(extraction *run)
+{
+    gf__cache_row rows[PENDING];
+    for (size_t i = 0; run->caches != NULL && i < run->extractor->n_outputs; i++) {
+        if (run->caches[i] == NULL)
+            continue;
+        for (size_t k = 0; k < run->n_pending; k++)
+            rows[k] = (gf__cache_row){run->pending[k].key, row_of(run, i, run->pending[k].row)};
+        gf__cache_put(run->caches[i], rows, run->n_pending);
+    }
+    run->n_pending = 0;
+}
+
+static void fail(extraction *run, size_t row, gf_status status, const gf_error *error)
+{
+    pthread_mutex_lock(&run->mutex);
+    if (run->status == GF_OK || row < run->failed_row) {
+        run->status = status;
+        run->error = *error;
+        run->failed_row = row;
+    }
+    pthread_mutex_unlock(&run->mutex);
+    atomic_store(&run->is_stopped, true);
+}
+
+static void finish_row(extraction *run, size_t row, const uint8_t *key, bool is_cached)
+{
+    gf_error error;
+    const char *item = gf_dataset_item_at(run->dataset, item_of(run, row));
+    pthread_mutex_lock(&run->mutex);
+    run->n_done++;
+    run->n_cached += is_cached;
+    if (key != NULL && !is_cached) {
+        memcpy(run->pending[run->n_pending].key, key, GF__CACHE_KEY);
+        run->pending[run->n_pending].row = row;
+        if (++run->n_pending == PENDING)
+            keep_pending(run);
+    }
+    const gf_status st = gf__observe_progress(run->obs, "features", run->n_done,
+                                              run->request.n_items, item, &error);
+    pthread_mutex_unlock(&run->mutex);
+    if (st != GF_OK)
+        fail(run, row, st, &error);
+}
+
+/* Whether another picture may do better. */
+static bool is_fault_of_picture(gf_status st)
+{
+    return st != GF_OK && st != GF_ENOMEM && st != GF_ECANCELED;
+}
+
+static void mark_bad(extraction *run, size_t row, const gf_error *error)
+{
+    for (size_t i = 0; i < run->extractor->n_outputs; i++)
+        memset(row_of(run, i, row), 0, run->extractor->outputs[i].size * sizeof(float));
+    pthread_mutex_lock(&run->mutex);
+    run->request.is_bad[row] = true;
+    gf__observe_log(run->obs, GF_LOG_WARNING, "%s", error->message);
+    pthread_mutex_unlock(&run->mutex);
+    finish_row(run, row, NULL, false);
+}
+
+static gf_status read_pixels(extraction *run, size_t row, gf__extractor_worker *worker,
+                             gf_error *err)
+{
+    gf_sample sample = {0};
+    gf_status st = gf_dataset_read(run->dataset, item_of(run, row), &sample, err);
+    if (st != GF_OK)
+        return st; /* names the item */
+    st = gf__extractor_preprocess(run->extractor, worker, &sample, run->request.view, err);
+    gf_sample_release(&sample);
+    if (st != GF_OK)
+        gf__error_prefix(err, "%s", gf_dataset_item_at(run->dataset, item_of(run, row)));
+    return st;
+}
+
+static gf_status run_network(extraction *run, size_t row, gf__extractor_worker *worker,
+                             float **features, gf_error *err)
+{
+    for (size_t i = 0; i < run->extractor->n_outputs; i++)
+        features[i] = row_of(run, i, row);
+    return gf__extractor_run(run->extractor, worker, features, err);
+}
+
+/* *is_bad: the picture cannot be read, and the caller wants to know instead of stopping. */
+static gf_status compute(extraction *run, size_t row, gf__extractor_worker *worker, bool *is_bad,
+                         gf_error *err)
+{
+    gf_status st = gf__extractor_ready(run->extractor, worker, err);
+    if (st != GF_OK)
+        return st;
+    st = read_pixels(run, row, worker, err);
+    *is_bad = is_fault_of_picture(st) && run->request.is_bad != NULL;
+    if (st != GF_OK)
+        return st;
+    float **features = gf__calloc(run->extractor->n_outputs, sizeof *features);
+    if (features == NULL)
+        return gf__error_nomem(err, "features", run->extractor->n_outputs * sizeof *features);
+    st = run_network(run, row, worker, features, err);
+    gf__free(features);
+    return st;
+}
+
+static void extract_row(void *user, size_t row, int thread)
+{
+    extraction *run = user;
+    if (atomic_load(&run->is_stopped))
+        return;
+    uint8_t key[GF__CACHE_KEY];
+    const bool has_key = key_of_row(run, row, key);
+    if (has_key && get_cached(run, row, key)) {
+        finish_row(run, row, key, true);
+        return;
+    }
+    gf_error error;
+    bool is_bad = false;
+    const gf_status st = compute(run, row, &run->extractor->workers[thread], &is_bad, &error);
+    if (is_bad)
+        mark_bad(run, row, &error);
+    else if (st != GF_OK)
+        fail(run, row, st, &error);
+    else
+        finish_row(run, row, has_key ? key : NULL, false);
+}
+
+/* One cache file an output; see gf__identity. */
+static gf_status open_caches(extraction *run, gf_error *err)
+{
+    const gf_extractor *extractor = run->extractor;
+    run->caches = gf__calloc(extractor->n_outputs, sizeof(gf__cache *));
+    if (run->caches == NULL)
+        return gf__error_nomem(err, "caches", extractor->n_outputs * sizeof(gf__cache *));
+    gf_status st = GF_OK;
+    for (size_t i = 0; i < extractor->n_outputs && st == GF_OK; i++) {
+        const gf__extractor_output *output = &extractor->outputs[i];
+        gf__identity identity = {gf_trunk_sha256(extractor->trunk),
+                                 output->layer,
+                                 output->pool,
+                                 extractor->precision,
+                                 extractor->recipe,
+                                 {0}};
+        if (run->request.view != NULL)
+            identity.view = *run->request.view;
+        char *text = gf__identity_text(&identity);
+        st = text == NULL ? gf__error_nomem(err, "a cache's name", 0)
+                          : gf__cache_open(extractor->cache_dir, text, output->size, run->obs,
+                                           &run->caches[i], err);
+        gf__free(text);
+    }
+    return st;
+}
+
+static void close_caches(extraction *run)
+{
+    for (size_t i = 0; run->caches != NULL && i < run->extractor->n_outputs; i++)
+        gf__cache_close(run->caches[i]);
+    gf__free(run->caches);
+}
+
+static gf_status new_tensors(extraction *run, gf_tensor **out, gf_error *err)
+{
+    run->values = gf__calloc(run->extractor->n_outputs, sizeof *run->values);
+    if (run->values == NULL)
+        return gf__error_nomem(err, "features", run->extractor->n_outputs * sizeof *run->values);
+    gf_status st = GF_OK;
+    for (size_t i = 0; i < run->extractor->n_outputs && st == GF_OK; i++) {
+        const size_t shape[2] = {run->request.n_items, run->extractor->outputs[i].size};
+        st = gf_tensor_new(GF_DTYPE_F32, shape, 2, &out[i], err);
+        if (st == GF_OK)
+            run->values[i] = gf_tensor_mutable_data(out[i]);
+    }
+    return st;
+}
+
+static gf_status extract_rows(extraction *run, gf_error *err)
+{
+    gf_extractor *extractor = run->extractor;
+    if (extractor->pool == NULL) {
+        const gf_status st = gf__pool_new(extractor->n_threads, &extractor->pool, err);
+        if (st != GF_OK)
+            return st;
+    }
+    gf__pool_run(extractor->pool, run->request.n_items, extract_row, run);
+    keep_pending(run); /* also of a run that failed or was stopped: its work is not lost */
+    if (run->status != GF_OK && err != NULL)
+        *err = run->error;
+    return run->status;
+}
+
+gf_status gf_extractor_dataset(gf_extractor *extractor, const gf_dataset *dataset,
+                               const gf_extract_request *request, const gf_observer *obs,
+                               gf_tensor **out, gf_error *err)
+{
+    memset(out, 0, extractor->n_outputs * sizeof *out);
+    if (extractor->for_latency)
+        return gf_error_set(err, GF_EINVAL,
+                            "an extractor made for latency takes single pictures; make one "
+                            "without for_latency for a data set");
+    extraction run = {.extractor = extractor, .dataset = dataset, .obs = obs};
+    if (request != NULL)
+        run.request = *request;
+    if (run.request.items == NULL)
+        run.request.n_items = gf_dataset_n_items(dataset);
+    if (run.request.is_bad != NULL)
+        memset(run.request.is_bad, 0, run.request.n_items * sizeof(bool));
+    atomic_init(&run.is_stopped, false);
+    pthread_mutex_init(&run.mutex, NULL);
+
+    gf_status st = new_tensors(&run, out, err);
+    if (st == GF_OK && extractor->cache_dir != NULL)
+        st = open_caches(&run, err);
+    if (st == GF_OK)
+        st = extract_rows(&run, err);
+    if (st == GF_OK && run.request.n_cached != NULL)
+        *run.request.n_cached = run.n_cached;
+
+    close_caches(&run);
+    gf__free(run.values);
+    pthread_mutex_destroy(&run.mutex);
+    for (size_t i = 0; i < extractor->n_outputs && st != GF_OK; i++) {
+        gf_tensor_free(out[i]);
+        out[i] = NULL;
+    }
+    return st;
+}
