@@ -12,6 +12,10 @@
  * zero. *n_floats counts the gaps; optimizer slots and copies of the weights are laid out alike. Borrowed. */
 float *gf__head_params(gf_head *head, size_t *n_floats);
 
+/* As gf_head_kernel() and gf_head_bias(), for those who only read. */
+const float *gf__head_kernel_of(const gf_head *head, size_t i);
+const float *gf__head_bias_of(const gf_head *head, size_t i);
+
 /* Which compilation of the kernels this CPU runs: x86-64-v4 (AVX-512), x86-64-v3 (AVX2 and FMA) or neither. */
 typedef enum gf__isa { GF__ISA_GENERIC, GF__ISA_V3, GF__ISA_V4 } gf__isa;
 gf__isa gf__isa_pick(void);

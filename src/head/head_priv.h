@@ -18,8 +18,6 @@ struct gf_head {
     size_t n_floats; /* in params */
 };
 
-const float *gf__head_kernel_of(const gf_head *head, size_t i);
-const float *gf__head_bias_of(const gf_head *head, size_t i);
 /* The layer's activation on n rows, in place. */
 void gf__head_activate(const gf__head_part *part, float *rows, size_t n);
 size_t gf__head_widest(const gf_head *head); /* units of the widest layer */

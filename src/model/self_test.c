@@ -1,0 +1,71 @@
+/* model/self_test.c: does a model still say here what it said where it was made? It carries pictures with the scores they gave; a trunk that
+ * was damaged, a kernel that is wrong on this CPU or a changed resize filter shows in them. */
+#include <math.h>
+
+#include "model/model_priv.h"
+
+/* Scores made in bfloat16 and replayed in float32 (a CPU without it), or the other way round, differ by rounding that the model's own
+ * tolerance does not know. A broken model is off by more. */
+#define OTHER_PRECISION_TOLERANCE 0.1
+
+typedef struct finding {
+    double difference;
+    size_t sample, class_number;
+    double found;
+} finding;
+
+static gf_status replay(gf_predictor *predictor, const gf_model *model, size_t i, float *scores,
+                        finding *worst, gf_error *err)
+{
+    const gf__model_sample *sample = &model->samples[i];
+    const gf_status st = gf_predictor_picture(predictor, sample->png, sample->n_bytes, scores, NULL,
+                                              err);
+    if (st != GF_OK) {
+        gf__error_prefix(err, "self-test: %.100s", sample->item);
+        return st;
+    }
+    for (size_t k = 0; k < model->n_classes; k++) {
+        const double difference = fabs((double)scores[k] - (double)sample->scores[k]);
+        if (difference > worst->difference)
+            *worst = (finding){difference, i, k, (double)scores[k]};
+    }
+    return GF_OK;
+}
+
+static gf_status judge(const gf_model *model, const finding *worst, double tolerance, gf_error *err)
+{
+    if (worst->difference <= tolerance)
+        return GF_OK;
+    const gf__model_sample *sample = &model->samples[worst->sample];
+    return gf_error_set(err, GF_EMISMATCH,
+                        "self-test: %.100s: score of %.60s is %.6f, expected %.6f (may differ by "
+                        "%g)",
+                        sample->item, model->class_names[worst->class_number], worst->found,
+                        (double)sample->scores[worst->class_number], tolerance);
+}
+
+gf_status gf_model_verify(gf_model *model, const char *home, const gf_predictor_options *options,
+                          double *largest_difference, size_t *n_samples, gf_error *err)
+{
+    finding worst = {0};
+    gf_predictor *predictor = NULL;
+    float *scores = gf__calloc(model->n_classes, sizeof *scores);
+    if (scores == NULL)
+        return gf__error_nomem(err, "scores", model->n_classes * sizeof *scores);
+    gf_status st = gf_predictor_new(model, home, options, &predictor, err);
+    for (size_t i = 0; i < model->n_samples && st == GF_OK; i++)
+        st = replay(predictor, model, i, scores, &worst, err);
+    if (st == GF_OK) {
+        double tolerance = model->tolerance;
+        if (gf__predictor_precision(predictor) != model->precision)
+            tolerance = fmax(tolerance, OTHER_PRECISION_TOLERANCE);
+        st = judge(model, &worst, tolerance, err);
+    }
+    if (largest_difference != NULL)
+        *largest_difference = worst.difference;
+    if (n_samples != NULL)
+        *n_samples = model->n_samples;
+    gf_predictor_free(predictor);
+    gf__free(scores);
+    return st;
+}
