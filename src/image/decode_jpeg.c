@@ -11,8 +11,9 @@
 #include <jerror.h>
 #include <jpeglib.h>
 
-/* A real progressive file has about ten scans; thousands over a large canvas are an attack on the CPU. */
-#define MAX_SCANS 200
+/* A real progressive file has ten to twenty scans; each may walk over the whole canvas at the cost of a few bytes, so
+ * many of them are an attack on the CPU: 40 over 64 megapixels take three seconds. */
+#define MAX_SCANS 40
 
 typedef struct jpeg_reader {
     struct jpeg_decompress_struct jpeg;

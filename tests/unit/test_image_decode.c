@@ -290,6 +290,35 @@ TEST(decode__refuses_a_bomb_by_its_header)
     gf__free(bmp);
 }
 
+/* Each scan costs a few bytes and a walk over the whole canvas. */
+TEST(decode__refuses_a_jpeg_of_endless_scans)
+{
+    size_t n_bytes = 0;
+    uint8_t *bytes = read_fixture("jpeg-progressive.jpg", &n_bytes);
+    size_t scan = 0,
+           end; /* the first one, which may come again: it does not build on what was before */
+    while (bytes[scan] != 0xFF || bytes[scan + 1] != 0xDA)
+        scan++;
+    for (end = scan + 2; bytes[end] != 0xFF || bytes[end + 1] == 0;)
+        end++;
+
+    for (size_t n_more = 20; n_more <= 60; n_more += 40) {
+        gf__buffer file = {0};
+        gf__buffer_append(&file, bytes, end);
+        for (size_t i = 0; i < n_more; i++)
+            gf__buffer_append(&file, bytes + scan, end - scan);
+        gf__buffer_append(&file, bytes + end, n_bytes - end);
+        CHECK(!file.failed);
+        if (n_more == 20)
+            CHECK_OK(decode_text(file.data, file.size));
+        else
+            CHECK_FAILS(GF_ELIMIT, "JPEG with more than 40 scans",
+                        decode_text(file.data, file.size));
+        gf__buffer_free(&file);
+    }
+    gf__free(bytes);
+}
+
 /* Where the last bytes of a file are only end marks, cutting them off leaves a whole picture. */
 static size_t n_end_mark(const char *name)
 {
@@ -434,6 +463,7 @@ TESTS_MAIN(UNIT(decode__jpeg_gives_pillows_pixels), UNIT(decode__png_gives_pillo
            UNIT(decode__says_what_a_file_is_that_is_no_picture), UNIT(load__names_the_file_once),
            UNIT(decode__holds_the_limit_of_pixels_exactly),
            UNIT(decode__refuses_a_bomb_by_its_header),
+           UNIT(decode__refuses_a_jpeg_of_endless_scans),
            UNIT(decode__calls_a_file_cut_anywhere_truncated), UNIT(decode__says_where_a_file_ended),
            UNIT(decode__survives_any_changed_byte), UNIT(decode__notices_damaged_png_data),
            UNIT(decode__survives_every_allocation_failure))
