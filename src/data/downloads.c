@@ -1,0 +1,128 @@
+/* downloads.c: the pictures of a list of addresses, many at once, each into a file named after its address. The
+ * folder stays when a run is stopped: the next one goes on with what is there. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data/each_priv.h"
+#include "data/make_priv.h"
+
+#define LOCK_NAME         "lock"
+#define MAX_PICTURE_BYTES ((uint64_t)256 << 20)
+
+typedef struct download_run {
+    const gf_dataset *set;
+    const char *dir;
+    gf__download_options options;
+    gf__each each;
+    char **failures;
+} download_run;
+
+char *gf__downloads_path(const char *dir, const char *url)
+{
+    char hex[GF__SHA256_HEX];
+
+    gf__sha256_hex(url, strlen(url), hex);
+    return gf__path_join(dir, hex);
+}
+
+static bool goes_on(void *user, const gf_progress *progress)
+{
+    download_run *run = user;
+    return gf__each_goes_on(&run->each);
+}
+
+static const char *name_of(void *user, size_t i)
+{
+    const download_run *run = user;
+    return gf_dataset_item_at(run->set, i);
+}
+
+/* Reasons often start with the address, which the list of failures names already. */
+static const char *without_url(const char *message, const char *url)
+{
+    const size_t n = strlen(url);
+
+    if (strncmp(message, url, n) == 0 && strncmp(message + n, ": ", 2) == 0)
+        return message + n + 2;
+    return message;
+}
+
+static gf_status get_one(void *user, size_t i, int thread, gf_error *err)
+{
+    download_run *run = user;
+    const char *url = gf_dataset_item_at(run->set, i);
+    const gf_observer obs = {.progress = goes_on, .user = run};
+    char *path = gf__downloads_path(run->dir, url);
+    gf_error why = {0};
+    gf_status st = GF_OK;
+
+    if (path == NULL)
+        return gf__error_nomem(err, "a path", strlen(run->dir));
+    if (!gf__is_file(path))
+        st = gf__download(url, path, &run->options, &obs, &why);
+    gf__free(path);
+    switch (st) {
+    case GF_OK:
+        return GF_OK;
+    case GF_ECANCELED: /* the picture is not at fault */
+    case GF_ENOMEM:
+    case GF_EIO:
+        if (err != NULL)
+            *err = why;
+        return st;
+    default:
+        run->failures[i] = gf__strdup(without_url(why.message, url));
+        return run->failures[i] != NULL ? GF_OK : gf__error_nomem(err, "a message", 0);
+    }
+}
+
+gf_status gf__downloads_get(const gf_dataset *set, const char *dir,
+                            const gf__downloads_options *options, const gf_observer *obs,
+                            char **failures, gf_error *err)
+{
+    gf_status st;
+    gf__lock *lock = NULL;
+    char *lock_path = gf__path_join(dir, LOCK_NAME);
+    download_run run = {.set = set, .dir = dir, .failures = failures};
+
+    if (lock_path == NULL)
+        return gf__error_nomem(err, "a path", strlen(dir));
+    st = gf__make_dirs(dir, err);
+    if (st != GF_OK)
+        goto done;
+    st = gf__lock_acquire(lock_path, false, &lock, err);
+    if (st != GF_OK)
+        goto done;
+    run.options = gf__download_options_default();
+    run.options.n_retries = options->n_retries;
+    run.options.limit_bytes = MAX_PICTURE_BYTES;
+    run.each = (gf__each){.stage = "download",
+                          .n_items = set->n_items,
+                          .work = get_one,
+                          .name = name_of,
+                          .user = &run,
+                          .obs = obs};
+    st = gf__each_run(&run.each, options->n_connections, err);
+done:
+    gf__lock_release(lock);
+    gf__free(lock_path);
+    return st;
+}
+
+void gf__downloads_end(const char *dir, bool keep_files)
+{
+    gf__dir_list list;
+
+    if (gf__list_dir(dir, &list, NULL) != GF_OK)
+        return;
+    for (size_t i = 0; i < list.n_names; i++) {
+        char *path = gf__path_join(dir, list.names[i]);
+
+        if (path != NULL && (!keep_files || strcmp(list.names[i], LOCK_NAME) == 0))
+            unlink(path);
+        gf__free(path);
+    }
+    gf__dir_list_free(&list);
+    rmdir(dir); /* stays where it is not empty */
+}
