@@ -46,7 +46,7 @@ static gf_status fold_norm(const gf_layer *norm, size_t C, double *scale, double
                            gf_error *err)
 {
     const gf__layer_config *config = gf__layer_config_of(norm);
-    const float *gamma, *beta, *mean, *variance;
+    const float *gamma = NULL, *beta = NULL, *mean = NULL, *variance = NULL;
     gf_status st = find_weight(norm, "gamma", config->has_scale, C, &gamma, err);
     if (st == GF_OK)
         st = find_weight(norm, "beta", config->has_center, C, &beta, err);
@@ -91,7 +91,7 @@ static size_t count_weights(const gf_plan *plan, const gf__op *op)
 static gf_status fold(const gf_plan *plan, const gf__op *op, float *folded, size_t n, double *scale,
                       double *shift, size_t O, gf_error *err)
 {
-    const float *kernel, *bias;
+    const float *kernel = NULL, *bias = NULL;
     gf_status st = find_weight(op->layer, "kernel", true, n, &kernel, err);
     if (st == GF_OK)
         st = find_weight(op->layer, "bias", gf__layer_config_of(op->layer)->has_bias, O, &bias,
