@@ -1,5 +1,5 @@
-/* classes.c: the table of layer classes and the names of activations. A class that graft learns to run gets a row
- * here, a line in gf__layer_class, and kernels in engine. */
+/* classes.c: the table of layer classes and the names of activations. A class that graft learns to
+ * run gets a row here, a line in gf__layer_class, and kernels in engine. */
 #include <string.h>
 
 #include "graph/graph_priv.h"

@@ -1,6 +1,7 @@
-/* config_model.c: Keras' configuration of a whole model into a graph. The document is a list of nodes that name their
- * inputs, in any order; they are put into the graph in the document's order, a node's inputs before it. A Sequential
- * model is a chain. Everything is checked: the document may come from anywhere. */
+/* config_model.c: Keras' configuration of a whole model into a graph. The document is a list of
+ * nodes that name their inputs, in any order; they are put into the graph in the document's order,
+ * a node's inputs before it. A Sequential model is a chain. Everything is checked: the document may
+ * come from anywhere. */
 #include <string.h>
 
 #include "graph/config_priv.h"
@@ -62,8 +63,8 @@ static gf_status read_reference(node *n, const gf__json *reference, gf_error *er
     return add_input_name(n, name, err);
 }
 
-/* Keras 3 hides the same reference somewhere in the call's arguments, under "keras_history". The parser has bounded
- * the depth. */
+/* Keras 3 hides the same reference somewhere in the call's arguments, under "keras_history". The
+ * parser has bounded the depth. */
 static gf_status read_histories(node *n, const gf__json *value, gf_error *err)
 {
     const gf__json *history = gf__json_find(value, "keras_history");
@@ -217,7 +218,8 @@ static gf_status place_nodes(model *m, gf_error *err)
 
 /* ---- the two kinds of model ---- */
 
-/* A Sequential model's first layer may carry the input's shape instead of following an InputLayer. */
+/* A Sequential model's first layer may carry the input's shape instead of following an InputLayer.
+ */
 static gf_status read_implied_input(model *m, const node *first, gf_error *err)
 {
     node *input = &m->nodes[m->n_nodes];

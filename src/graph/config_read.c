@@ -1,12 +1,14 @@
-/* config_read.c: Keras' configuration of one layer into gf__layer_config, a reader a class. Understands the spellings
- * of Keras 1.2 to 3 (filters was nb_filter once) and refuses settings that the kernels do not have, layer and
- * setting named: a network that would run and answer wrongly is worse than one that does not load. */
+/* config_read.c: Keras' configuration of one layer into gf__layer_config, a reader a class.
+ * Understands the spellings of Keras 1.2 to 3 (filters was nb_filter once) and refuses settings
+ * that the kernels do not have, layer and setting named: a network that would run and answer
+ * wrongly is worse than one that does not load. */
 #include <math.h>
 #include <string.h>
 
 #include "graph/config_priv.h"
 
-/* Settings that may be there only with one value, whatever the class; NULL: only null. "1" also means [1,1]. */
+/* Settings that may be there only with one value, whatever the class; NULL: only null. "1" also
+ * means [1,1]. */
 static const struct {
     const char *key;
     const char *want;
@@ -159,8 +161,8 @@ static gf_status read_axis(const gf__json *json, const char *layer, const char *
     const gf__json *value = find_setting(json, "axis", old);
     const gf__json *axis = gf__json_is_array(value) ? gf__json_at(value, 0) : value;
     const int64_t number = gf__json_int(axis, value == NULL ? -1 : 0);
-    /* The last axis of a picture is 3, of a vector 1; concatenating along 1 or 2 of a picture is told apart by
-     * the shapes, which then do not fit. */
+    /* The last axis of a picture is 3, of a vector 1; concatenating along 1 or 2 of a picture is
+     * told apart by the shapes, which then do not fit. */
     if (number != -1 && number != 3 && number != 1)
         return unsupported_value(layer, "axis", "the last axis", value, err);
     return GF_OK;

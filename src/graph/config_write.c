@@ -1,5 +1,6 @@
-/* config_write.c: a graph as Keras' model configuration, in the spelling that Keras 2.2 wrote and every Keras 2
- * reads. The text is also what a trunk's identity is computed from: the same graph gives the same bytes. */
+/* config_write.c: a graph as Keras' model configuration, in the spelling that Keras 2.2 wrote and
+ * every Keras 2 reads. The text is also what a trunk's identity is computed from: the same graph
+ * gives the same bytes. */
 #include "graph/graph_priv.h"
 
 static void set_pair(gf__json *json, const char *key, size_t a, size_t b)

@@ -1,5 +1,5 @@
-/* cut.c: taking a graph apart and giving it another end. Graphs cut from one another share their weights, nothing
- * else: freezing a layer of one does not freeze it in the other. */
+/* cut.c: taking a graph apart and giving it another end. Graphs cut from one another share their
+ * weights, nothing else: freezing a layer of one does not freeze it in the other. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* graph.c: a graph's storage: layers in order, each after its inputs, with shared weights. Here are building,
- * looking up and reading; shapes.c infers, cut.c takes apart and extends, order.c sorts. */
+/* graph.c: a graph's storage: layers in order, each after its inputs, with shared weights. Here are
+ * building, looking up and reading; shapes.c infers, cut.c takes apart and extends, order.c sorts.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -263,7 +264,8 @@ static size_t smallest(size_t a, size_t b, size_t c)
     return ab < c ? ab : c;
 }
 
-/* Levenshtein's distance: the letters to add, drop or change. Neither text is longer than a name may be. */
+/* Levenshtein's distance: the letters to add, drop or change. Neither text is longer than a name
+ * may be. */
 static size_t edit_distance(const char *a, const char *b)
 {
     size_t row[GF__LAYER_NAME_MAX + 1];

@@ -1,5 +1,6 @@
-/* graph_priv.h: how a graph is stored, and the table of layer classes: one row a class, with the functions that
- * infer its shape, read its Keras configuration and write it. Never leaves this folder. */
+/* graph_priv.h: how a graph is stored, and the table of layer classes: one row a class, with the
+ * functions that infer its shape, read its Keras configuration and write it. Never leaves this
+ * folder. */
 #ifndef GRAFT_GRAPH_PRIV_H
 #define GRAFT_GRAPH_PRIV_H
 
@@ -36,7 +37,8 @@ struct gf_graph {
     size_t capacity;
 };
 
-/* Sets the output shape, declares the weights and resolves "same" padding from the inputs' shapes. */
+/* Sets the output shape, declares the weights and resolves "same" padding from the inputs' shapes.
+ */
 typedef gf_status gf__infer(const gf_graph *graph, gf_layer *layer, gf_error *err);
 /* Fills the class's settings from Keras' configuration, config->name being set. */
 typedef gf_status gf__read(const gf__json *json, gf__layer_config *config, gf_error *err);

@@ -1,6 +1,7 @@
-/* order.c: Keras' order of layers. Keras numbers a model's layers by depth (the longest way to the output, deepest
- * first) and, within a depth, as a walk from the output backwards first met them: _map_graph_network() in its
- * engine. Layer indices that people quote ("311 is avg_pool") come from there. */
+/* order.c: Keras' order of layers. Keras numbers a model's layers by depth (the longest way to the
+ * output, deepest first) and, within a depth, as a walk from the output backwards first met them:
+ * _map_graph_network() in its engine. Layer indices that people quote ("311 is avg_pool") come from
+ * there. */
 #include <stdlib.h>
 
 #include "graph/graph_priv.h"
@@ -12,7 +13,8 @@ typedef struct place {
     bool is_visited;
 } place;
 
-/* Preorder, as Keras: a layer gets its number before its inputs do. At most GF__GRAPH_MAX_LAYERS deep. */
+/* Preorder, as Keras: a layer gets its number before its inputs do. At most GF__GRAPH_MAX_LAYERS
+ * deep. */
 static void visit(const gf_graph *graph, place *places, size_t i, size_t *n_visited)
 {
     if (places[i].is_visited)

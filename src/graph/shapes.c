@@ -1,12 +1,14 @@
-/* shapes.c: what a layer makes of its inputs' shapes, one function a class (or a family of classes), and the weights
- * it needs for that. Shapes are height, width, channels, without the batch. Settings come from files of strangers:
- * every product is checked, every message names the layer. */
+/* shapes.c: what a layer makes of its inputs' shapes, one function a class (or a family of
+ * classes), and the weights it needs for that. Shapes are height, width, channels, without the
+ * batch. Settings come from files of strangers: every product is checked, every message names the
+ * layer. */
 #include <string.h>
 
 #include "graph/graph_priv.h"
 #include "tensor/tensor.h"
 
-/* No tensor of a network that can be run has more values; keeps every later product inside a size_t. */
+/* No tensor of a network that can be run has more values; keeps every later product inside a
+ * size_t. */
 #define MAX_VALUES ((size_t)1 << 40)
 
 static const gf_layer *input_of(const gf_graph *graph, const gf_layer *layer, size_t i)
@@ -65,8 +67,8 @@ static gf_status need_spatial(const gf_layer *layer, const gf_layer *input, gf_e
                         gf__shape_text(input->shape, input->n_dims, text));
 }
 
-/* One side of a sliding window, as TensorFlow has it: "same" puts ceil(in / stride) windows, the odd pixel of padding
- * at the end; "valid" only those that fit. False where none does. */
+/* One side of a sliding window, as TensorFlow has it: "same" puts ceil(in / stride) windows, the
+ * odd pixel of padding at the end; "valid" only those that fit. False where none does. */
 static bool slide(size_t in, size_t window, size_t stride, bool is_same, size_t *out, size_t pad[2])
 {
     pad[0] = pad[1] = 0;
@@ -118,8 +120,8 @@ gf_status gf__infer_input(const gf_graph *graph, gf_layer *layer, gf_error *err)
     return set_shape(layer, layer->config.input_shape, n_dims, err);
 }
 
-/* Convolutions: the kernel's last two dimensions are (channels, filters), or (channels, 1) where each channel has its
- * own. */
+/* Convolutions: the kernel's last two dimensions are (channels, filters), or (channels, 1) where
+ * each channel has its own. */
 static gf_status infer_convolution(const gf_graph *graph, gf_layer *layer, size_t n_out,
                                    size_t n_filters, gf_error *err)
 {

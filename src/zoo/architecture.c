@@ -1,6 +1,7 @@
-/* architecture.c: the networks that graft knows by name: is a graph one of them, where can it be cut, what does its
- * classifier say. A checkpoint is compared with the table layer by layer, by what the layers compute and where their
- * inputs come from, not by their names, which differ between versions of Keras. */
+/* architecture.c: the networks that graft knows by name: is a graph one of them, where can it be
+ * cut, what does its classifier say. A checkpoint is compared with the table layer by layer, by
+ * what the layers compute and where their inputs come from, not by their names, which differ
+ * between versions of Keras. */
 #include <stdio.h>
 #include <string.h>
 
@@ -154,7 +155,8 @@ const char *const *gf__zoo_block_outputs(const gf_graph *graph, size_t *n)
     return NULL;
 }
 
-/* The last layer that still has a height and a width: what an average pool before the classifier sees. */
+/* The last layer that still has a height and a width: what an average pool before the classifier
+ * sees. */
 static const gf_layer *last_spatial(const gf_graph *graph)
 {
     for (size_t i = gf_graph_n_layers(graph); i-- > 0;) {

@@ -1,6 +1,7 @@
-/* graft-h5: INPUT.h5 OUTPUT.safetensors. The one program that links libhdf5; zoo/hdf5_child.c runs it and hdf5.c says what
- * it writes. It reads what Keras 2 wrote: groups of weights in the order of the attributes layer_names and weight_names,
- * of a weights file or of a whole model. It limits itself before it opens anything: the input is not to be trusted. */
+/* graft-h5: INPUT.h5 OUTPUT.safetensors. The one program that links libhdf5; zoo/hdf5_child.c runs
+ * it and hdf5.c says what it writes. It reads what Keras 2 wrote: groups of weights in the order of
+ * the attributes layer_names and weight_names, of a weights file or of a whole model. It limits
+ * itself before it opens anything: the input is not to be trusted. */
 #include <hdf5.h>
 
 #include <signal.h>

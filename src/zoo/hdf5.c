@@ -1,13 +1,14 @@
-/* hdf5.c: Keras' HDF5 files into a graph with weights. libhdf5 is not made for files of strangers, so it lives in a program
- * of its own, graft-h5 (hdf5_child.c runs it), which turns the file into safetensors: tensors "<layer>/<weight>", and as
- * metadata
+/* hdf5.c: Keras' HDF5 files into a graph with weights. libhdf5 is not made for files of strangers,
+ * so it lives in a program of its own, graft-h5 (hdf5_child.c runs it), which turns the file into
+ * safetensors: tensors "<layer>/<weight>", and as metadata
  *
  *     layers         [["conv2d_1", ["conv2d_1/kernel:0"]], ...] in the file's order
  *     model_config   Keras' configuration; only a whole model has it
  *     backend, keras_version
  *
- * Weights go to layers by order, as Keras' own load_weights does: the n-th layer with weights of the file is the n-th of
- * the network. Names cannot be used, because they depend on what else the writing program had built before. */
+ * Weights go to layers by order, as Keras' own load_weights does: the n-th layer with weights of
+ * the file is the n-th of the network. Names cannot be used, because they depend on what else the
+ * writing program had built before. */
 #include <string.h>
 
 #include "zoo/zoo_priv.h"
@@ -71,7 +72,8 @@ static gf_status check_backend(const gf_safetensors *file, gf_error *err)
                         "was written with the backend %.40s, expected tensorflow", backend);
 }
 
-/* A file of weights alone says nothing of its network but this: the classes of its last layer, if that is a classifier. */
+/* A file of weights alone says nothing of its network but this: the classes of its last layer, if
+ * that is a classifier. */
 static size_t guess_n_classes(const contents *c, size_t n_base)
 {
     if (c->n_with_weights != n_base + 1)

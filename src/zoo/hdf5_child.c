@@ -1,6 +1,7 @@
-/* hdf5_child.c: the guard in front of libhdf5. What can be seen without the library is checked first: the signature, the
- * size, that it is a plain file. Then graft-h5 reads it, in a process with limits on memory, time and what it may write. A
- * file made to crash or to hang libhdf5 ends that process, and becomes an error message here. */
+/* hdf5_child.c: the guard in front of libhdf5. What can be seen without the library is checked
+ * first: the signature, the size, that it is a plain file. Then graft-h5 reads it, in a process
+ * with limits on memory, time and what it may write. A file made to crash or to hang libhdf5 ends
+ * that process, and becomes an error message here. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -43,7 +44,8 @@ static gf_status check_file(const char *path, gf_error *err)
 
 /* ---- where the program is ---- */
 
-/* Beside this program (a build tree, or everything installed in one place), else where it was installed. */
+/* Beside this program (a build tree, or everything installed in one place), else where it was
+ * installed. */
 static gf_status find_program(char path[4096], gf_error *err)
 {
     char self[4096];
@@ -102,7 +104,8 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Reads what the child says until it closes its end, which it does at the latest by dying. False when the time is over. */
+/* Reads what the child says until it closes its end, which it does at the latest by dying. False
+ * when the time is over. */
 static bool read_message(int fd, char *message, size_t size)
 {
     size_t n = 0;

@@ -1,5 +1,5 @@
-/* import.c: from a path of the user's to a trunk in the home: find the checkpoint, read it, see that it is what its name
- * says, give its classes names, write it. */
+/* import.c: from a path of the user's to a trunk in the home: find the checkpoint, read it, see
+ * that it is what its name says, give its classes names, write it. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,8 +36,8 @@ static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *
     return GF_OK;
 }
 
-/* Where checkpoints lie in folders, %s being the checkpoint's name: itself, an unpacked npm package, or what npm pack
- * unpacks to. */
+/* Where checkpoints lie in folders, %s being the checkpoint's name: itself, an unpacked npm
+ * package, or what npm pack unpacks to. */
 static const char *const places[] = {
     "model.json",
     "model.min.js",
@@ -102,7 +102,8 @@ gf_status gf__source_find(const char *path, const char *name, gf__source *out, g
 
 /* ---- classes ---- */
 
-/* The file of the npm package that names the outputs, where it has one: dist/cjs/nsfw_classes.js beside dist/models/NAME/. */
+/* The file of the npm package that names the outputs, where it has one: dist/cjs/nsfw_classes.js
+ * beside dist/models/NAME/. */
 static gf__json *read_package_classes(const gf__source *source)
 {
     char *text = NULL;

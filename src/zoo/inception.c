@@ -1,15 +1,17 @@
-/* inception.c: Inception-v3 as Keras builds it, from one line of text a block: easily held against the function
- * InceptionV3() of keras/applications/inception_v3.py, whose calls it lists in the same order.
+/* inception.c: Inception-v3 as Keras builds it, from one line of text a block: easily held against
+ * the function InceptionV3() of keras/applications/inception_v3.py, whose calls it lists in the
+ * same order.
  *
- *     FILTERS:HxW     convolution without bias, batch normalization without scale, ReLU; padding "same"
+ *     FILTERS:HxW     convolution without bias, normalization without scale, ReLU; padding "same"
  *     /2              with strides 2,2
  *     v               padding "valid"
- *     max, avg        3x3 pooling: maximum with strides 2,2, average with strides 1,1 and padding "same"
+ *     max, avg        3x3 pooling: maximum, strides 2,2; average, strides 1,1, padding "same"
  *     |               the next branch, which starts from the block's input
  *     ( + )           two ways from the same place, concatenated
- *     =NAME           the name of that concatenation; without it Keras counts: concatenate_1, concatenate_2
+ *     =NAME           the name of that concatenation; without it concatenate_1, concatenate_2
  *
- * Layers are named as Keras 2.2 did, counting from 1 (conv2d_1); TensorFlow's Keras starts with conv2d. */
+ * Layers are named as Keras 2.2 did, counting from 1 (conv2d_1); TensorFlow's Keras starts with
+ * conv2d. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +45,8 @@ static const struct {
 /* clang-format on */
 #define N_BLOCKS (sizeof blocks / sizeof blocks[0])
 
-/* What is being built: where the next layer attaches, and how many layers of each kind there are. */
+/* What is being built: where the next layer attaches, and how many layers of each kind there are.
+ */
 typedef struct builder {
     gf_graph *graph;
     size_t last;        /* the layer just added */

@@ -1,10 +1,12 @@
-/* js_literal.c: JavaScript object literals, as minifiers write them, into JSON. An npm package wraps a model's JSON
- * and its base64 weights in modules; reading them needs no JavaScript, only the literals' grammar:
+/* js_literal.c: JavaScript object literals, as minifiers write them, into JSON. An npm package
+ * wraps a model's JSON and its base64 weights in modules; reading them needs no JavaScript, only
+ * the literals' grammar:
  *
  *     {name:"conv2d_1",trainable:!1,min:-.76,list:[1,2,],nothing:null}
  *
- * Keys may be names, numbers or strings; !0 and !1 are true and false, void 0 is null; .5, 5. and 0x1f are numbers; strings
- * stand in either quotes. Anything that would need evaluating is refused with its offset. Depth and length are bounded. */
+ * Keys may be names, numbers or strings; !0 and !1 are true and false, void 0 is null; .5, 5. and
+ * 0x1f are numbers; strings stand in either quotes. Anything that would need evaluating is refused
+ * with its offset. Depth and length are bounded. */
 #include <string.h>
 
 #include "zoo/zoo_priv.h"

@@ -1,7 +1,7 @@
-/* pull.c: getting a known checkpoint: from a file, folder or address of the user's, or from where its authors publish it,
- * checked against the checksum that Keras publishes with it. A download goes to HOME/downloads, is resumed after an
- * interruption, and is dropped once the trunk is made. Two pulls at once: the second waits for the first, and finds the
- * work done. */
+/* pull.c: getting a known checkpoint: from a file, folder or address of the user's, or from where
+ * its authors publish it, checked against the checksum that Keras publishes with it. A download
+ * goes to HOME/downloads, is resumed after an interruption, and is dropped once the trunk is made.
+ * Two pulls at once: the second waits for the first, and finds the work done. */
 #include <string.h>
 #include <unistd.h>
 
@@ -59,7 +59,8 @@ gf_status gf__publication_check(const gf__publication *publication, const char *
     return st;
 }
 
-/* A file of the user's under a published name must be the published file: a half-finished copy is the usual reason. */
+/* A file of the user's under a published name must be the published file: a half-finished copy is
+ * the usual reason. */
 static gf_status check_if_published(const char *path, gf_error *err)
 {
     for (size_t i = 0; i < N_KNOWN; i++) {
@@ -124,8 +125,9 @@ static gf_status download(const gf__publication *publication, const char *path,
     return st;
 }
 
-/* The file, downloaded and checked, is imported and removed. One that fails the check is removed at once: resuming it
- * would fail for ever. One that cannot be imported (a full disk) stays for the next try. */
+/* The file, downloaded and checked, is imported and removed. One that fails the check is removed at
+ * once: resuming it would fail for ever. One that cannot be imported (a full disk) stays for the
+ * next try. */
 static gf_status get_and_import(const gf__publication *publication, const char *path,
                                 const char *name, const char *home, const gf_observer *obs,
                                 gf_error *err)
@@ -186,7 +188,8 @@ static bool is_url(const char *from)
            strncmp(from, "file://", 7) == 0;
 }
 
-/* Any address of a single file. Its last part names the download; nothing is known to check it against. */
+/* Any address of a single file. Its last part names the download; nothing is known to check it
+ * against. */
 static gf_status pull_url(const char *url, const char *name, const char *home,
                           const gf_observer *obs, gf_error *err)
 {

@@ -1,6 +1,6 @@
-/* tfjs.c: the document of a TensorFlow.js layers-model: Keras' configuration under "modelTopology" and the list of
- * weights under "weightsManifest". It is model.json, or the same as a JavaScript object inside an npm module
- * (model.min.js). The weights themselves: tfjs_weights.c. */
+/* tfjs.c: the document of a TensorFlow.js layers-model: Keras' configuration under "modelTopology"
+ * and the list of weights under "weightsManifest". It is model.json, or the same as a JavaScript
+ * object inside an npm module (model.min.js). The weights themselves: tfjs_weights.c. */
 #include <string.h>
 
 #include "zoo/zoo_priv.h"
@@ -23,7 +23,8 @@ static gf_status parse_document(const gf__source *source, const char *text, size
     return st;
 }
 
-/* "modelTopology" is {"model_config": {...}, "keras_version": ...}, or the model configuration itself. */
+/* "modelTopology" is {"model_config": {...}, "keras_version": ...}, or the model configuration
+ * itself. */
 static gf_status find_model_config(const gf__json *document, const gf__json **out, gf_error *err)
 {
     const gf__json *topology;

@@ -1,11 +1,12 @@
-/* tfjs_weights.c: weights of a TensorFlow.js model. The manifest has groups; the shards of a group, put one after another,
- * hold its weights one after another. A weight is float32, or quantised:
+/* tfjs_weights.c: weights of a TensorFlow.js model. The manifest has groups; the shards of a group,
+ * put one after another, hold its weights one after another. A weight is float32, or quantised:
  *
  *     uint8, uint16    value = float(q * scale + min), computed in double as tfjs-core does
  *     float16          IEEE half precision
  *
- * In an npm package each shard is a module that exports its bytes as base64. Sizes come from the manifest and from the
- * files, and must agree to the byte; memory is taken for what was read, never for what was promised. */
+ * In an npm package each shard is a module that exports its bytes as base64. Sizes come from the
+ * manifest and from the files, and must agree to the byte; memory is taken for what was read, never
+ * for what was promised. */
 #include <string.h>
 
 #include "zoo/zoo_priv.h"

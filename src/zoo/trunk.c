@@ -1,12 +1,14 @@
-/* trunk.c: trunks at rest and loaded. A trunk file is safetensors: float32 weights called "<layer>/<weight>", and a JSON
- * document under the metadata key "graft":
+/* trunk.c: trunks at rest and loaded. A trunk file is safetensors: float32 weights called
+ * "<layer>/<weight>", and a JSON document under the metadata key "graft":
  *
- *     {"format": 1, "kind": "trunk", "name": "inception_v3", "architecture": "inception_v3" or null, "sha256": "...",
- *      "input": {"width": 299, "height": 299, "scale": 0.00784313772, "shift": -1}, "classes": ["tench", ...],
- *      "origin": "...", "graph": {Keras' model configuration}}
+ *     {"format": 1, "kind": "trunk", "name": "inception_v3", "origin": "...", "sha256": "...",
+ *      "architecture": "inception_v3" or null, "classes": ["tench", ...],
+ *      "input": {"width": 299, "height": 299, "scale": 0.00784313772, "shift": -1},
+ *      "graph": {Keras' model configuration}}
  *
- * sha256 is over the graph's compact JSON and then, for every weight in the graph's order, a line "\n<layer>/<weight> <shape>\n"
- * and its bytes: what the network computes, not how the file is laid out. */
+ * sha256 is over the graph's compact JSON and then, for every weight in the graph's order, a line
+ * "\n<layer>/<weight> <shape>\n" and its bytes: what the network computes, not how the file is laid
+ * out. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

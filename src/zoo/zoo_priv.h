@@ -1,4 +1,5 @@
-/* zoo_priv.h: what the importers, the architectures and the trunk writer share. Never leaves this folder. */
+/* zoo_priv.h: what the importers, the architectures and the trunk writer share. Never leaves this
+ * folder. */
 #ifndef GRAFT_ZOO_PRIV_H
 #define GRAFT_ZOO_PRIV_H
 
@@ -31,16 +32,19 @@ typedef struct gf__source {
     gf__source_kind kind;
     char *path; /* of the file itself; owned */
 } gf__source;
-/* Looks at content, not at names; in a folder, for the files that a checkpoint called `name` may be in. */
+/* Looks at content, not at names; in a folder, for the files that a checkpoint called `name` may be
+ * in. */
 gf_status gf__source_find(const char *path, const char *name, gf__source *out, gf_error *err);
 
 gf_status gf__tfjs_read(const gf__source *source, const gf_observer *obs, gf__checkpoint *out,
                         gf_error *err);
-/* Gives the graph its weights from the manifest and the shards beside the document. `origin` gets the storage types. */
+/* Gives the graph its weights from the manifest and the shards beside the document. `origin` gets
+ * the storage types. */
 gf_status gf__tfjs_read_weights(const gf__source *source, const gf__json *manifest, gf_graph *graph,
                                 const gf_observer *obs, gf__buffer *storage, gf_error *err);
 
-/* scratch_dir: where the converter may write; on the file system of the home, since checkpoints are large. */
+/* scratch_dir: where the converter may write; on the file system of the home, since checkpoints are
+ * large. */
 gf_status gf__hdf5_read(const char *path, const char *scratch_dir, const gf_observer *obs,
                         gf__checkpoint *out, gf_error *err);
 /* Runs graft-h5 on path; *out is the safetensors file it made, already without a name on disk. */
@@ -49,13 +53,16 @@ gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, gf_safeten
 
 /* ---- JavaScript literals, as minifiers write them ---- */
 
-/* Offset of the literal in "KEY = literal", the first place where one follows. GF_EFORMAT without one. */
+/* Offset of the literal in "KEY = literal", the first place where one follows. GF_EFORMAT without
+ * one. */
 gf_status gf__js_find(const char *text, size_t n_chars, const char *key, size_t *offset,
                       gf_error *err);
-/* The literal at the start of text as JSON, appended to out. *n_used (may be NULL) gets its length in text. */
+/* The literal at the start of text as JSON, appended to out. *n_used (may be NULL) gets its length
+ * in text. */
 gf_status gf__js_to_json(const char *text, size_t n_chars, gf__buffer *out, size_t *n_used,
                          gf_error *err);
-/* The text of a string literal at the start of text, appended to out as it stands (no quotes, escapes resolved). */
+/* The text of a string literal at the start of text, appended to out as it stands (no quotes,
+ * escapes resolved). */
 gf_status gf__js_string(const char *text, size_t n_chars, gf__buffer *out, size_t *n_used,
                         gf_error *err);
 
@@ -63,8 +70,8 @@ gf_status gf__js_string(const char *text, size_t n_chars, gf__buffer *out, size_
 
 /* Inception-v3 without weights; n_classes 0 for none. */
 gf_status gf__inception_v3_layers(size_t n_classes, gf_graph **out, gf_error *err);
-/* Sets *architecture to the known one that the graph's layers are, or NULL. Where `name` is a known architecture the
- * graph must be it: GF_EMISMATCH names the first layer that differs. */
+/* Sets *architecture to the known one that the graph's layers are, or NULL. Where `name` is a known
+ * architecture the graph must be it: GF_EMISMATCH names the first layer that differs. */
 gf_status gf__architecture_match(const gf_graph *graph, const char *name, const char **architecture,
                                  gf_error *err);
 /* True for a name that is the table's. */

@@ -1,5 +1,5 @@
-/* test_zoo_inception.c: Inception-v3 against the listing of Keras' own (tests/golden/make_zoo.py), and what is known of
- * it: classes, block outputs, the place of avg_pool. */
+/* test_zoo_inception.c: Inception-v3 against the listing of Keras' own (tests/golden/make_zoo.py),
+ * and what is known of it: classes, block outputs, the place of avg_pool. */
 #include "check.h"
 #include "zoo/zoo.h"
 
@@ -10,7 +10,8 @@ static gf_graph *new_inception(size_t n_classes)
     return graph;
 }
 
-/* Keras 2.2 counts from 1, TensorFlow's Keras calls the first "conv2d" and the second "conv2d_1". */
+/* Keras 2.2 counts from 1, TensorFlow's Keras calls the first "conv2d" and the second "conv2d_1".
+ */
 static const char *keras_2_2_name(const char *name, char text[64])
 {
     static const char *const counted[] = {"conv2d",        "batch_normalization", "activation",
@@ -95,7 +96,8 @@ TEST(inception__ends_as_the_article_says)
     gf_graph_free(graph);
 }
 
-/* A line of the file: the layer cut at, then the layers of keras.Model(input, layer.output) by their index in the whole. */
+/* A line of the file: the layer cut at, then the layers of keras.Model(input, layer.output) by
+ * their index in the whole. */
 TEST(inception__is_cut_as_keras_cuts)
 {
     gf_graph *graph = new_inception(0);

@@ -1,0 +1,1 @@
+{class_name:'Model',config:{layers:[{class_name:'InputLayer',name:'i',config:{batch_input_shape:[null,8,8,3]}},{class_name:'Conv2D',name:'c',config:{filters:4,kernel_size:3,strides:[2,2],padding:'same'},inbound_nodes:[[['i',0,0,{}]]]},{class_name:'Flatten',name:'f',config:{},inbound_nodes:[[['c',0,0]]]}]}}

@@ -1,0 +1,1 @@
+!function(){}({1:[function(V,W,l){W.exports="AAECAw=="},{}]},{},[1])(1);
