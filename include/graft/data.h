@@ -38,16 +38,8 @@ typedef struct gf_dataset_options {
     size_t n_class_names;
 } gf_dataset_options;
 
-/* Opens and lists; pictures are read later. A file is known by its content, not by its ending:
- *   folder  DIR/CLASS/...: every picture below a class folder. Hidden files are passed over. Class folders without pictures
- *           are no classes; a warning names them.
- *   npz     features uint8 (N,H,W,3), or floats in [-1,1] (of another range: GF_EFORMAT, as a network would take them without
- *           an error); labels whole numbers (N), one-hot (N,K) or names (N); classes, if there, names.
- *   csv     path,label a line, or a header with path|file|image|filename and label|class; paths count from its folder.
- *   jsonl   {"path":..., "label":...} a line, with the same names.
- * Labels that are names become classes in byte order. Files of a list that are not there are warned of, not refused, unless
- * none is. Errors: GF_ENOTFOUND, GF_EFORMAT and GF_ESHAPE with file, line and field; GF_EINVAL for a folder without
- * class folders or with fewer than one picture. options, obs may be NULL. */
+/* Opens and lists; pictures are read later. Errors: GF_ENOTFOUND, GF_EFORMAT with file, line and field; GF_EINVAL for a folder
+ * without class folders or with fewer than one picture. options, obs may be NULL. */
 GF_API gf_status gf_dataset_open(const char *path, const gf_dataset_options *options,
                                  const gf_observer *obs, gf_dataset **out, gf_error *err);
 GF_API void gf_dataset_free(gf_dataset *dataset);
@@ -67,8 +59,7 @@ GF_API gf_status gf_dataset_read(const gf_dataset *dataset, size_t i, gf_sample 
                                  gf_error *err);
 GF_API void gf_sample_release(gf_sample *sample);
 
-/* SHA-256 over items, labels, class names and all content, in order: 64 digits into hex (65 chars). A picture that cannot be
- * read counts as such: training passes over it too. Progress: stage "hash". */
+/* SHA-256 over items, labels, class names and all content, in order: 64 digits into hex (65 chars). */
 GF_API gf_status gf_dataset_hash(const gf_dataset *dataset, const gf_observer *obs, char *hex,
                                  gf_error *err);
 
@@ -134,9 +125,7 @@ typedef struct gf_check_options {
     const gf_dataset *other; /* the test set, looked for duplicates across; may be NULL */
 } gf_check_options;
 GF_API gf_check_options gf_check_options_default(void);
-/* Decodes every picture once. Unreadable pictures are issues of the report, not errors. An item is compared with those before
- * it and told once, with the closest; DUPLICATE, NEAR_DUPLICATE and LABEL_CONFLICT exclude each other. Progress: stages "check",
- * "compare". GF_EINVAL for a near_distance over 16. */
+/* Decodes every picture once. Unreadable pictures are issues of the report, not errors. */
 GF_API gf_status gf_dataset_check(const gf_dataset *dataset, const gf_check_options *options,
                                   const gf_observer *obs, gf_check_report **out, gf_error *err);
 GF_API void gf_check_report_free(gf_check_report *report);
@@ -158,9 +147,7 @@ typedef struct gf_make_result {
     char **skipped; /* "URL or file: why", one line each */
     size_t n_skipped;
 } gf_make_result;
-/* Items that cannot be had or read are listed, not fatal, unless none is left (GF_ENOTFOUND); so is an address that stands in
- * the list twice. Progress: stages "download", "decode", "write". Downloads are kept in OUTPUT.downloads until the .npz
- * is written: after a stop or a failure the same call goes on with them. A second call at the same time gives GF_EBUSY. */
+/* Items that cannot be had or read are listed, not fatal, unless none is left (GF_ENOTFOUND). */
 GF_API gf_status gf_dataset_make(const char *source, const char *output,
                                  const gf_make_options *options, const gf_observer *obs,
                                  gf_make_result **out, gf_error *err);

@@ -25,6 +25,15 @@ typedef struct gf_context {
     uint64_t max_pixels; /* 0: the default of gf_image_options */
 } gf_context;
 
+/* ---- look inside -------------------------------------------------------------------------------------------- */
+
+typedef struct gf_network gf_network; /* opaque: a graph and what holds its weights */
+/* name: a trunk of the home, or a model file, which is its trunk up to the cut and the head behind it. */
+GF_API gf_status gf_network_open(const gf_context *context, const char *name, gf_network **out,
+                                 gf_error *err);
+GF_API void gf_network_free(gf_network *network);
+GF_API const gf_graph *gf_network_graph(const gf_network *network); /* borrowed */
+
 /* ---- classify: a trunk's own classes ------------------------------------------------------------------------- */
 
 typedef struct gf_classifier gf_classifier; /* opaque; one call at a time */
@@ -109,6 +118,40 @@ GF_API gf_status gf_service_evaluate(const gf_context *context, const char *mode
                                      const char *dataset, const char *report,
                                      const gf_observer *obs, gf_evaluation **out, gf_error *err);
 GF_API void gf_evaluation_free(gf_evaluation *evaluation);
+
+/* ---- features: what the layers see ---------------------------------------------------------------------------- */
+
+typedef struct gf_features_request {
+    gf_context context;
+    const char *source;        /* a picture file, or a data set */
+    const char *trunk;         /* default "inception_v3" */
+    const char *const *layers; /* names or indices; none: "avg_pool" */
+    size_t n_layers;
+    gf_pool pool;           /* of spatial layers */
+    gf_precision precision; /* default AUTO */
+} gf_features_request;
+
+typedef struct gf_features_result {
+    bool is_dataset;
+    size_t n_items; /* 1 for a picture; unreadable pictures of a data set are left out */
+    size_t n_skipped, n_cached;
+    size_t n_layers;
+    char **layers;        /* as they are called in the network */
+    gf_tensor **features; /* (n_items, ...) float32, one a layer */
+    char **items;         /* n_items names */
+    size_t *labels;       /* n_items; NULL for a picture */
+    char **class_names;
+    size_t n_classes;
+} gf_features_result;
+GF_API gf_status gf_service_features(const gf_features_request *request, const gf_observer *obs,
+                                     gf_features_result **out, gf_error *err);
+GF_API void gf_features_result_free(gf_features_result *result);
+/* path .npy: one layer's array. .npz: "features" (several layers: each under its name), and for a data set "labels", "classes", "items". */
+GF_API gf_status gf_features_save(const gf_features_result *result, const char *path,
+                                  gf_error *err);
+/* The first item, .png or .svg: a line plot of a vector's values, or for a spatial layer its first maps in a strip, a row a layer. */
+GF_API gf_status gf_features_plot(const gf_features_result *result, const char *path,
+                                  gf_error *err);
 
 /* ---- the article's way: a graph of one's own ----------------------------------------------------------------- */
 

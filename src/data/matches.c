@@ -8,23 +8,16 @@
 
 #include "data/check_priv.h"
 
-/* Differences of values of the thumbs, 0-255, up to which colours are the same: the mean, and any one. A mark on an empty
- * page changes the hash little and the mean hardly at all, but one value much. */
-#define SAME_ON_AVERAGE 12
-#define SAME_AT_MOST    40
+/* Mean difference of a value of the thumbs, 0-255, up to which colours are the same. */
+#define SAME_COLOURS 12
 
 static bool colours_agree(const gf__facts *a, const gf__facts *b)
 {
     int sum = 0;
 
-    for (size_t i = 0; i < GF__THUMB_BYTES; i++) {
-        const int difference = abs(a->thumb[i] - b->thumb[i]);
-
-        if (difference > SAME_AT_MOST)
-            return false;
-        sum += difference;
-    }
-    return sum <= SAME_ON_AVERAGE * GF__THUMB_BYTES;
+    for (size_t i = 0; i < GF__THUMB_BYTES; i++)
+        sum += abs(a->thumb[i] - b->thumb[i]);
+    return sum <= SAME_COLOURS * GF__THUMB_BYTES;
 }
 
 /* Replaces *match where (distance, other) is better. */
@@ -136,15 +129,13 @@ static void compare_with_earlier(const look_search *search, const look_key *run,
     }
 }
 
-/* Every n_parts-th bit, from bit p: bits side by side are of one row, and rows of plain background would put most
- * pictures into one run. */
+/* Part number p of n_parts that together are the 64 bits. */
 static uint64_t part_of(uint64_t look, unsigned p, unsigned n_parts)
 {
-    uint64_t part = 0;
+    const unsigned first = p * 64 / n_parts, end = (p + 1) * 64 / n_parts;
+    const unsigned n_bits = end - first;
 
-    for (unsigned bit = p; bit < 64; bit += n_parts)
-        part = part << 1 | (look >> bit & 1);
-    return part;
+    return n_bits == 64 ? look : look >> first & ((UINT64_C(1) << n_bits) - 1);
 }
 
 static void search_part(const look_search *search, look_key *keys, size_t n, unsigned p,

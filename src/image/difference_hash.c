@@ -1,15 +1,11 @@
 /* image/difference_hash.c: 64 bits that stay nearly the same when a picture is scaled or compressed again.
  *
- * The picture is averaged into 9 x 8 grey cells; each bit says whether a cell is brighter than its right neighbour, by
- * more than the noise that compressing leaves on a plain background. Of 200 drawings on white, scaled or compressed again,
- * 94 % stay within 4 bits so, and 81 % where any difference counts. */
+ * The picture is averaged into 9 x 8 grey cells; each bit says whether a cell is brighter than its right neighbour. */
 #include "image/image_priv.h"
 
 #include <assert.h>
 
 enum { N_COLUMNS = 9, N_ROWS = 8 };
-
-#define ONE_LEVEL 1000 /* of 255, as mean_grey() counts */
 
 /* Cell i of n covers [start, end) of a side; a side shorter than n gives cells that share a pixel. */
 static void cell_range(size_t side, size_t i, size_t n, size_t *start, size_t *end)
@@ -44,7 +40,7 @@ uint64_t gf__image_difference_hash(const gf_image *image)
         uint64_t grey = mean_grey(image, 0, row);
         for (size_t column = 1; column < N_COLUMNS; column++) {
             const uint64_t next = mean_grey(image, column, row);
-            hash = hash << 1 | (grey > next + ONE_LEVEL);
+            hash = hash << 1 | (grey > next);
             grey = next;
         }
     }

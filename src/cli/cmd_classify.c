@@ -1,0 +1,201 @@
+/* cli/cmd_classify.c: graft classify and graft predict: pictures into named scores. The two differ in where the model comes from: a trunk
+ * with its own classes, or a trained model file. */
+#include <string.h>
+
+#include "cli/cli.h"
+
+typedef struct classify_settings {
+    const char *model;
+    int n_top;
+    const char *precision;
+    bool is_verbose;
+} classify_settings;
+
+static void preset(void *settings)
+{
+    classify_settings *s = settings;
+    s->model = "inception_v3";
+    s->precision = "auto";
+    s->n_top = 5;
+}
+
+static const gf__option classify_options[] = {
+    GF__TEXT("--model", "M", "inception_v3", classify_settings, model,
+             "A trunk of the home folder that has its own classes, or a model file."),
+    GF__INT("--top", "K", "5", classify_settings, n_top, 1, 100000,
+            "How many classes to print, best first."),
+    GF__TEXT("--precision", "auto|f32|bf16", "auto", classify_settings, precision,
+             "What the network computes in: auto is bf16 where the CPU does it natively."),
+    GF__FLAG("--verbose", classify_settings, is_verbose,
+             "Also print where the time went: decoding, network, head. Short: -v."),
+};
+
+static const gf__option predict_options[] = {
+    GF__INT("--top", "K", "5", classify_settings, n_top, 1, 100000,
+            "How many classes to print, best first."),
+    GF__TEXT("--precision", "auto|f32|bf16", "auto", classify_settings, precision,
+             "What the network computes in: auto is what the model was trained with, where the CPU "
+             "does it natively."),
+    GF__FLAG("--verbose", classify_settings, is_verbose,
+             "Also print where the time went: decoding, network, head. Short: -v."),
+};
+
+/* One picture's answer, kept until all are there so that --json is one document. */
+static gf__json *answer_json(const gf_classifier *classifier, const char *path, const float *scores,
+                             const size_t *top, size_t n_top, const gf_predict_timing *timing)
+{
+    gf__json *answer = gf__json_object();
+    gf__json *classes = gf__json_array();
+    for (size_t k = 0; k < n_top; k++) {
+        gf__json *entry = gf__json_object();
+        gf__json_set_string(entry, "class", gf_classifier_class_at(classifier, top[k]));
+        gf__json_set_number(entry, "score", (double)scores[top[k]]);
+        gf__json_append(classes, entry);
+    }
+    gf__json *times = gf__json_object();
+    gf__json_set_number(times, "decode_ms", timing->decode_ms);
+    gf__json_set_number(times, "network_ms", timing->network_ms);
+    gf__json_set_number(times, "head_ms", timing->head_ms);
+    gf__json_set_string(answer, "image", path);
+    gf__json_set_string(answer, "class", gf_classifier_class_at(classifier, top[0]));
+    gf__json_set_number(answer, "score", (double)scores[top[0]]);
+    gf__json_set(answer, "top", classes);
+    gf__json_set(answer, "timing", times);
+    return answer;
+}
+
+static void print_answer(const gf_classifier *classifier, const char *path, const float *scores,
+                         const size_t *top, size_t n_top, const gf_predict_timing *timing,
+                         bool is_verbose)
+{
+    printf("%s\n", path);
+    for (size_t k = 0; k < n_top; k++)
+        printf("  %8.6f  %s\n", (double)scores[top[k]], gf_classifier_class_at(classifier, top[k]));
+    if (is_verbose)
+        printf("  decode %.1f ms, network %.1f ms, head %.2f ms\n", timing->decode_ms,
+               timing->network_ms, timing->head_ms);
+}
+
+static gf_status classify_one(gf_classifier *classifier, const char *path, float *scores,
+                              gf_predict_timing *timing, gf_error *err)
+{
+    gf__mapping file;
+    gf_status st = gf__cli_read_picture(path, &file, err);
+    if (st != GF_OK)
+        return st;
+    st = gf_classifier_picture(classifier, file.data, file.size, scores, timing, err);
+    if (st != GF_OK)
+        gf__error_prefix(err, "%s", path);
+    gf__unmap(&file);
+    return st;
+}
+
+/* Every picture is tried; the first failure is what the command ends with, the others are printed as they come. */
+static gf_status classify_all(gf__cli *cli, const classify_settings *s, gf_classifier *classifier,
+                              char *const *paths, size_t n_paths, gf_error *err)
+{
+    const size_t n_classes = gf_classifier_n_classes(classifier);
+    const size_t n_top = (size_t)s->n_top < n_classes ? (size_t)s->n_top : n_classes;
+    gf_status result = GF_OK;
+    gf__json *answers = cli->is_json ? gf__json_array() : NULL;
+    float *scores = gf__calloc(n_classes, sizeof *scores);
+    size_t *top = gf__calloc(n_classes, sizeof *top);
+    if (scores == NULL || top == NULL) {
+        result = gf__error_nomem(err, "scores", n_classes * sizeof *scores);
+        goto done;
+    }
+    for (size_t i = 0; i < n_paths && !gf__cli_is_interrupted(); i++) {
+        gf_error problem = {0};
+        gf_predict_timing timing = {0};
+        const gf_status st = classify_one(classifier, paths[i], scores, &timing, &problem);
+        if (st != GF_OK) {
+            if (result != GF_OK)
+                fprintf(stderr, "graft: %s: %s\n", cli->command, err->message);
+            *err = problem; /* the last one is printed by main */
+            result = st;
+            continue;
+        }
+        gf_top_classes(scores, n_classes, n_top, top);
+        if (cli->is_json)
+            gf__json_append(answers,
+                            answer_json(classifier, paths[i], scores, top, n_top, &timing));
+        else
+            print_answer(classifier, paths[i], scores, top, n_top, &timing, s->is_verbose);
+    }
+    if (cli->is_json) {
+        const gf_status st = gf__cli_print_json(answers, result == GF_OK ? err : NULL);
+        answers = NULL; /* freed by printing */
+        result = result == GF_OK ? st : result;
+    }
+done:
+    gf__json_free(answers);
+    gf__free(scores);
+    gf__free(top);
+    return result;
+}
+
+static gf_status run_with(gf__cli *cli, const classify_settings *s, const char *model,
+                          char *const *paths, size_t n_paths, gf_error *err)
+{
+    const gf_context context = gf__cli_context(cli);
+    gf_classifier *classifier = NULL;
+    gf_precision precision;
+    gf_status st = gf_precision_parse(s->precision, &precision, err);
+    if (st == GF_OK)
+        st = gf_classifier_open(&context, model, precision, &classifier, err);
+    if (st == GF_OK)
+        st = classify_all(cli, s, classifier, paths, n_paths, err);
+    gf_classifier_free(classifier);
+    return st;
+}
+
+static gf_status run_classify(gf__cli *cli, const void *settings, gf_error *err)
+{
+    const classify_settings *s = settings;
+    return run_with(cli, s, s->model, cli->words, cli->n_words, err);
+}
+
+static gf_status run_predict(gf__cli *cli, const void *settings, gf_error *err)
+{
+    return run_with(cli, settings, cli->words[0], cli->words + 1, cli->n_words - 1, err);
+}
+
+const gf__command gf__command_classify = {
+    .name = "classify",
+    .words = "IMAGE...",
+    .n_words_low = 1,
+    .n_words_high = SIZE_MAX,
+    .summary = "Name what is in a picture, with a pretrained network's own classes.",
+    .text =
+        "Decodes JPEG, PNG, WebP, GIF and BMP by their content, turns them as their EXIF "
+        "orientation says, "
+        "blends alpha over white, resizes, and prints the best classes with their scores "
+        "(softmax). A picture "
+        "that cannot be read is reported on stderr and the exit status is 1; the others are still "
+        "classified.",
+    .examples = "graft classify photo.jpg\n"
+                "graft classify *.jpg --top 1 --json",
+    .options = classify_options,
+    .n_options = GF__N_OPTIONS(classify_options),
+    .settings_size = sizeof(classify_settings),
+    .preset = preset,
+    .run = run_classify,
+};
+
+const gf__command gf__command_predict = {
+    .name = "predict",
+    .words = "MODEL IMAGE...",
+    .n_words_low = 2,
+    .n_words_high = SIZE_MAX,
+    .summary = "Classify pictures with a trained model file.",
+    .text = "Prints the classes of the model with their scores (softmax), best first. The picture "
+            "takes the same path "
+            "as in training. A model that is not a bundle needs its trunk in the home folder.",
+    .examples = "graft predict flowers.safetensors photo.jpg\n"
+                "graft predict flowers.safetensors *.jpg --top 1 -v",
+    .options = predict_options,
+    .n_options = GF__N_OPTIONS(predict_options),
+    .settings_size = sizeof(classify_settings),
+    .preset = preset,
+    .run = run_predict,
+};

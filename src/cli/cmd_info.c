@@ -1,0 +1,158 @@
+/* cli/cmd_info.c: graft info and graft verify: what is in a model file, and whether it still answers as it did. */
+#include <string.h>
+
+#include "cli/cli.h"
+
+static void print_indented(const gf__json *value, const char *name, int depth);
+
+static void print_scalar(const gf__json *value)
+{
+    gf__buffer text = {0};
+    if (gf__json_is_string(value))
+        gf__buffer_puts(&text, gf__json_string(value, ""));
+    else
+        gf__json_write(value, false, &text);
+    printf("%s\n", text.data != NULL ? text.data : "");
+    gf__buffer_free(&text);
+}
+
+static bool is_scalar_list(const gf__json *value)
+{
+    for (size_t i = 0; i < gf__json_n_items(value); i++)
+        if (gf__json_is_object(gf__json_at(value, i)) || gf__json_is_array(gf__json_at(value, i)))
+            return false;
+    return gf__json_is_array(value);
+}
+
+static void print_members(const gf__json *value, int depth)
+{
+    for (size_t i = 0; i < gf__json_n_items(value); i++) {
+        char number[32];
+        snprintf(number, sizeof number, "%zu", i);
+        if (gf__json_is_object(value))
+            print_indented(gf__json_value_at(value, i), gf__json_key_at(value, i), depth);
+        else
+            print_indented(gf__json_at(value, i), number, depth);
+    }
+}
+
+/* "name: value", members below it and indented; short lists on one line. */
+static void print_indented(const gf__json *value, const char *name, int depth)
+{
+    printf("%*s%s:", 2 * depth, "", name);
+    if (is_scalar_list(value)) {
+        for (size_t i = 0; i < gf__json_n_items(value); i++) {
+            printf(i == 0 ? " " : ", ");
+            gf__buffer text = {0};
+            const gf__json *item = gf__json_at(value, i);
+            if (gf__json_is_string(item))
+                gf__buffer_puts(&text, gf__json_string(item, ""));
+            else
+                gf__json_write(item, false, &text);
+            printf("%s", text.data != NULL ? text.data : "");
+            gf__buffer_free(&text);
+        }
+        putchar('\n');
+    } else if (gf__json_is_object(value) || gf__json_is_array(value)) {
+        putchar('\n');
+        print_members(value, depth + 1);
+    } else {
+        putchar(' ');
+        print_scalar(value);
+    }
+}
+
+static gf_status run_info(gf__cli *cli, const void *settings, gf_error *err)
+{
+    gf_model *model = NULL;
+    gf__json *document = NULL;
+    gf_status st = gf_model_load(cli->words[0], &model, err);
+    if (st == GF_OK) {
+        const char *text = gf_model_document(model);
+        st = gf__json_parse(text, strlen(text), &document, err);
+    }
+    if (st == GF_OK && cli->is_json) {
+        st = gf__cli_print_json(document, err);
+        document = NULL; /* freed by printing */
+    } else if (st == GF_OK) {
+        print_members(document, 0);
+    }
+    gf__json_free(document);
+    gf_model_unref(model);
+    return st;
+}
+
+const gf__command gf__command_info = {
+    .name = "info",
+    .words = "MODEL",
+    .n_words_low = 1,
+    .n_words_high = 1,
+    .summary = "Show everything that is in a model file.",
+    .text = "Trunk, cut, recipe, classes, layers, how it was trained and measured, the self-test.",
+    .examples = "graft info flowers.safetensors\n"
+                "graft info flowers.safetensors --json",
+    .run = run_info,
+};
+
+typedef struct verify_settings {
+    const char *precision;
+} verify_settings;
+
+static void preset(void *settings)
+{
+    ((verify_settings *)settings)->precision = "auto";
+}
+
+static const gf__option verify_options[] = {
+    GF__TEXT("--precision", "auto|f32|bf16", "auto", verify_settings, precision,
+             "What the network computes in: auto is what the model was trained with, where the CPU "
+             "does it natively."),
+};
+
+static gf_status run_verify(gf__cli *cli, const void *settings, gf_error *err)
+{
+    const verify_settings *s = settings;
+    gf_predictor_options options = gf_predictor_options_default();
+    gf_model *model = NULL;
+    double largest = 0;
+    size_t n_samples = 0;
+    options.n_threads = cli->n_threads;
+    options.max_pixels = cli->max_pixels;
+    gf_status st = gf_precision_parse(s->precision, &options.precision, err);
+    if (st == GF_OK)
+        st = gf_model_load(cli->words[0], &model, err);
+    if (st == GF_OK)
+        st = gf_model_verify(model, cli->home, &options, &largest, &n_samples, err);
+    gf_model_unref(model);
+    if (st != GF_OK)
+        return st;
+    if (cli->is_json) {
+        gf__json *document = gf__json_object();
+        gf__json_set_bool(document, "ok", true);
+        gf__json_set_int(document, "n_samples", (int64_t)n_samples);
+        gf__json_set_number(document, "largest_difference", largest);
+        return gf__cli_print_json(document, err);
+    }
+    printf("%s: %zu stored pictures give their stored scores, largest difference %.2g\n",
+           cli->words[0], n_samples, largest);
+    return GF_OK;
+}
+
+const gf__command gf__command_verify = {
+    .name = "verify",
+    .words = "MODEL",
+    .n_words_low = 1,
+    .n_words_high = 1,
+    .summary = "Run a model's self-test: its stored pictures must give their stored scores.",
+    .text = "A model carries a few held-out pictures and the scores it gave them when it was made. "
+            "This runs the whole way "
+            "from picture to score again and compares; a difference beyond the stored tolerance is "
+            "an error that "
+            "names picture and class.",
+    .examples = "graft verify flowers.safetensors",
+    .options = verify_options,
+    .n_options = GF__N_OPTIONS(verify_options),
+    .settings_size = sizeof(verify_settings),
+    .preset = preset,
+    .run = run_verify,
+};

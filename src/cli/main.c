@@ -1,0 +1,228 @@
+/* cli/main.c: finds the command, reads its options, runs it, and turns what came back into an exit status and one line on stderr. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/terminal_priv.h"
+
+static const gf__command *const commands[] = {
+    &gf__command_pull,          &gf__command_import,   &gf__command_layers,
+    &gf__command_classify,      &gf__command_features, &gf__command_dataset_make,
+    &gf__command_dataset_check, &gf__command_train,    &gf__command_evaluate,
+    &gf__command_predict,       &gf__command_info,     &gf__command_verify,
+};
+#define N_COMMANDS (sizeof commands / sizeof commands[0])
+
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NOT_FOUND = 3, EXIT_CANCELED = 4 };
+
+/* No default: a new status does not compile until its exit code is decided. */
+static int exit_code(gf_status status)
+{
+    switch (status) {
+    case GF_OK:
+        return EXIT_SUCCESS;
+    case GF_EINVAL:
+        return EXIT_USAGE;
+    case GF_ENOTFOUND:
+        return EXIT_NOT_FOUND;
+    case GF_ECANCELED:
+        return EXIT_CANCELED;
+    case GF_ENOMEM:
+    case GF_EIO:
+    case GF_EFORMAT:
+    case GF_ESHAPE:
+    case GF_EUNSUPPORTED:
+    case GF_ELIMIT:
+    case GF_EMISMATCH:
+    case GF_EBUSY:
+    case GF_ENETWORK:
+        return EXIT_FAILED;
+    }
+    return EXIT_FAILED;
+}
+
+/* Commands of two words ("dataset check") use up two arguments. NULL where there is none of that name. */
+static const gf__command *find_command(int argc, char **argv, int *n_used)
+{
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        const char *name = commands[i]->name;
+        const char *space = strchr(name, ' ');
+        const size_t n_first = space != NULL ? (size_t)(space - name) : strlen(name);
+        if (strlen(argv[0]) != n_first || strncmp(argv[0], name, n_first) != 0)
+            continue;
+        if (space != NULL && (argc < 2 || strcmp(argv[1], space + 1) != 0))
+            continue;
+        *n_used = space != NULL ? 2 : 1;
+        return commands[i];
+    }
+    return NULL;
+}
+
+static int report_unknown(int argc, char **argv)
+{
+    fprintf(stderr, "graft: no command %s%s%s; the commands are", argv[0], argc > 1 ? " " : "",
+            argc > 1 && strcmp(argv[0], "dataset") == 0 ? argv[1] : "");
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        fprintf(stderr, "%s %s", i > 0 ? "," : "", commands[i]->name);
+    fprintf(stderr, "; see graft --help\n");
+    return EXIT_USAGE;
+}
+
+/* $GRAFT_HOME, else $XDG_DATA_HOME/graft, else ~/.local/share/graft. New; NULL where none of the three is set. */
+static char *default_home(void)
+{
+    const char *home = getenv("GRAFT_HOME");
+    if (home != NULL && home[0] != '\0')
+        return gf__strdup(home);
+    home = getenv("XDG_DATA_HOME");
+    if (home != NULL && home[0] != '\0')
+        return gf__path_join(home, "graft");
+    home = getenv("HOME");
+    return home != NULL && home[0] != '\0' ? gf__path_join(home, ".local/share/graft") : NULL;
+}
+
+static bool is_plain(const char *text)
+{
+    return text[0] != '\0' &&
+           text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                             "0123456789-_./=,:+@%")] == '\0';
+}
+
+/* The command as it was typed, quoted so that a shell reads it back: it goes into reports. */
+static void quote_command(int argc, char **argv, gf__buffer *out)
+{
+    gf__buffer_puts(out, "graft");
+    for (int i = 0; i < argc; i++) {
+        if (is_plain(argv[i])) {
+            gf__buffer_printf(out, " %s", argv[i]);
+            continue;
+        }
+        gf__buffer_puts(out, " '");
+        for (const char *c = argv[i]; *c != '\0'; c++)
+            gf__buffer_puts(out, *c == '\'' ? "'\\''" : (char[2]){*c, '\0'});
+        gf__buffer_puts(out, "'");
+    }
+}
+
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+gf_context gf__cli_context(const gf__cli *cli)
+{
+    return (gf_context){
+        .home = cli->home, .n_threads = cli->n_threads, .max_pixels = cli->max_pixels};
+}
+
+static gf_status run_command(const gf__command *command, int argc, char **argv, gf__cli *cli,
+                             gf_error *err)
+{
+    void *settings = gf__calloc(1, command->settings_size > 0 ? command->settings_size : 1);
+    char *home = NULL;
+    gf_status st = GF_OK;
+
+    if (settings == NULL) {
+        st = gf__error_nomem(err, "settings", command->settings_size);
+        goto done;
+    }
+    if (command->preset != NULL)
+        command->preset(settings);
+    quote_command(argc, argv, &cli->command_line);
+    const int n_name = strchr(command->name, ' ') != NULL ? 2 : 1;
+    st = gf__options_parse(command, argc - n_name, argv + n_name, cli, settings, err);
+    if (st != GF_OK)
+        goto done;
+    if (cli->home == NULL)
+        cli->home = home = default_home();
+    if (cli->home == NULL) {
+        st = gf_error_set(err, GF_EINVAL, "no home folder: set --home, $GRAFT_HOME or $HOME");
+        goto done;
+    }
+    gf__terminal_attach(cli);
+    st = command->run(cli, settings, err);
+    gf__bar_end(&cli->bar);
+    if (st == GF_OK && (fflush(stdout) != 0 || ferror(stdout)))
+        st = gf_error_set(err, GF_EIO, "the result could not be written to stdout");
+done:
+    gf__free(settings);
+    gf__free(home);
+    return st;
+}
+
+/* The words that are answered without a command. -1: it is none of them. */
+static int run_word(int argc, char **argv)
+{
+    if (argc == 0) {
+        gf__help_program(commands, N_COMMANDS, stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[0], "help") == 0 && argc > 1) {
+        int n_used = 0;
+        const gf__command *command = find_command(argc - 1, argv + 1, &n_used);
+        if (command == NULL)
+            return report_unknown(argc - 1, argv + 1);
+        gf__help_command(command, stdout);
+        return EXIT_SUCCESS;
+    }
+    if (strcmp(argv[0], "help") == 0 || strcmp(argv[0], "--help") == 0 ||
+        strcmp(argv[0], "-h") == 0) {
+        gf__help_program(commands, N_COMMANDS, stdout);
+        return EXIT_SUCCESS;
+    }
+    if (strcmp(argv[0], "version") == 0 || strcmp(argv[0], "--version") == 0) {
+        printf("graft %s (%s, %s)\n", gf_version(), gf_engine_library(), gf_engine_isa());
+        return EXIT_SUCCESS;
+    }
+    if (strcmp(argv[0], "--markdown-help") == 0) { /* for tools/make-cli-docs.sh */
+        gf__help_markdown(commands, N_COMMANDS, stdout);
+        return EXIT_SUCCESS;
+    }
+    return -1;
+}
+
+/* Starts this program again with GOMP_SPINCOUNT set, which libgomp reads once, when it is loaded. Its preset is to spin for ages at the
+ * end of every layer: with a neighbour on one core a picture then takes 2.5 s instead of 0.3. A thousand turns keep the idle
+ * speed. Starting again costs 5 ms. Somebody who has chosen is left alone. */
+static void tame_spinning(char **argv)
+{
+    char path[4096];
+    if (getenv("GOMP_SPINCOUNT") != NULL || getenv("OMP_WAIT_POLICY") != NULL)
+        return;
+    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (n <= 0 || setenv("GOMP_SPINCOUNT", "1000", 1) != 0)
+        return;
+    path[n] = '\0';
+    execv(path, argv); /* where that fails, this process goes on as it is */
+}
+
+int main(int argc, char **argv)
+{
+    char **whole = argv;
+    argc--;
+    argv++;
+    const int answered = run_word(argc, argv);
+    if (answered >= 0)
+        return answered;
+    int n_used = 0;
+    const gf__command *command = find_command(argc, argv, &n_used);
+    if (command == NULL)
+        return report_unknown(argc, argv);
+    if (wants_help(argc - n_used, argv + n_used)) {
+        gf__help_command(command, stdout);
+        return EXIT_SUCCESS;
+    }
+    tame_spinning(whole);
+    gf__cli cli = {.command = command->name};
+    gf_error err = {0};
+    gf__terminal_catch_signals();
+    const gf_status st = run_command(command, argc, argv, &cli, &err);
+    if (st != GF_OK)
+        fprintf(stderr, "graft: %s: %s\n", command->name, err.message);
+    gf__buffer_free(&cli.command_line);
+    return exit_code(st);
+}

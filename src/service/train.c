@@ -1,0 +1,422 @@
+/* service/train.c: the main job: data set and trunk in, trained model file and report out. */
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "service/service_priv.h"
+
+#define SELF_TEST_SAMPLES 3
+/* Scores of the self-test may differ by this much: another CPU's kernels sum in another order, and bf16 has 8 bits. */
+#define SELF_TEST_TOLERANCE_F32  1e-3
+#define SELF_TEST_TOLERANCE_BF16 5e-2
+
+gf_train_request gf_train_request_default(void)
+{
+    return (gf_train_request){.trunk = "inception_v3",
+                              .layer = "avg_pool",
+                              .hidden = 1024,
+                              .val_fraction = 0.2,
+                              .n_views = 4,
+                              .precision = GF_PRECISION_AUTO,
+                              .options = gf_train_options_default()};
+}
+
+/* Everything one run holds; released in one place. */
+typedef struct train_job {
+    const gf_train_request *request;
+    const gf_train_watch *watch;
+    gf_dataset *dataset, *test_dataset;
+    gf_split *split;
+    gf_trunk *trunk;
+    gf_extractor *extractor;
+    gf_output_spec *outputs;
+    size_t n_outputs, chosen;
+    gf__part train, test;
+    gf_head *head;
+    gf_train_result *result;
+    char sha256[GF__SHA256_HEX];
+} train_job;
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static gf_status check_request(const gf_train_request *request, gf_error *err)
+{
+    if (request->dataset == NULL)
+        return gf_error_set(err, GF_EINVAL, "no data set given");
+    if (request->test_dataset == NULL && !(request->val_fraction > 0 && request->val_fraction < 1))
+        return gf_error_set(err, GF_EINVAL, "--val %g: expected a fraction between 0 and 1",
+                            request->val_fraction);
+    if (request->is_resumed && request->output == NULL)
+        return gf_error_set(err, GF_EINVAL, "--resume needs the -o of the run it goes on from");
+    if (!(request->dropout >= 0 && request->dropout < 1))
+        return gf_error_set(err, GF_EINVAL, "--dropout %g: expected a rate from 0 to below 1",
+                            request->dropout);
+    return gf_train_options_check(&request->options, err);
+}
+
+static const gf_observer *observer_of(const train_job *job)
+{
+    return job->watch != NULL ? &job->watch->observer : NULL;
+}
+
+/* Data sets, labels and the split. */
+static gf_status open_data(train_job *job, gf_error *err)
+{
+    const gf_train_request *r = job->request;
+    gf_status st = gf_dataset_open(r->dataset, NULL, observer_of(job), &job->dataset, err);
+    if (st != GF_OK)
+        return st;
+    gf_train_result *result = job->result;
+    st = gf__class_names_copy(job->dataset, &result->class_names, &result->n_classes, err);
+    if (st != GF_OK)
+        return st;
+    if (result->n_classes < 2)
+        return gf_error_set(err, GF_EINVAL, "%s: only one class (%s); a classifier needs two",
+                            r->dataset, result->class_names[0]);
+    if (r->test_dataset != NULL) {
+        st = gf_dataset_open(r->test_dataset, NULL, observer_of(job), &job->test_dataset, err);
+        if (st == GF_OK)
+            st = gf__part_init(&job->train, job->dataset, NULL, 0, NULL, 0, err);
+        if (st == GF_OK)
+            st = gf__part_init(&job->test, job->test_dataset, NULL, 0,
+                               (const char *const *)result->class_names, result->n_classes, err);
+        return st;
+    }
+    const gf_split_options options = {.test_fraction = r->val_fraction,
+                                      .seed = (uint32_t)r->options.seed,
+                                      .is_stratified = r->is_stratified};
+    st = gf_split_new(job->dataset, &options, &job->split, err);
+    if (st == GF_OK)
+        st = gf__part_init(&job->train, job->dataset, job->split->train, job->split->n_train, NULL,
+                           0, err);
+    if (st == GF_OK)
+        st = gf__part_init(&job->test, job->dataset, job->split->test, job->split->n_test, NULL, 0,
+                           err);
+    return st;
+}
+
+/* Finds out that a file cannot be written before the work is done and not after it. */
+static gf_status check_writable(const char *path, gf_error *err)
+{
+    gf__writer *writer = NULL;
+    if (path == NULL)
+        return GF_OK;
+    const gf_status st = gf__writer_open(path, &writer, err);
+    gf__writer_abort(writer);
+    return st;
+}
+
+/* The outputs to make features of: one cut, or with "auto" every block output, pooled, in one pass. */
+static gf_status choose_outputs(train_job *job, gf_error *err)
+{
+    const gf_graph *graph = gf_trunk_graph(job->trunk);
+    size_t n_blocks = 0;
+    const char *const *blocks = gf__zoo_block_outputs(graph, &n_blocks);
+    const bool is_auto = strcmp(job->request->layer, "auto") == 0 && n_blocks > 0;
+    const char *wanted = strcmp(job->request->layer, "auto") == 0 ? "avg_pool"
+                                                                  : job->request->layer;
+
+    job->n_outputs = is_auto ? n_blocks : 1;
+    job->outputs = gf__calloc(job->n_outputs, sizeof *job->outputs);
+    if (job->outputs == NULL)
+        return gf__error_nomem(err, "layers", job->n_outputs * sizeof *job->outputs);
+    for (size_t i = 0; i < job->n_outputs; i++) {
+        bool needs_pool = false;
+        const gf_status st = gf__zoo_resolve_cut(graph, is_auto ? blocks[i] : wanted,
+                                                 &job->outputs[i].layer, &needs_pool, err);
+        if (st != GF_OK)
+            return st;
+        job->outputs[i].pool = needs_pool ? GF_POOL_AVG : GF_POOL_NONE;
+    }
+    if (is_auto)
+        job->result->probe_layers = blocks;
+    return GF_OK;
+}
+
+static gf_status make_features(train_job *job, gf_error *err)
+{
+    const gf_train_request *r = job->request;
+    const double started_s = now_s();
+    gf_status st = gf_trunk_load(r->context.home, r->trunk, &job->trunk, err);
+    if (st != GF_OK)
+        return st;
+    st = choose_outputs(job, err);
+    if (st != GF_OK)
+        return st;
+    st = gf__service_extractor(&r->context, job->trunk, job->outputs, job->n_outputs, r->precision,
+                               true, &job->extractor, err);
+    if (st != GF_OK)
+        return st;
+    const size_t n_views = r->augment != 0 ? r->n_views + 1 : 1;
+    st = gf__part_extract(&job->train, job->extractor, n_views, r->augment, r->options.seed,
+                          observer_of(job), err);
+    if (st == GF_OK)
+        st = gf__part_extract(&job->test, job->extractor, 1, 0, 0, observer_of(job), err);
+    gf_train_result *result = job->result;
+    result->precision = gf_extractor_precision(job->extractor);
+    result->n_train = job->train.n;
+    result->n_test = job->test.n;
+    result->n_skipped = job->train.n_skipped + job->test.n_skipped;
+    result->features_s = now_s() - started_s;
+    return st;
+}
+
+/* With "auto": the cut whose features separate the training part best; the earliest of equals, because it runs fastest. */
+static gf_status choose_cut(train_job *job, gf_error *err)
+{
+    gf_train_result *result = job->result;
+    if (job->n_outputs > 1) {
+        result->probe_accuracy = gf__calloc(job->n_outputs, sizeof *result->probe_accuracy);
+        if (result->probe_accuracy == NULL)
+            return gf__error_nomem(err, "probes", job->n_outputs * sizeof(double));
+        result->n_probes = job->n_outputs;
+    }
+    for (size_t i = 0; i < result->n_probes; i++) {
+        gf_probe_options options = gf_probe_options_default();
+        options.seed = job->request->options.seed;
+        options.n_threads = gf__service_threads(&job->request->context);
+        gf_status st = gf__observe_progress(observer_of(job), "probe", i, result->n_probes,
+                                            job->outputs[i].layer, err);
+        if (st == GF_OK)
+            st = gf_probe(gf_tensor_f32(job->train.features[i]), job->train.labels, job->train.n,
+                          gf_extractor_output_size(job->extractor, i), result->n_classes, &options,
+                          &result->probe_accuracy[i], err);
+        if (st != GF_OK)
+            return st;
+        if (result->probe_accuracy[i] > result->probe_accuracy[job->chosen])
+            job->chosen = i;
+    }
+    result->layer = gf__strdup(job->outputs[job->chosen].layer);
+    return result->layer != NULL ? GF_OK : gf__error_nomem(err, "layer name", 0);
+}
+
+static gf_status make_head(train_job *job, gf_error *err)
+{
+    const gf_head_layer layers[2] = {
+        {.units = job->request->hidden, .activation = GF_HEAD_RELU},
+        {.units = job->result->n_classes,
+         .activation = GF_HEAD_SOFTMAX,
+         .dropout = job->request->dropout},
+    };
+    const size_t n_layers = job->request->hidden > 0 ? 2 : 1;
+    return gf_head_new(gf_extractor_output_size(job->extractor, job->chosen),
+                       layers + (2 - n_layers), n_layers, &job->head, err);
+}
+
+static gf_status fit(train_job *job, gf_error *err)
+{
+    const gf_train_request *r = job->request;
+    const gf_fit_data train = gf__part_fit_data(&job->train, job->chosen);
+    const gf_fit_data test = gf__part_fit_data(&job->test, job->chosen);
+    const double started_s = now_s();
+    gf_status st = make_head(job, err);
+    if (st != GF_OK)
+        return st;
+    char *checkpoint = r->output != NULL ? gf__asprintf("%s.checkpoint", r->output) : NULL;
+    /* The data's identity for --resume: the same pictures through another cut or precision are other data. */
+    char *data_id = gf__asprintf("%s %s %s %s", job->sha256, gf_trunk_sha256(job->trunk),
+                                 job->result->layer, gf_precision_name(job->result->precision));
+    if (data_id == NULL || (r->output != NULL && checkpoint == NULL)) {
+        st = gf__error_nomem(err, "names", 0);
+        goto done;
+    }
+    if (r->is_resumed && !gf__is_file(checkpoint))
+        gf__observe_log(observer_of(job), GF_LOG_INFO,
+                        "there is no %s to go on from: starting with the first epoch", checkpoint);
+    gf_train_options options = r->options;
+    options.n_threads = gf__service_threads(&r->context);
+    const gf_fit_callbacks callbacks = {.epoch = job->watch != NULL ? job->watch->epoch : NULL,
+                                        .user = job->watch != NULL ? job->watch->user : NULL,
+                                        .checkpoint_path = checkpoint,
+                                        .is_resumed = r->is_resumed,
+                                        .data_id = data_id};
+    st = gf_fit(job->head, &train, &test, &options, &callbacks, &job->result->history, err);
+    job->result->fit_s = now_s() - started_s;
+done:
+    gf__free(checkpoint);
+    gf__free(data_id);
+    return st;
+}
+
+static gf_status measure(train_job *job, gf_error *err)
+{
+    gf_train_result *result = job->result;
+    size_t *order = NULL;
+    gf_status st = gf__part_metrics(&job->test, job->chosen, job->head, &result->metrics, err);
+    if (st == GF_OK)
+        st = gf__part_mistakes(&job->test, result->metrics, &order, &result->n_mistakes, err);
+    if (st == GF_OK)
+        st = gf__mistake_lines(&job->test, result->metrics, order, result->n_mistakes,
+                               (const char *const *)result->class_names, &result->mistakes, err);
+    gf__free(order);
+    return st;
+}
+
+static gf__train_facts facts_of(const train_job *job)
+{
+    return (gf__train_facts){.request = job->request,
+                             .dataset = job->dataset,
+                             .test_dataset = job->test_dataset,
+                             .dataset_sha256 = job->sha256,
+                             .trunk = job->trunk,
+                             .layer = job->result->layer,
+                             .precision = job->result->precision,
+                             .train = &job->train,
+                             .test = &job->test,
+                             .head = job->head,
+                             .result = job->result};
+}
+
+/* A few held-out pictures, one of each of the first classes, with the scores the head gives them. */
+static gf_status make_samples(const train_job *job, const gf_recipe *recipe,
+                              gf__self_test_sample *samples, float *scores, size_t *n,
+                              gf_error *err)
+{
+    const size_t n_classes = job->result->n_classes;
+    const size_t size = gf_extractor_output_size(job->extractor, job->chosen);
+    const float *features = gf_tensor_f32(job->test.features[job->chosen]);
+    for (size_t k = 0; k < n_classes && *n < SELF_TEST_SAMPLES; k++) {
+        size_t i = 0;
+        while (i < job->test.n && job->test.labels[i] != k)
+            i++;
+        if (i == job->test.n)
+            continue;
+        uint8_t *png = NULL;
+        gf__self_test_sample *sample = &samples[*n];
+        gf_status st = gf__recipe_picture(job->test.dataset, job->test.items[i], recipe,
+                                          job->request->context.max_pixels, &png, &sample->n_bytes,
+                                          err);
+        if (st != GF_OK)
+            return st;
+        sample->png = png;
+        sample->item = gf_dataset_item_at(job->test.dataset, job->test.items[i]);
+        sample->scores = scores + *n * n_classes;
+        (*n)++;
+        st = gf_head_predict(job->head, features + i * size, 1, scores + (*n - 1) * n_classes, err);
+        if (st != GF_OK)
+            return st;
+    }
+    return GF_OK;
+}
+
+static gf_status save_model(const train_job *job, gf_error *err)
+{
+    gf__self_test_sample samples[SELF_TEST_SAMPLES] = {{0}};
+    size_t n_samples = 0;
+    gf__json *record = NULL;
+    const gf_recipe recipe = gf_recipe_of(job->trunk);
+    const gf__train_facts facts = facts_of(job);
+    float *scores = gf__calloc(SELF_TEST_SAMPLES * job->result->n_classes, sizeof *scores);
+    gf_status st = scores != NULL ? GF_OK : gf__error_nomem(err, "self-test", 0);
+    if (st == GF_OK)
+        st = gf__training_record(&facts, &record, err);
+    if (st == GF_OK)
+        st = make_samples(job, &recipe, samples, scores, &n_samples, err);
+    if (st == GF_OK) {
+        const bool is_bf16 = job->result->precision == GF_PRECISION_BF16;
+        const gf__model_content content = {
+            .head = job->head,
+            .class_names = (const char *const *)job->result->class_names,
+            .trunk = job->trunk,
+            .layer = job->result->layer,
+            .pool = job->outputs[job->chosen].pool,
+            .precision = job->result->precision,
+            .recipe = recipe,
+            .training = record,
+            .samples = samples,
+            .n_samples = n_samples,
+            .tolerance = is_bf16 ? SELF_TEST_TOLERANCE_BF16 : SELF_TEST_TOLERANCE_F32,
+            .is_bundle = job->request->is_bundle,
+        };
+        st = gf__model_save(job->request->output, &content, err);
+    }
+    for (size_t i = 0; i < n_samples; i++)
+        gf_image_bytes_free((uint8_t *)(uintptr_t)samples[i].png);
+    gf__json_free(record);
+    gf__free(scores);
+    return st;
+}
+
+static void tell_started(const train_job *job)
+{
+    if (job->watch != NULL && job->watch->started != NULL)
+        job->watch->started(job->watch->user, job->train.n, job->test.n, job->result->n_classes,
+                            job->train.n_cached + job->test.n_cached,
+                            gf_extractor_output_size(job->extractor, job->chosen));
+}
+
+static gf_status run_job(train_job *job, gf_error *err)
+{
+    gf_status st = check_request(job->request, err);
+    if (st == GF_OK)
+        st = check_writable(job->request->output, err);
+    if (st == GF_OK)
+        st = check_writable(job->request->report, err);
+    if (st == GF_OK)
+        st = open_data(job, err);
+    if (st == GF_OK)
+        st = make_features(job, err);
+    if (st == GF_OK)
+        st = gf_dataset_hash(job->dataset, observer_of(job), job->sha256, err);
+    if (st == GF_OK)
+        st = choose_cut(job, err);
+    if (st != GF_OK)
+        return st;
+    tell_started(job);
+    st = fit(job, err);
+    if (st == GF_OK)
+        st = measure(job, err);
+    if (st == GF_OK && job->request->output != NULL)
+        st = save_model(job, err);
+    if (st == GF_OK && job->request->report != NULL) {
+        const gf__train_facts facts = facts_of(job);
+        st = gf__training_report(&facts, job->request->report, err);
+    }
+    return st;
+}
+
+gf_status gf_service_train(const gf_train_request *request, const gf_train_watch *watch,
+                           gf_train_result **out, gf_error *err)
+{
+    *out = NULL;
+    const double started_s = now_s();
+    train_job job = {.request = request, .watch = watch};
+    job.result = gf__calloc(1, sizeof *job.result);
+    if (job.result == NULL)
+        return gf__error_nomem(err, "result", sizeof *job.result);
+    gf_status st = run_job(&job, err);
+    if (st == GF_OK) {
+        job.result->total_s = now_s() - started_s;
+        *out = job.result;
+        job.result = NULL;
+    }
+    gf_train_result_free(job.result);
+    gf_head_free(job.head);
+    gf__part_free(&job.train);
+    gf__part_free(&job.test);
+    gf_extractor_free(job.extractor);
+    gf__free(job.outputs);
+    gf_trunk_free(job.trunk);
+    gf_split_free(job.split);
+    gf_dataset_free(job.test_dataset);
+    gf_dataset_free(job.dataset);
+    return st;
+}
+
+void gf_train_result_free(gf_train_result *result)
+{
+    if (result == NULL)
+        return;
+    gf_history_free(result->history);
+    gf_metrics_free(result->metrics);
+    gf__strings_free(result->class_names, result->n_classes);
+    gf__strings_free(result->mistakes, result->n_mistakes);
+    gf__free(result->probe_accuracy);
+    gf__free(result->layer);
+    gf__free(result);
+}

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Searches for inputs that crash a parser: every fuzz target for some seconds, from its corpus. A crash stops with the file's name; move it
+# to tests/fuzz/corpus/TARGET/ and mend the parser.
+# Usage: tools/fuzz.sh SECONDS [TARGET...]
+set -eu
+cd "$(dirname "$0")/.."
+seconds=$1
+shift
+export CC=clang
+tools/build.sh build-fuzz -Dfuzzing=true -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized
+export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1
+passed=0
+failed=0
+for program in build-fuzz/tests/fuzz/fuzz_*; do
+    name=${program##*/fuzz_}
+    case $name in *_replay* | *.p) continue ;; esac
+    case " $* " in "  ") ;; *" $name "*) ;; *) continue ;; esac
+    new=build-fuzz/found/$name
+    seeds=tests/fuzz/corpus/$name
+    mkdir -p "$new"
+    [ -d "$seeds" ] || seeds=
+    echo "fuzz: $name for $seconds s"
+    # shellcheck disable=SC2086
+    if "$program" -max_total_time="$seconds" -rss_limit_mb=3000 -timeout=20 -print_final_stats=0 \
+        -artifact_prefix="$new/crash-" "$new" $seeds >"$new.log" 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        tail -40 "$new.log" >&2
+    fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
