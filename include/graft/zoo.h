@@ -28,6 +28,7 @@ GF_API gf_trunk *gf_trunk_ref(gf_trunk *trunk);
 GF_API const char *gf_trunk_name(const gf_trunk *trunk);
 GF_API const char *
 gf_trunk_sha256(const gf_trunk *trunk); /* 64 hex digits; of graph and weights, not of the file */
+/* Borrowed. A graph cut from it shares the mapped weights and may not outlive the trunk. */
 GF_API const gf_graph *gf_trunk_graph(const gf_trunk *trunk);
 /* The checkpoint's own classes; 0 without a top. */
 GF_API size_t gf_trunk_n_classes(const gf_trunk *trunk);

@@ -2,6 +2,7 @@
  * first: the signature, the size, that it is a plain file. Then graft-h5 reads it, in a process
  * with limits on memory, time and what it may write. A file made to crash or to hang libhdf5 ends
  * that process, and becomes an error message here. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -20,12 +21,13 @@
 #define FILE_LIMIT ((uint64_t)2 << 30)
 #define TIMEOUT_MS 120000
 
+static const char hdf5_signature[8] = "\x89HDF\r\n\x1a\n";
+
 /* ---- what can be checked without the library ---- */
 
 static gf_status check_file(const char *path, gf_error *err)
 {
-    static const char signature[8] = "\x89HDF\r\n\x1a\n";
-    char head[sizeof signature];
+    char head[sizeof hdf5_signature];
     struct stat info;
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
@@ -33,7 +35,7 @@ static gf_status check_file(const char *path, gf_error *err)
     const bool is_read = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
                          pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head;
     close(fd);
-    if (!is_read || memcmp(head, signature, sizeof head) != 0)
+    if (!is_read || memcmp(head, hdf5_signature, sizeof head) != 0)
         return gf_error_set(err, GF_EFORMAT, "%s: is not an HDF5 file (no signature in front)",
                             path);
     if ((uint64_t)info.st_size > FILE_LIMIT)
@@ -44,26 +46,32 @@ static gf_status check_file(const char *path, gf_error *err)
 
 /* ---- where the program is ---- */
 
-/* Beside this program (a build tree, or everything installed in one place), else where it was
- * installed. */
+static bool is_beside(const char *file, char path[4096])
+{
+    const int n_folder = (int)(gf__path_base(file) - file);
+    return snprintf(path, 4096, "%.*sgraft-h5", n_folder, file) < 4096 && access(path, X_OK) == 0;
+}
+
+/* Beside this program or this library (a build tree, or everything installed in one place), else
+ * where it was installed. */
 static gf_status find_program(char path[4096], gf_error *err)
 {
     char self[4096];
+    Dl_info library;
     const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n > 0) {
-        self[n] = '\0';
-        const int n_folder = (int)(gf__path_base(self) - self);
-        if (snprintf(path, 4096, "%.*sgraft-h5", n_folder, self) < 4096 && access(path, X_OK) == 0)
-            return GF_OK;
-    }
+    self[n > 0 ? n : 0] = '\0';
+    if (n > 0 && is_beside(self, path))
+        return GF_OK;
+    if (dladdr(hdf5_signature, &library) != 0 && library.dli_fname != NULL &&
+        library.dli_fname[0] == '/' && is_beside(library.dli_fname, path))
+        return GF_OK;
     snprintf(path, 4096, "%s/graft-h5", GRAFT_LIBEXECDIR);
     if (access(path, X_OK) == 0)
         return GF_OK;
-    return gf_error_set(
-        err, GF_ENOTFOUND,
-        "the program graft-h5, which reads HDF5 files, is neither beside this program nor "
-        "in %s",
-        GRAFT_LIBEXECDIR);
+    return gf_error_set(err, GF_ENOTFOUND,
+                        "the program graft-h5, which reads HDF5 files, is neither beside this "
+                        "program nor in %s",
+                        GRAFT_LIBEXECDIR);
 }
 
 /* ---- running it ---- */
