@@ -1,6 +1,7 @@
 /* engine_priv.h: what passes between the steps of making and running a plan.
  *
  *     lower.c    graph + outputs     -> program: fused operations over values
+ *     places.c   program             -> parts of a Concatenate go to their place as soon as they are made
  *     layout.c   program             -> where each value lies in the arena
  *     dnnl.c     program             -> primitives: the only file that sees oneDNN and OpenMP
  *     weights.c  layers              -> folded floats in the primitives' layout, packs.c keeps them in a file
@@ -101,6 +102,9 @@ gf_status gf__lower(const gf_graph *graph, const gf_output_spec *specs, size_t n
                     gf_error *err);
 void gf__program_clear(gf__program *program);
 
+/* places.c: values that view others are resolved to memory, and every PLACE moves up behind what makes its part. */
+gf_status gf__place_parts(gf__program *program, gf_error *err);
+
 /* layout.c. Sets every value's offset and *arena_bytes. */
 gf_status gf__layout(gf__program *program, size_t *arena_bytes, gf_error *err);
 size_t gf__value_size(const gf__value *value); /* numbers */
@@ -118,10 +122,5 @@ gf_status gf__packs_load(gf_plan *plan, const gf_plan_options *options, gf_error
 /* outputs.c: what lower.c and ref.c agree on. Index and shape of a requested layer, checked. */
 gf_status gf__output_resolve(const gf_graph *graph, const gf_output_spec *spec, size_t *layer,
                              gf__output *out, gf_error *err);
-
-/* kernels.c: our own loops, one picture each. bf16 values travel as uint16_t. */
-typedef struct gf__span3 {
-    size_t n_pixels, channels;
-} gf__span3;
 
 #endif

@@ -2,13 +2,16 @@
  *
  * What is fused: Conv2D, DepthwiseConv2D and Dense take in the BatchNormalization and the ReLU that follow when nobody
  * else reads what lies between (another layer, or a requested output). ZeroPadding2D goes into the convolution's own padding.
- * Dropout is nothing. A Concatenate is memory: its parts are placed into it as soon as they are there. Layers
- * that no requested output needs are left out.
+ * Dropout is nothing. A Concatenate is memory into which its parts are placed (places.c). Layers that no requested output
+ * needs are left out.
  *
  * Numbers: spatial values have the plan's precision; from the first vector on (pooled, flattened) everything is float32. */
 #include <string.h>
 
 #include "engine/engine_priv.h"
+
+/* Far beyond any picture, and far below where a sum of sizes could wrap. */
+#define MAX_VALUE_BYTES ((size_t)1 << 40)
 
 typedef struct node { /* what is known of a layer */
     bool is_needed, is_requested, is_absorbed;
@@ -97,6 +100,12 @@ static gf_status add_layer_value(lowering *low, size_t i, size_t *index)
     } else {
         return unsupported(low, i, "only pictures and vectors can be run");
     }
+    size_t n_bytes = sizeof(float);
+    if (!gf__mul_size(n_bytes, value.height, &n_bytes) ||
+        !gf__mul_size(n_bytes, value.width, &n_bytes) ||
+        !gf__mul_size(n_bytes, value.channels, &n_bytes) || n_bytes > MAX_VALUE_BYTES)
+        return gf_error_set(low->err, GF_ELIMIT, "%s: its output is too large to run",
+                            gf_layer_name(layer_of(low, i)));
     return add_value(low, &value, index);
 }
 
@@ -499,54 +508,6 @@ static gf_status lower_needed(lowering *low)
     return st;
 }
 
-/* Views of views become views of the memory itself. Hosts come later in the list than what they host. */
-static void resolve_hosts(gf__program *program)
-{
-    for (size_t v = program->n_values; v-- > 0;) {
-        gf__value *value = &program->values[v];
-        if (value->host == GF__NONE || program->values[value->host].host == GF__NONE)
-            continue;
-        value->first_channel += program->values[value->host].first_channel;
-        value->host = program->values[value->host].host;
-    }
-}
-
-/* Moves every PLACE right behind the operation that makes its part: the part is still in the cache then, and its memory is
- * free for the next branch. */
-static gf_status hoist_places(gf__program *program, gf_error *err)
-{
-    const size_t n_ops = program->n_ops;
-    gf__op *ops = gf__malloc(program->ops_capacity * sizeof *ops);
-    size_t *maker = gf__calloc(program->n_values + n_ops + 1, sizeof *maker);
-    if (ops == NULL || maker == NULL) {
-        gf__free(ops);
-        gf__free(maker);
-        return gf__error_nomem(err, "the plan", n_ops * sizeof *ops);
-    }
-    size_t *at = maker + program->n_values; /* where the group of operation i starts */
-    for (size_t i = 0; i < n_ops; i++) {
-        const gf__op *op = &program->ops[i];
-        const size_t group = op->kind == GF__OP_PLACE ? maker[op->src[0]] : i;
-        at[group + 1]++;
-        if (op->dst == GF__NONE)
-            continue;
-        const size_t host = program->values[op->dst].host;
-        size_t *last = &maker[host == GF__NONE ? op->dst : host];
-        if (*last < group)
-            *last = group; /* a Concatenate is there when the last of its parts is */
-    }
-    for (size_t i = 0; i < n_ops; i++)
-        at[i + 1] += at[i];
-    for (size_t i = 0; i < n_ops; i++) {
-        const gf__op *op = &program->ops[i];
-        ops[at[op->kind == GF__OP_PLACE ? maker[op->src[0]] : i]++] = *op;
-    }
-    gf__free(program->ops);
-    gf__free(maker);
-    program->ops = ops;
-    return GF_OK;
-}
-
 gf_status gf__lower(const gf_graph *graph, const gf_output_spec *specs, size_t n_outputs,
                     const gf_plan_options *options, gf__program *program, gf__output *outputs,
                     gf_error *err)
@@ -574,8 +535,7 @@ gf_status gf__lower(const gf_graph *graph, const gf_output_spec *specs, size_t n
     st = lower_needed(&low);
     if (st != GF_OK)
         goto done;
-    resolve_hosts(program);
-    st = hoist_places(program, err);
+    st = gf__place_parts(program, err);
 done:
     gf__free(requested);
     gf__free(low.nodes);

@@ -147,6 +147,26 @@ TEST(plan__places_the_parts_of_nested_concatenates)
     gf_graph_free(graph);
 }
 
+/* Each one is part of the next and nothing else, so all of them are views into the last. */
+TEST(plan__places_parts_through_many_concatenates)
+{
+    gf_graph *g = new_graph(5, 6, 3);
+    size_t last = add_conv(g, 0, "first", 8, 1, 1, true);
+    char name[16];
+    for (int i = 0; i < 5; i++) {
+        snprintf(name, sizeof name, "part%d", i);
+        const size_t part = add_conv(g, 0, name, 8, 1, 1, true);
+        snprintf(name, sizeof name, "level%d", i);
+        last = i % 2 == 0 ? ADD2(g, last, part, .class_id = GF__LAYER_CONCATENATE, .name = name)
+                          : ADD2(g, part, last, .class_id = GF__LAYER_CONCATENATE, .name = name);
+    }
+    fill_weights(g);
+    const gf_plan_options options = f32_options();
+    check_against_reference(g, &(gf_output_spec){"level4", GF_POOL_NONE}, 1, &options, 1e-5);
+    check_against_reference(g, &(gf_output_spec){"level2", GF_POOL_AVG}, 1, &options, 1e-5);
+    gf_graph_free(g);
+}
+
 /* What no convolution takes in: a normalisation after an activation, one of a vector, a padding that is read twice. */
 TEST(plan__runs_layers_that_cannot_be_fused)
 {
@@ -525,6 +545,7 @@ TESTS_MAIN(
     UNIT(plan__scales_pixels_in_the_first_convolution_or_before_it),
     UNIT(plan__scales_pixels_before_two_readers),
     UNIT(plan__places_the_parts_of_nested_concatenates),
+    UNIT(plan__places_parts_through_many_concatenates),
     UNIT(plan__runs_layers_that_cannot_be_fused), UNIT(plan__pools_the_whole_picture_in_a_window),
     UNIT(plan__runs_a_graph_of_vectors), UNIT(plan__runs_only_what_the_outputs_need),
     UNIT(plan__arena_holds_what_is_alive_and_no_more),
