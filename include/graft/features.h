@@ -31,7 +31,7 @@ GF_API gf_recipe gf_recipe_of(const gf_trunk *trunk);
 /* What is done to a picture before the recipe; views of one picture are features of their own in the cache. */
 typedef enum gf_view_kind {
     GF_VIEW_NONE,
-    GF_VIEW_FLIP,       /* left and right exchanged */
+    GF_VIEW_FLIP,       /* left and right exchanged, or not: a seeded coin */
     GF_VIEW_CROP,       /* a seeded part of 80-100 % of each side */
     GF_VIEW_ROTATE,     /* a seeded turn of up to 15 degrees, edges repeated */
     GF_VIEW_BRIGHTNESS, /* all values times a seeded factor in 0.7-1.3 */

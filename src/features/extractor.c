@@ -63,7 +63,9 @@ static gf_status init_output(gf__extractor_output *output, const gf_graph *graph
     output->size = 1;
     for (size_t i = 0; i < output->n_dims; i++) {
         output->shape[i] = is_pooled ? shape[2] : shape[i];
-        output->size *= output->shape[i];
+        if (!gf__mul_size(output->size, output->shape[i], &output->size))
+            return gf_error_set(err, GF_ELIMIT, "layer %s has more values than fit in memory",
+                                output->layer);
     }
     return GF_OK;
 }

@@ -187,8 +187,11 @@ void gf__view_colour(const gf_view *view, uint64_t content, uint8_t *rgb, size_t
                      size_t height)
 {
     const size_t n_values = width * height * 3;
-    if (has(view, GF_VIEW_FLIP))
-        flip(rgb, width, height);
+    if (has(view, GF_VIEW_FLIP)) {
+        gf__rng rng = draw(view, content, GF_VIEW_FLIP);
+        if (gf__rng_below(&rng, 2) == 1)
+            flip(rgb, width, height);
+    }
     if (has(view, GF_VIEW_BRIGHTNESS)) {
         gf__rng rng = draw(view, content, GF_VIEW_BRIGHTNESS);
         stretch(rgb, n_values, 0, between(&rng, FACTOR_LEAST, FACTOR_MOST));
