@@ -23,15 +23,22 @@ enum { COLUMNS = 2 * LANES, DEPTH = 256 };
 
 typedef float vector __attribute__((vector_size(LANES * sizeof(float))));
 
+/* The same, at any address of a float. */
+typedef float loose_vector
+    __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+
 typedef struct sums {
-    float at[ROWS][COLUMNS];
+    vector at[ROWS][2];
 } sums;
 
 static inline vector load(const float *from)
 {
-    vector v;
-    memcpy(&v, from, sizeof v);
-    return v;
+    return *(const loose_vector *)(const void *)from;
+}
+
+static inline void save(float *to, vector value)
+{
+    *(loose_vector *)(void *)to = value;
 }
 
 /* Row groups one after another; within a group the ROWS values of one depth are neighbours. Rows past the end are zero. */
@@ -41,50 +48,108 @@ static void pack_a(float *packed, const gf__gemm *gemm, size_t row, size_t n_row
     for (size_t group = 0; group < n_rows; group += ROWS, packed += DEPTH * ROWS) {
         const size_t n = n_rows - group < ROWS ? n_rows - group : ROWS;
         const float *a = gemm->a + (row + group) * gemm->a_row + first * gemm->a_depth;
-        for (size_t l = 0; l < depth; l++)
-            for (size_t r = 0; r < ROWS; r++)
-                packed[l * ROWS + r] = r < n ? a[r * gemm->a_row + l * gemm->a_depth] : 0.0f;
+        if (n < ROWS)
+            memset(packed, 0, depth * ROWS * sizeof *packed);
+        if (gemm->a_row == 1 && n == ROWS)
+            for (size_t l = 0; l < depth; l++)
+                memcpy(packed + l * ROWS, a + l * gemm->a_depth, ROWS * sizeof *packed);
+        else
+            for (size_t r = 0; r < n; r++)
+                for (size_t l = 0; l < depth; l++)
+                    packed[l * ROWS + r] = a[r * gemm->a_row + l * gemm->a_depth];
     }
 }
 
 static void pack_b(float *packed, const float *b, const gf__gemm *gemm, size_t n, size_t depth)
 {
-    memset(packed, 0, depth * COLUMNS * sizeof *packed);
+    if (n < COLUMNS)
+        memset(packed, 0, depth * COLUMNS * sizeof *packed);
     for (size_t c = 0; c < n; c++)
         for (size_t l = 0; l < depth; l++)
             packed[l * COLUMNS + c] = b[l * gemm->b_depth + c * gemm->b_column];
 }
 
-static void multiply(sums *out, const float *a, const float *b, size_t b_stride, size_t depth)
+/* ahead: one line of each row that the next block will read, fetched meanwhile. Rows of b are far apart, which the CPU's own
+ * prefetching does not see through. */
+static inline sums multiply(const float *a, const float *b, size_t b_stride, size_t depth,
+                            const float *ahead, size_t ahead_stride)
 {
-    vector sum[ROWS][2];
-    memset(sum, 0, sizeof sum);
+    sums sum;
+#pragma GCC unroll 8
+    for (size_t r = 0; r < ROWS; r++)
+        sum.at[r][0] = sum.at[r][1] = (vector){0};
     for (size_t l = 0; l < depth; l++, a += ROWS, b += b_stride) {
         const vector left = load(b), right = load(b + LANES);
-        __builtin_prefetch(b + 8 * b_stride);
+        __builtin_prefetch(ahead + l * ahead_stride, 0, 2);
 #pragma GCC unroll 8
         for (size_t r = 0; r < ROWS; r++) {
-            sum[r][0] += a[r] * left;
-            sum[r][1] += a[r] * right;
+            sum.at[r][0] += a[r] * left;
+            sum.at[r][1] += a[r] * right;
         }
     }
-    memcpy(out->at, sum, sizeof sum);
+    return sum;
 }
 
-static void store(const gf__gemm *gemm, const sums *sum, size_t row, size_t n_rows, size_t column,
-                  size_t n_columns, bool is_first)
+/* A whole row group into out. base: what the sums are added to, with its own stride (0: the same bias for every row); NULL: zero. */
+static inline void store_whole(float *out, size_t out_stride, const float *base, size_t base_stride,
+                               const sums *sum)
 {
-    const float *bias = gemm->bias != NULL ? gemm->bias + column : NULL;
-    for (size_t r = 0; r < n_rows; r++) {
-        float *out = gemm->out + (row + r) * gemm->out_stride + column;
-        if (!is_first)
-            for (size_t c = 0; c < n_columns; c++)
-                out[c] += sum->at[r][c];
-        else if (bias != NULL)
-            for (size_t c = 0; c < n_columns; c++)
-                out[c] = bias[c] + sum->at[r][c];
+#pragma GCC unroll 8
+    for (size_t r = 0; r < ROWS; r++) {
+        const vector zero = {0};
+        const float *from = base != NULL ? base + r * base_stride : NULL;
+        save(out + r * out_stride, sum->at[r][0] + (from != NULL ? load(from) : zero));
+        save(out + r * out_stride + LANES,
+             sum->at[r][1] + (from != NULL ? load(from + LANES) : zero));
+    }
+}
+
+/* The same for a group that ends early, in rows or columns. */
+static void store_part(float *out, size_t out_stride, const float *base, size_t base_stride,
+                       const sums *sum, size_t n_rows, size_t n_columns)
+{
+    float values[ROWS][COLUMNS];
+    memcpy(values, sum->at, sizeof values);
+    for (size_t r = 0; r < n_rows; r++)
+        for (size_t c = 0; c < n_columns; c++)
+            out[r * out_stride + c] = values[r][c] +
+                                      (base != NULL ? base[r * base_stride + c] : 0.0f);
+}
+
+/* A block of the depth of one strip: at most COLUMNS columns of b, in place or packed. */
+typedef struct depth_strip {
+    const float *b;
+    size_t b_stride;
+    size_t column, n_columns; /* of out */
+    size_t depth;
+    bool is_first; /* block: out is set, not added to */
+    const float *
+        ahead; /* the next block at the tile's first column; NULL where there is none or b is packed */
+    size_t line; /* the next one to fetch of it */
+} depth_strip;
+
+/* All rows of the tile. */
+static void run_strip(const gf__gemm *gemm, const float *packed_a, size_t row, size_t n_rows,
+                      depth_strip *strip)
+{
+    enum { LINE = 64 / sizeof(float), N_LINES = GF__GEMM_TILE_COLUMNS / LINE };
+    for (size_t r = 0; r < n_rows; r += ROWS) {
+        const bool has_ahead = strip->ahead != NULL && strip->line < N_LINES;
+        const sums sum = multiply(packed_a + r * DEPTH, strip->b, strip->b_stride, strip->depth,
+                                  has_ahead ? strip->ahead + strip->line++ * LINE : strip->b,
+                                  has_ahead ? gemm->b_depth : 0);
+        float *out = gemm->out + (row + r) * gemm->out_stride + strip->column;
+        const float *base = out;
+        size_t base_stride = gemm->out_stride;
+        if (strip->is_first) {
+            base = gemm->bias != NULL ? gemm->bias + strip->column : NULL;
+            base_stride = 0;
+        }
+        if (n_rows - r >= ROWS && strip->n_columns == COLUMNS)
+            store_whole(out, gemm->out_stride, base, base_stride, &sum);
         else
-            memcpy(out, sum->at[r], n_columns * sizeof *out);
+            store_part(out, gemm->out_stride, base, base_stride, &sum,
+                       n_rows - r < ROWS ? n_rows - r : ROWS, strip->n_columns);
     }
 }
 
@@ -93,25 +158,32 @@ void JOIN(gf__gemm_tile_, GF__ISA)(const gf__gemm *gemm, size_t row, size_t n_ro
 {
     _Alignas(64) float packed_a[GF__GEMM_TILE_ROWS * DEPTH];
     _Alignas(64) float packed_b[COLUMNS * DEPTH];
-    _Alignas(64) sums sum;
 
     for (size_t first = 0; first == 0 || first < gemm->depth; first += DEPTH) {
         const size_t left = gemm->depth - first, depth = left < DEPTH ? left : DEPTH;
+        const float *block = gemm->b + first * gemm->b_depth + column * gemm->b_column;
+        /* A whole block ahead only: no address past the matrix. */
+        const bool has_ahead = gemm->b_column == 1 && left >= 2 * DEPTH &&
+                               n_columns == GF__GEMM_TILE_COLUMNS;
+        size_t line = 0;
         pack_a(packed_a, gemm, row, n_rows, first, depth);
         for (size_t c = 0; c < n_columns; c += COLUMNS) {
             const size_t n = n_columns - c < COLUMNS ? n_columns - c : COLUMNS;
-            const float *b = gemm->b + first * gemm->b_depth + (column + c) * gemm->b_column;
-            size_t b_stride = gemm->b_depth;
+            depth_strip strip = {.b = block + c * gemm->b_column,
+                                 .b_stride = gemm->b_depth,
+                                 .column = column + c,
+                                 .n_columns = n,
+                                 .depth = depth,
+                                 .is_first = first == 0,
+                                 .ahead = has_ahead ? block + DEPTH * gemm->b_depth : NULL,
+                                 .line = line};
             if (n < COLUMNS || gemm->b_column != 1) {
-                pack_b(packed_b, b, gemm, n, depth);
-                b = packed_b;
-                b_stride = COLUMNS;
+                pack_b(packed_b, strip.b, gemm, n, depth);
+                strip.b = packed_b;
+                strip.b_stride = COLUMNS;
             }
-            for (size_t r = 0; r < n_rows; r += ROWS) {
-                multiply(&sum, packed_a + r * DEPTH, b, b_stride, depth);
-                store(gemm, &sum, row + r, n_rows - r < ROWS ? n_rows - r : ROWS, column + c, n,
-                      first == 0);
-            }
+            run_strip(gemm, packed_a, row, n_rows, &strip);
+            line = strip.line;
         }
     }
 }

@@ -2,6 +2,7 @@
  * neighbouring rows change a byte. */
 #include "check.h"
 
+#include "head/gemm_priv.h"
 #include "head/head.h"
 
 enum { GUARD = 16 };
@@ -173,6 +174,55 @@ TEST(dense_backward_weights__gives_a_row_the_same_bytes_in_any_block)
     free(x), free(d);
 }
 
+/* Every tile this CPU can run, not only the one it picks. */
+static size_t list_tiles(gf__gemm_tile *tiles[3])
+{
+    size_t n = 0;
+    tiles[n++] = gf__gemm_tile_generic;
+#if defined(__x86_64__)
+    if (gf__isa_pick() != GF__ISA_GENERIC)
+        tiles[n++] = gf__gemm_tile_v3;
+    if (gf__isa_pick() == GF__ISA_V4)
+        tiles[n++] = gf__gemm_tile_v4;
+#endif
+    return n;
+}
+
+static void check_tiles(gf__rng *rng, size_t N, size_t D, size_t K)
+{
+    gf__gemm_tile *tiles[3];
+    if (N > GF__GEMM_TILE_ROWS || K > GF__GEMM_TILE_COLUMNS)
+        return;
+    for (size_t t = 0, n_tiles = list_tiles(tiles); t < n_tiles; t++) {
+        float *x = random_floats(rng, N * D), *w = random_floats(rng, D * K),
+              *b = random_floats(rng, K), *y = guarded(N * K), *want = guarded(N * K);
+        const gf__gemm gemm = {.out = y,
+                               .out_stride = K,
+                               .a = x,
+                               .a_row = D,
+                               .a_depth = 1,
+                               .b = w,
+                               .b_depth = K,
+                               .b_column = 1,
+                               .depth = D,
+                               .bias = b};
+        tiles[t](&gemm, 0, N, 0, K);
+        gf__dense_ref(want, x, w, b, N, D, K);
+        check_close(y, want, N * K, D);
+        check_guards_and_free(y, N * K);
+        check_guards_and_free(want, N * K);
+        free(x), free(w), free(b);
+    }
+}
+
+TEST(gemm_tile__agrees_with_the_plain_version_in_every_instruction_set)
+{
+    gf__rng rng;
+    gf__rng_seed(&rng, 4, 0);
+    for_odd_shapes(check_tiles);
+    check_tiles(&rng, 32, 1025, 128);
+}
+
 TEST(softmax__sums_to_one_and_survives_large_values)
 {
     float rows[2][3] = {{1000.0f, 1001.0f, 1002.0f}, {-1e30f, 0.0f, -1e30f}};
@@ -188,4 +238,5 @@ TESTS_MAIN(UNIT(dense__agrees_with_the_plain_version_on_odd_shapes),
            UNIT(dense__gives_the_same_bytes_on_any_number_of_threads),
            UNIT(dense__gives_a_row_the_same_bytes_whatever_is_beside_it),
            UNIT(dense_backward_weights__gives_a_row_the_same_bytes_in_any_block),
+           UNIT(gemm_tile__agrees_with_the_plain_version_in_every_instruction_set),
            UNIT(softmax__sums_to_one_and_survives_large_values))

@@ -4,6 +4,7 @@
 
 #include "../golden/train/optimizer_golden.h"
 #include "train/optimizer_priv.h"
+#include "train/update_priv.h"
 
 enum { N = 12, D = 7, H = 5, K = 3, BATCH = 5 };
 
@@ -146,6 +147,53 @@ TEST(optimizer_step__gives_the_same_bytes_on_any_number_of_threads)
         gf_head_free(heads[i]);
 }
 
+/* Every compilation this CPU can run. */
+static size_t list_ops(const gf__update_ops *ops[3])
+{
+    size_t n = 0;
+    ops[n++] = &gf__update_ops_generic;
+#if defined(__x86_64__)
+    if (gf__isa_pick() != GF__ISA_GENERIC)
+        ops[n++] = &gf__update_ops_v3;
+    if (gf__isa_pick() == GF__ISA_V4)
+        ops[n++] = &gf__update_ops_v4;
+#endif
+    return n;
+}
+
+TEST(update__agrees_with_the_formulas_in_every_instruction_set)
+{
+    enum { LENGTH = 37 };
+    const gf__update update = {.rate = 0.01f, .momentum = 0.9f};
+    const gf__update_ops *ops[3];
+    for (size_t o = 0, n_ops = list_ops(ops); o < n_ops; o++) {
+        float w[4][LENGTH + 1], m[4][LENGTH + 1], v[LENGTH + 1], g[LENGTH + 1];
+        for (size_t i = 0; i <= LENGTH; i++) {
+            g[i] = 0.1f * (float)i - 1.7f;
+            v[i] = 0.25f;
+            for (size_t k = 0; k < 4; k++) {
+                w[k][i] = 1.0f;
+                m[k][i] = 0.5f;
+            }
+        }
+        ops[o]->adam(&update, w[0], g, m[0], v, LENGTH);
+        ops[o]->sgd(&update, w[1], g, NULL, NULL, LENGTH);
+        ops[o]->momentum(&update, w[2], g, m[2], NULL, LENGTH);
+        ops[o]->rmsprop(&update, w[3], g, m[3], NULL, LENGTH);
+        for (size_t i = 0; i < LENGTH; i++) {
+            const double gi = (double)g[i];
+            const double adam_m = 0.5 * 0.9 + gi * 0.1, adam_v = 0.25 * 0.999 + gi * gi * 0.001;
+            const double momentum = 0.9 * 0.5 - 0.01 * gi, rms = 0.9 * 0.5 + 0.1 * gi * gi;
+            CHECK_NEAR((double)w[0][i], 1.0 - 0.01 * adam_m / (sqrt(adam_v) + 1e-7), 2e-7);
+            CHECK_NEAR((double)w[1][i], 1.0 - 0.01 * gi, 2e-7);
+            CHECK_NEAR((double)w[2][i], 1.0 + momentum, 2e-7);
+            CHECK_NEAR((double)w[3][i], 1.0 - 0.01 * gi / sqrt(rms + 1e-7), 2e-7);
+        }
+        for (size_t k = 0; k < 4; k++)
+            CHECK(w[k][LENGTH] == 1.0f && m[k][LENGTH] == 0.5f); /* one past the end */
+    }
+}
+
 TEST(optimizer_parse__knows_three_names)
 {
     gf_optimizer optimizer = GF_OPTIMIZER_ADAM;
@@ -188,5 +236,6 @@ TESTS_MAIN(UNIT(adam__trains_as_keras), UNIT(adam__trains_as_keras_with_class_we
            UNIT(sgd__trains_as_keras), UNIT(sgd_with_momentum__trains_as_keras),
            UNIT(rmsprop__trains_as_keras),
            UNIT(optimizer_step__gives_the_same_bytes_on_any_number_of_threads),
+           UNIT(update__agrees_with_the_formulas_in_every_instruction_set),
            UNIT(optimizer_parse__knows_three_names),
            UNIT(train_options_check__names_the_option_its_value_and_what_is_allowed))
