@@ -10,8 +10,12 @@ pictures=demo/pictures
 export GRAFT_HOME="$home"
 mkdir -p demo
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-run() { printf '\033[2m$ graft %s\033[0m\n' "$*"; "$graft" "$@"; }
+bold='' faint='' plain=''
+if [ -t 1 ]; then
+    bold=$(printf '\033[1m') faint=$(printf '\033[2m') plain=$(printf '\033[0m')
+fi
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+run() { printf '%s$ graft %s%s\n' "$faint" "$*" "$plain"; "$graft" "$@"; }
 
 say "1. A pretrained network and real pictures"
 tools/get-trunk.sh "$graft" "$home"

@@ -9,6 +9,16 @@ shift
 export CC=clang
 tools/build.sh build-fuzz -Dfuzzing=true -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized
 export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1
+# Fixtures of the unit tests that are inputs of a target as well.
+seed_folder() {
+    case $1 in
+    image) echo images ;;
+    npz | safetensors) echo tensor ;;
+    model_file) echo model ;;
+    *) echo none ;;
+    esac
+}
+
 passed=0
 failed=0
 for program in build-fuzz/tests/fuzz/fuzz_*; do
@@ -16,9 +26,11 @@ for program in build-fuzz/tests/fuzz/fuzz_*; do
     case $name in *_replay* | *.p) continue ;; esac
     case " $* " in "  ") ;; *" $name "*) ;; *) continue ;; esac
     new=build-fuzz/found/$name
-    seeds=tests/fuzz/corpus/$name
+    seeds=""
+    for folder in tests/fuzz/corpus/$name tests/golden/$(seed_folder "$name"); do
+        [ -d "$folder" ] && seeds="$seeds $folder"
+    done
     mkdir -p "$new"
-    [ -d "$seeds" ] || seeds=
     echo "fuzz: $name for $seconds s"
     # shellcheck disable=SC2086
     if "$program" -max_total_time="$seconds" -rss_limit_mb=3000 -timeout=20 -print_final_stats=0 \
