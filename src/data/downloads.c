@@ -10,20 +10,27 @@
 #define LOCK_NAME         "lock"
 #define MAX_PICTURE_BYTES ((uint64_t)256 << 20)
 
+struct gf__downloads {
+    char *dir;
+    char *lock_path;
+    gf__lock *lock;
+};
+
+/* One call of gf__downloads_get(). */
 typedef struct download_run {
+    const gf__downloads *downloads;
     const gf_dataset *set;
-    const char *dir;
     gf__download_options options;
     gf__each each;
     char **failures;
 } download_run;
 
-char *gf__downloads_path(const char *dir, const char *url)
+char *gf__downloads_path(const gf__downloads *downloads, const char *url)
 {
     char hex[GF__SHA256_HEX];
 
     gf__sha256_hex(url, strlen(url), hex);
-    return gf__path_join(dir, hex);
+    return gf__path_join(downloads->dir, hex);
 }
 
 static bool goes_on(void *user, const gf_progress *progress)
@@ -53,12 +60,12 @@ static gf_status get_one(void *user, size_t i, int thread, gf_error *err)
     download_run *run = user;
     const char *url = gf_dataset_item_at(run->set, i);
     const gf_observer obs = {.progress = goes_on, .user = run};
-    char *path = gf__downloads_path(run->dir, url);
+    char *path = gf__downloads_path(run->downloads, url);
     gf_error why = {0};
     gf_status st = GF_OK;
 
     if (path == NULL)
-        return gf__error_nomem(err, "a path", strlen(run->dir));
+        return gf__error_nomem(err, "a path", strlen(run->downloads->dir));
     if (!gf__is_file(path))
         st = gf__download(url, path, &run->options, &obs, &why);
     gf__free(path);
@@ -77,23 +84,12 @@ static gf_status get_one(void *user, size_t i, int thread, gf_error *err)
     }
 }
 
-gf_status gf__downloads_get(const gf_dataset *set, const char *dir,
+gf_status gf__downloads_get(gf__downloads *downloads, const gf_dataset *set,
                             const gf__downloads_options *options, const gf_observer *obs,
                             char **failures, gf_error *err)
 {
-    gf_status st;
-    gf__lock *lock = NULL;
-    char *lock_path = gf__path_join(dir, LOCK_NAME);
-    download_run run = {.set = set, .dir = dir, .failures = failures};
+    download_run run = {.downloads = downloads, .set = set, .failures = failures};
 
-    if (lock_path == NULL)
-        return gf__error_nomem(err, "a path", strlen(dir));
-    st = gf__make_dirs(dir, err);
-    if (st != GF_OK)
-        goto done;
-    st = gf__lock_acquire(lock_path, false, &lock, err);
-    if (st != GF_OK)
-        goto done;
     run.options = gf__download_options_default();
     run.options.n_retries = options->n_retries;
     run.options.limit_bytes = MAX_PICTURE_BYTES;
@@ -103,14 +99,34 @@ gf_status gf__downloads_get(const gf_dataset *set, const char *dir,
                           .name = name_of,
                           .user = &run,
                           .obs = obs};
-    st = gf__each_run(&run.each, options->n_connections, err);
-done:
-    gf__lock_release(lock);
-    gf__free(lock_path);
-    return st;
+    return gf__each_run(&run.each, options->n_connections, err);
 }
 
-void gf__downloads_end(const char *dir, bool keep_files)
+gf_status gf__downloads_open(const char *dir, gf__downloads **out, gf_error *err)
+{
+    gf_status st;
+    gf__downloads *downloads = gf__calloc(1, sizeof *downloads);
+
+    *out = NULL;
+    if (downloads == NULL)
+        return gf__error_nomem(err, "downloads", sizeof *downloads);
+    downloads->dir = gf__strdup(dir);
+    downloads->lock_path = gf__path_join(dir, LOCK_NAME);
+    if (downloads->dir == NULL || downloads->lock_path == NULL)
+        st = gf__error_nomem(err, "a path", strlen(dir));
+    else
+        st = gf__make_dirs(dir, err);
+    if (st == GF_OK)
+        st = gf__lock_acquire(downloads->lock_path, false, &downloads->lock, err);
+    if (st != GF_OK) {
+        gf__downloads_close(downloads, true);
+        return st;
+    }
+    *out = downloads;
+    return GF_OK;
+}
+
+static void remove_files(const char *dir)
 {
     gf__dir_list list;
 
@@ -119,10 +135,28 @@ void gf__downloads_end(const char *dir, bool keep_files)
     for (size_t i = 0; i < list.n_names; i++) {
         char *path = gf__path_join(dir, list.names[i]);
 
-        if (path != NULL && (!keep_files || strcmp(list.names[i], LOCK_NAME) == 0))
+        if (path != NULL)
             unlink(path);
         gf__free(path);
     }
     gf__dir_list_free(&list);
-    rmdir(dir); /* stays where it is not empty */
+}
+
+bool gf__downloads_close(gf__downloads *downloads, bool keep_files)
+{
+    bool stays = false;
+
+    if (downloads == NULL)
+        return false;
+    if (downloads->lock != NULL) { /* else the folder is somebody else's */
+        if (!keep_files)
+            remove_files(downloads->dir);
+        unlink(downloads->lock_path);
+        stays = rmdir(downloads->dir) != 0; /* where it is not empty */
+    }
+    gf__lock_release(downloads->lock);
+    gf__free(downloads->lock_path);
+    gf__free(downloads->dir);
+    gf__free(downloads);
+    return stays;
 }

@@ -14,9 +14,9 @@ typedef struct make_run {
     gf_make_options options;
     const gf_observer *obs;
     gf_dataset *set;
-    char *download_dir; /* NULL unless items are addresses */
-    char **failures;    /* why item i is left out, or NULL */
-    gf__names repeated; /* addresses left out before anything else */
+    gf__downloads *downloads; /* NULL unless items are addresses */
+    char **failures;          /* why item i is left out, or NULL */
+    gf__names repeated;       /* addresses left out before anything else */
     int n_threads;
     gf__image_scratch **scratch; /* one a thread */
     uint8_t **rows;              /* likewise: size x size x 3 bytes */
@@ -55,6 +55,19 @@ static gf_status check_options(const gf_make_options *options, gf_error *err)
 
 /* ---- the source ------------------------------------------------------------------------------------------------- */
 
+/* Beside the output, where there is room for it, and under a name that the next run finds. */
+static gf_status open_downloads(make_run *make, gf_error *err)
+{
+    gf_status st;
+    char *dir = gf__asprintf("%s.downloads", make->output);
+
+    if (dir == NULL)
+        return gf__error_nomem(err, "a path", strlen(make->output));
+    st = gf__downloads_open(dir, &make->downloads, err);
+    gf__free(dir);
+    return st;
+}
+
 static gf_status read_urls(make_run *make, const char *source, const gf__mapping *file,
                            gf_error *err)
 {
@@ -74,8 +87,7 @@ static gf_status read_urls(make_run *make, const char *source, const gf__mapping
     gf__names_free(&labels);
     if (st != GF_OK)
         return st;
-    make->download_dir = gf__asprintf("%s.downloads", make->output);
-    return make->download_dir != NULL ? GF_OK : gf__error_nomem(err, "a path", 0);
+    return open_downloads(make, err);
 }
 
 static gf_status open_source(make_run *make, const char *source, gf_error *err)
@@ -104,9 +116,9 @@ static gf_status read_item(const make_run *make, size_t i, gf_sample *sample, gf
     gf_status st;
     char *path;
 
-    if (make->download_dir == NULL)
+    if (make->downloads == NULL)
         return gf_dataset_read(make->set, i, sample, err);
-    path = gf__downloads_path(make->download_dir, gf_dataset_item_at(make->set, i));
+    path = gf__downloads_path(make->downloads, gf_dataset_item_at(make->set, i));
     if (path == NULL)
         return gf__error_nomem(err, "a path", 0);
     st = gf__map_file(path, file, err);
@@ -233,14 +245,8 @@ static gf_status make_rows(make_run *make, gf_error *err)
 static gf_status download(make_run *make, gf_error *err)
 {
     const gf__downloads_options options = {make->options.n_connections, make->options.n_retries};
-    gf_status st = gf__downloads_get(make->set, make->download_dir, &options, make->obs,
-                                     make->failures, err);
 
-    if (st == GF_ECANCELED)
-        gf__observe_log(make->obs, GF_LOG_INFO,
-                        "pictures downloaded so far are in %s; the same command goes on with them",
-                        make->download_dir);
-    return st;
+    return gf__downloads_get(make->downloads, make->set, &options, make->obs, make->failures, err);
 }
 
 /* ---- the .npz --------------------------------------------------------------------------------------------------- */
@@ -331,8 +337,12 @@ static gf_status build_result(make_run *make, gf_make_result **out, gf_error *er
 
 static void clear(make_run *make, gf_status st)
 {
-    if (make->download_dir != NULL)
-        gf__downloads_end(make->download_dir, st != GF_OK);
+    if (gf__downloads_close(make->downloads, st != GF_OK) && st != GF_OK)
+        gf__observe_log(
+            make->obs, GF_LOG_INFO,
+            "pictures downloaded so far are in %s.downloads; the same command goes on with "
+            "them",
+            make->output);
     for (int t = 0; t < make->n_threads; t++) {
         gf__image_scratch_free(make->scratch != NULL ? make->scratch[t] : NULL);
         gf__free(make->rows != NULL ? make->rows[t] : NULL);
@@ -346,7 +356,6 @@ static void clear(make_run *make, gf_status st)
     gf__names_free(&make->repeated);
     gf__spool_close(make->spool);
     gf_dataset_free(make->set);
-    gf__free(make->download_dir);
 }
 
 gf_status gf_dataset_make(const char *source, const char *output, const gf_make_options *options,
@@ -371,7 +380,7 @@ gf_status gf_dataset_make(const char *source, const char *output, const gf_make_
         st = gf__error_nomem(err, "items", make.set->n_items * sizeof *make.failures);
         goto done;
     }
-    if (make.download_dir != NULL) {
+    if (make.downloads != NULL) {
         st = download(&make, err);
         if (st != GF_OK)
             goto done;

@@ -21,15 +21,18 @@ typedef struct gf__downloads_options {
     int n_retries;
 } gf__downloads_options;
 
-/* Gets every item's address into a file of its own in dir, which is created and held against a second run. Files that an
- * earlier run left there are taken as they are. failures: n_items messages, NULL where it went well; owned by the caller. */
-gf_status gf__downloads_get(const gf_dataset *set, const char *dir,
+/* A folder for downloads, created, and held against a second run: GF_EBUSY. */
+typedef struct gf__downloads gf__downloads;
+gf_status gf__downloads_open(const char *dir, gf__downloads **out, gf_error *err);
+/* Gets every item's address into a file of its own. Files that an earlier run left there are taken as they are. failures:
+ * n_items messages, NULL where it went well; owned by the caller. */
+gf_status gf__downloads_get(gf__downloads *downloads, const gf_dataset *set,
                             const gf__downloads_options *options, const gf_observer *obs,
                             char **failures, gf_error *err);
 /* The file that an address goes to; new, NULL out of memory. */
-char *gf__downloads_path(const char *dir, const char *url);
-/* Removes dir with the files in it; with keep_files only where it is empty. */
-void gf__downloads_end(const char *dir, bool keep_files);
+char *gf__downloads_path(const gf__downloads *downloads, const char *url);
+/* Removes the folder with the files in it; with keep_files only where there are none. True where it stays. NULL is fine. */
+bool gf__downloads_close(gf__downloads *downloads, bool keep_files);
 
 /* ---- rows on disk ---- */
 

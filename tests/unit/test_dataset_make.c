@@ -434,7 +434,7 @@ static void check_stopped(const fixture *f, const char *source, const char *stag
                                 &(gf_observer){.progress = stop_at, .log = hear, .user = &s},
                                 &result, &check_err));
     CHECK(result == NULL);
-    CHECK_EQ(s.was_told, strcmp(stage, "download") == 0);
+    CHECK_EQ(s.was_told, strstr(left, ".downloads") != NULL);
     check_left(f, left);
 }
 
@@ -465,6 +465,25 @@ TEST(make__goes_on_with_the_downloads_of_a_stopped_run)
     CHECK_EQ(result->n_written, 2);
     gf_make_result_free(result);
     check_left(&f, "list.txt out.npz set");
+    check_remove_dir(f.dir);
+}
+
+TEST(make__does_not_share_its_downloads)
+{
+    fixture f = make_fixture();
+    gf_make_options options = small_options();
+    gf_make_result *result = NULL;
+    gf__downloads *first = NULL;
+    char dir[600];
+
+    write_list(&f, "file://%s/cat/1.png cat\nfile://%s/dog/5.png dog\n");
+    snprintf(dir, sizeof dir, "%s.downloads", f.output);
+    CHECK_OK(gf__downloads_open(dir, &first, &check_err));
+    CHECK_FAILS(GF_EBUSY, "out.npz.downloads",
+                gf_dataset_make(f.list, f.output, &options, NULL, &result, &check_err));
+    check_left(&f, "list.txt out.npz.downloads set");
+    CHECK(!gf__downloads_close(first, true));
+    check_left(&f, "list.txt set");
     check_remove_dir(f.dir);
 }
 
@@ -522,5 +541,5 @@ TESTS_MAIN(UNIT(make__packs_a_folder_and_lists_what_it_left_out),
            UNIT(make__leaves_nothing_where_no_address_answers),
            UNIT(make__stopped_leaves_nothing_of_the_npz),
            UNIT(make__goes_on_with_the_downloads_of_a_stopped_run),
-           UNIT(make__can_be_stopped_while_downloading),
+           UNIT(make__does_not_share_its_downloads), UNIT(make__can_be_stopped_while_downloading),
            UNIT(make__survives_every_allocation_failure))
