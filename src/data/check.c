@@ -1,6 +1,6 @@
-/* check.c: what is wrong or odd in a data set. Every picture is looked at once (inspect.c), equal ones are found
- * (matches.c), and then each kind of issue, in the order of the enum, has its say about each item. */
-#include <stdarg.h>
+/* check.c: what is wrong or odd in a data set. Every picture is looked at once (inspect.c), equal
+ * ones are found (matches.c), and then each kind of issue, in the order of the enum, has its say
+ * about each item. */
 #include <stdio.h>
 #include <string.h>
 
@@ -64,7 +64,7 @@ void gf_check_report_free(gf_check_report *report)
     gf__free(report);
 }
 
-/* ---- looking at pictures ---------------------------------------------------------------------------------------- */
+/* ---- looking at pictures --------------------------------------------------------------------- */
 
 static gf_status inspect_one(void *user, size_t i, int thread, gf_error *err)
 {
@@ -97,7 +97,7 @@ static gf_status inspect_all(set_check *check, const gf_observer *obs, gf_error 
     return gf__each_run(&each, n_threads > 0 ? n_threads : gf_threads_available(), err);
 }
 
-/* ---- writing issues down ---------------------------------------------------------------------------------------- */
+/* ---- writing issues down --------------------------------------------------------------------- */
 
 static gf_status copy_text(const char *text, char **out, gf_error *err)
 {
@@ -145,7 +145,7 @@ static gf_status add_issue(set_check *check, gf_issue_kind kind, const char *ite
     return st;
 }
 
-/* ---- what each kind says of item i; nothing where all is well --------------------------------------------------- */
+/* ---- what each kind says of item i; nothing where all is well -------------------------------- */
 
 static gf_status say_corrupt(set_check *check, size_t i, gf_error *err)
 {
@@ -264,7 +264,7 @@ static gf_status say_small(set_check *check, size_t i, gf_error *err)
     return add_issue(check, GF_ISSUE_SMALL, gf_dataset_item_at(check->set, i), NULL, note, err);
 }
 
-/* ---- what is said of the whole ---------------------------------------------------------------------------------- */
+/* ---- what is said of the whole --------------------------------------------------------------- */
 
 static gf_status say_strangers(set_check *check, gf_error *err)
 {

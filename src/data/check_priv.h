@@ -1,4 +1,5 @@
-/* data/check_priv.h: what the check of a data set knows of each picture, and how equal pictures are found. */
+/* data/check_priv.h: what the check of a data set knows of each picture, and how equal pictures are
+ * found. */
 #ifndef GRAFT_DATA_CHECK_PRIV_H
 #define GRAFT_DATA_CHECK_PRIV_H
 
@@ -21,7 +22,8 @@ typedef struct gf__facts {
     size_t width, height;
 } gf__facts;
 
-/* Reads, hashes and decodes item i. What is wrong with the picture is a fact, not an error; errors are GF_ENOMEM. */
+/* Reads, hashes and decodes item i. What is wrong with the picture is a fact, not an error; errors
+ * are GF_ENOMEM. */
 gf_status gf__inspect(const gf_dataset *dataset, size_t i, uint64_t max_pixels, gf__facts *facts,
                       gf_error *err);
 
@@ -32,9 +34,10 @@ typedef struct gf__match {
 } gf__match;
 #define GF__NO_MATCH SIZE_MAX
 
-/* facts: n_own of the data set, then those of the other one, n in all. own[i] is the match of item i with an earlier one of its
- * set (the closest, the first of equals), across[i] with one of the others; n_own of each. Pairs of at most near_distance bits; fewer
- * comparisons than n * n: a pair that differs in d bits has one of d + 1 parts of the hash in common. */
+/* facts: n_own of the data set, then those of the other one, n in all. own[i] is the match of item
+ * i with an earlier one of its set (the closest, the first of equals), across[i] with one of the
+ * others; n_own of each. Pairs of at most near_distance bits; fewer comparisons than n * n: a pair
+ * that differs in d bits has one of d + 1 parts of the hash in common. */
 gf_status gf__find_matches(const gf__facts *facts, size_t n_own, size_t n, unsigned near_distance,
                            const gf_observer *obs, gf__match *own, gf__match *across,
                            gf_error *err);

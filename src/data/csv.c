@@ -1,4 +1,5 @@
-/* csv.c: RFC 4180 as spreadsheets write it. One pass, no look-ahead beyond a byte; memory for one record. */
+/* csv.c: RFC 4180 as spreadsheets write it. One pass, no look-ahead beyond a byte; memory for one
+ * record. */
 #include <assert.h>
 #include <string.h>
 
@@ -37,7 +38,8 @@ const char *gf__csv_field(const gf__csv *csv, size_t i)
     return csv->fields.data + csv->starts[i];
 }
 
-/* The byte at the reading position, 0 at the end: a NUL in the text is refused where it would matter. */
+/* The byte at the reading position, 0 at the end: a NUL in the text is refused where it would
+ * matter. */
 static char peek(const gf__csv *csv)
 {
     return csv->at < csv->n_bytes ? csv->text[csv->at] : '\0';

@@ -27,8 +27,9 @@ typedef struct gf__csv {
 
 /* text is borrowed. A UTF-8 byte order mark is skipped. */
 void gf__csv_start(gf__csv *csv, const char *text, size_t n_bytes);
-/* The next record that is not a blank line. RFC 4180, and: LF, CR or CRLF ends a line, blanks around a field are dropped
- * unless they are inside its quotes. Errors GF_EFORMAT, GF_ELIMIT, GF_ENOMEM: "line 3, column 2: ...", columns are fields. */
+/* The next record that is not a blank line. RFC 4180, and: LF, CR or CRLF ends a line, blanks
+ * around a field are dropped unless they are inside its quotes. Errors GF_EFORMAT, GF_ELIMIT,
+ * GF_ENOMEM: "line 3, column 2: ...", columns are fields. */
 gf_status gf__csv_next(gf__csv *csv, gf_error *err);
 const char *gf__csv_field(const gf__csv *csv, size_t i); /* borrowed until the next call */
 void gf__csv_end(gf__csv *csv);

@@ -1,5 +1,5 @@
-/* csv_set.c: a CSV of picture and label as a data set. With a header, its columns may be in any order and among
- * others; without one there are two columns, path and label. */
+/* csv_set.c: a CSV of picture and label as a data set. With a header, its columns may be in any
+ * order and among others; without one there are two columns, path and label. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -53,7 +53,8 @@ static gf_status find_columns(const gf__csv *csv, column_map *out, bool *is_head
     if (*is_header)
         return GF_OK;
     list_fields(csv, found, sizeof found);
-    /* A path has a slash or a dot somewhere; "photo,kind" is a header of names that are not known. */
+    /* A path has a slash or a dot somewhere; "photo,kind" is a header of names that are not
+     * known. */
     if (csv->n_fields == 2 && out->path == 2 && out->label == 2 &&
         strpbrk(gf__csv_field(csv, 0), "/.") != NULL) {
         out->path = 0;

@@ -4,8 +4,8 @@
 
 #include "graft/data.h"
 
-/* SHA-256 of one item's content (encoded bytes, or pixels with their shape), 65 chars: the picture's part of a
- * feature's identity. */
+/* SHA-256 of one item's content (encoded bytes, or pixels with their shape), 65 chars: the
+ * picture's part of a feature's identity. */
 gf_status gf__dataset_item_hash(const gf_dataset *dataset, size_t i, char *hex, gf_error *err);
 
 #endif

@@ -1,14 +1,15 @@
 /* dataset.c: the storage all kinds of data set share, and opening by what a path holds.
  *
- * A path is a folder or a file, and a file is known by its first bytes: a zip is an .npz, text that starts with a
- * brace is JSON lines, other text is CSV. The ending says nothing that the content does not say better. */
+ * A path is a folder or a file, and a file is known by its first bytes: a zip is an .npz, text that
+ * starts with a brace is JSON lines, other text is CSV. The ending says nothing that the content
+ * does not say better. */
 #include <assert.h>
 #include <string.h>
 
 #include "data/dataset_priv.h"
 #include "data/make_priv.h"
 
-/* ---- storage ---------------------------------------------------------------------------------------------------- */
+/* ---- storage --------------------------------------------------------------------------------- */
 
 /* Room for one more element in an array that doubles. */
 static gf_status reserve_one(void **array, size_t n, size_t *capacity, size_t item_bytes,
@@ -105,7 +106,7 @@ void gf_dataset_free(gf_dataset *dataset)
     gf__free(dataset);
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 typedef enum content_kind { CONTENT_NPZ, CONTENT_JSONL, CONTENT_CSV } content_kind;
 
@@ -150,8 +151,8 @@ static gf_status sniff(const gf__mapping *file, content_kind *kind, gf_error *er
     return GF_OK;
 }
 
-/* A row's file may have gone: such rows are skipped when they are read, but a list of which nothing is there was
- * written for another folder. */
+/* A row's file may have gone: such rows are skipped when they are read, but a list of which nothing
+ * is there was written for another folder. */
 static gf_status check_files(const gf_dataset *set, const gf_observer *obs, gf_error *err)
 {
     size_t n_missing = 0, first = 0;
@@ -259,7 +260,7 @@ gf_status gf_dataset_open(const char *path, const gf_dataset_options *options,
     return GF_OK;
 }
 
-/* ---- looking -------------------------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 const char *gf_dataset_path(const gf_dataset *dataset)
 {

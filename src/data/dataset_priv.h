@@ -1,7 +1,7 @@
 /* data/dataset_priv.h: what a data set holds, and what the readers of its kinds share.
  *
- * A reader fills an empty gf_dataset: items in order, each with a name and a label, and the classes. Readers of text
- * (CSV, JSON lines) see memory only, so that a fuzzer can call them. */
+ * A reader fills an empty gf_dataset: items in order, each with a name and a label, and the
+ * classes. Readers of text (CSV, JSON lines) see memory only, so that a fuzzer can call them. */
 #ifndef GRAFT_DATA_DATASET_PRIV_H
 #define GRAFT_DATA_DATASET_PRIV_H
 
@@ -44,24 +44,27 @@ gf_status gf__dataset_new(const char *path, gf_dataset **out, gf_error *err);
 gf_status gf__dataset_add(gf_dataset *set, const char *text, size_t name_at, size_t label,
                           gf_error *err);
 
-/* Readers. Messages start with the place inside the data set ("line 3, column 2: ..."), or with the path of a folder. */
+/* Readers. Messages start with the place inside the data set ("line 3, column 2: ..."), or with the
+ * path of a folder. */
 gf_status gf__folder_read(gf_dataset *set, const gf_observer *obs, gf_error *err);
 gf_status gf__npz_set_read(gf_dataset *set, const gf_dataset_options *options,
                            const gf_observer *obs, gf_error *err);
-/* Text of n_bytes; item paths are taken from dir (that ends in a slash, or is ""). labels receives one name an item. */
+/* Text of n_bytes; item paths are taken from dir (that ends in a slash, or is ""). labels receives
+ * one name an item. */
 gf_status gf__csv_set_read(gf_dataset *set, const char *text, size_t n_bytes, const char *dir,
                            gf__names *labels, gf_error *err);
 gf_status gf__jsonl_set_read(gf_dataset *set, const char *text, size_t n_bytes, const char *dir,
                              gf__names *labels, gf_error *err);
 
-/* What both text readers demand of a row; messages name no place. Then the row goes into set and labels. */
+/* What both text readers demand of a row; messages name no place. Then the row goes into set and
+ * labels. */
 gf_status gf__row_check_path(const char *path, gf_error *err);
 gf_status gf__row_check_label(const char *label, gf_error *err);
 gf_status gf__row_add(gf_dataset *set, gf__names *labels, const char *dir, const char *path,
                       const char *label, gf_error *err);
 
-/* Classes from one label name an item: names in byte order; all whole numbers are ordered as numbers, or, where options
- * name the classes, index those names. */
+/* Classes from one label name an item: names in byte order; all whole numbers are ordered as
+ * numbers, or, where options name the classes, index those names. */
 gf_status gf__labels_resolve(gf_dataset *set, const gf__names *labels,
                              const gf_dataset_options *options, gf_error *err);
 /* Classes from numbers: those named, else "0" to the largest. Messages say which item. */
@@ -76,8 +79,8 @@ gf_status gf__sample_hash(const gf_sample *sample, char *hex, gf_error *err);
 /* The bytes of a SCALED sample, width x height x 3. */
 void gf__sample_to_bytes(const gf_sample *sample, uint8_t *rgb);
 
-/* What a file's ending promises: GF_IMAGE_UNKNOWN for none of graft's formats; *foreign (may be NULL) is then the name of a
- * picture format that graft does not read ("HEIC"), or NULL. */
+/* What a file's ending promises: GF_IMAGE_UNKNOWN for none of graft's formats; *foreign (may be
+ * NULL) is then the name of a picture format that graft does not read ("HEIC"), or NULL. */
 gf_image_format gf__ending_format(const char *path, const char **foreign);
 
 #endif

@@ -1,5 +1,5 @@
-/* downloads.c: the pictures of a list of addresses, many at once, each into a file named after its address. The
- * folder stays when a run is stopped: the next one goes on with what is there. */
+/* downloads.c: the pictures of a list of addresses, many at once, each into a file named after its
+ * address. The folder stays when a run is stopped: the next one goes on with what is there. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

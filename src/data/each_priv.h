@@ -13,8 +13,8 @@
 typedef struct gf__each {
     const char *stage;
     size_t n_items;
-    /* Item i, by whichever thread is free. A status other than GF_OK ends the whole run with it: what is wrong with one
-     * item only is remembered in user. */
+    /* Item i, by whichever thread is free. A status other than GF_OK ends the whole run with it:
+     * what is wrong with one item only is remembered in user. */
     gf_status (*work)(void *user, size_t i, int thread, gf_error *err);
     const char *(*name)(void *user, size_t i); /* for progress; may be NULL */
     void *user;

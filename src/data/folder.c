@@ -1,5 +1,6 @@
-/* folder.c: a folder of class folders as a data set. Hidden files and folders are passed over; what is a picture is
- * told by the ending, and only where that says nothing by the content, so that a million files are listed and not read. */
+/* folder.c: a folder of class folders as a data set. Hidden files and folders are passed over; what
+ * is a picture is told by the ending, and only where that says nothing by the content, so that a
+ * million files are listed and not read. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,8 +113,8 @@ static int compare_items(const void *left, const void *right)
     return strcmp(a->text, b->text);
 }
 
-/* The pictures of one class folder; a class if there are any. Sorted as a whole, since "a/1" comes after "a-1" but the
- * walk meets the folder first. */
+/* The pictures of one class folder; a class if there are any. Sorted as a whole, since "a/1" comes
+ * after "a-1" but the walk meets the folder first. */
 static gf_status read_class(gf_dataset *set, const char *name, const char *path,
                             const struct stat *info, const gf_observer *obs, gf_error *err)
 {
@@ -197,7 +198,8 @@ static gf_status fail_parts(const gf_dataset *set, gf_error *err)
     return st;
 }
 
-/* DIR/train/rose, DIR/test/rose: two data sets, which would otherwise be taken for the classes "train" and "test". */
+/* DIR/train/rose, DIR/test/rose: two data sets, which would otherwise be taken for the classes
+ * "train" and "test". */
 static gf_status check_no_parts(const gf_dataset *set, gf_error *err)
 {
     for (size_t k = 0; k < set->classes.n; k++) {

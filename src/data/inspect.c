@@ -1,11 +1,14 @@
-/* inspect.c: what one picture tells when it is looked at: content, look, size, turn, whether it can be read at all. */
+/* inspect.c: what one picture tells when it is looked at: content, look, size, turn, whether it can
+ * be read at all. */
 #include <string.h>
 
 #include "data/check_priv.h"
 
-/* Largest difference of a channel's values in a picture "of one colour": JPEG noise of a blank page. */
+/* Largest difference of a channel's values in a picture "of one colour": JPEG noise of a blank
+ * page. */
 #define ONE_COLOUR_RANGE 6
-/* JPEGs are decoded at the scale that is still twice this: all blocks are read, few pixels are made. */
+/* JPEGs are decoded at the scale that is still twice this: all blocks are read, few pixels are
+ * made. */
 #define LOOK_SIZE 64
 
 static gf_status to_image(const gf_sample *sample, uint64_t max_pixels, gf_image **out,

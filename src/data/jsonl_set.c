@@ -1,5 +1,5 @@
-/* jsonl_set.c: JSON lines as a data set, one {"path": "rose/1.jpg", "label": "rose"} a line, with the names that other
- * tools give these keys. Other keys are passed over. */
+/* jsonl_set.c: JSON lines as a data set, one {"path": "rose/1.jpg", "label": "rose"} a line, with
+ * the names that other tools give these keys. Other keys are passed over. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* make.c: pictures of any source into the article's .npz. Downloads if they must be, decodes and resizes on all
- * threads into rows on disk, then writes the rows that came out well in the order of the source. */
+/* make.c: pictures of any source into the article's .npz. Downloads if they must be, decodes and
+ * resizes on all threads into rows on disk, then writes the rows that came out well in the order of
+ * the source. */
 #include <stdio.h>
 #include <string.h>
 
@@ -53,7 +54,7 @@ static gf_status check_options(const gf_make_options *options, gf_error *err)
     return GF_OK;
 }
 
-/* ---- the source ------------------------------------------------------------------------------------------------- */
+/* ---- the source ------------------------------------------------------------------------------ */
 
 /* Beside the output, where there is room for it, and under a name that the next run finds. */
 static gf_status open_downloads(make_run *make, gf_error *err)
@@ -108,7 +109,7 @@ static gf_status open_source(make_run *make, const char *source, gf_error *err)
     return st;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static gf_status read_item(const make_run *make, size_t i, gf_sample *sample, gf__mapping *file,
                            gf_error *err)
@@ -249,7 +250,7 @@ static gf_status download(make_run *make, gf_error *err)
     return gf__downloads_get(make->downloads, make->set, &options, make->obs, make->failures, err);
 }
 
-/* ---- the .npz --------------------------------------------------------------------------------------------------- */
+/* ---- the .npz -------------------------------------------------------------------------------- */
 
 static gf_status choose_kept(make_run *make, gf_error *err)
 {

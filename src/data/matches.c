@@ -1,8 +1,9 @@
 /* matches.c: which pictures are the same, or look the same.
  *
- * Same bytes: sort by content. Same look: 64-bit difference hashes that differ in at most d bits. Such a pair agrees in at
- * least one of d + 1 parts of the hash, so pictures are sorted by each part in turn and compared within runs
- * of equal parts only. Hashes see outlines, not colours: small thumbs have the last word. */
+ * Same bytes: sort by content. Same look: 64-bit difference hashes that differ in at most d bits.
+ * Such a pair agrees in at least one of d + 1 parts of the hash, so pictures are sorted by each
+ * part in turn and compared within runs of equal parts only. Hashes see outlines, not colours:
+ * small thumbs have the last word. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,7 @@ static void keep_better(gf__match *match, size_t other, int distance)
         *match = (gf__match){other, distance};
 }
 
-/* ---- same bytes ------------------------------------------------------------------------------------------------- */
+/* ---- same bytes ------------------------------------------------------------------------------ */
 
 typedef struct content_key {
     const uint8_t *content;
@@ -85,7 +86,7 @@ static gf_status match_content(const gf__facts *facts, size_t n_own, size_t n, g
     return GF_OK;
 }
 
-/* ---- same look -------------------------------------------------------------------------------------------------- */
+/* ---- same look ------------------------------------------------------------------------------- */
 
 typedef struct look_key {
     uint64_t part; /* of the hash, the one being sorted by */
@@ -109,7 +110,8 @@ static int compare_parts(const void *left, const void *right)
     return a->at < b->at ? -1 : a->at > b->at;
 }
 
-/* Later picture b against the earlier ones of its run, a rising, so an equal hash found first is the best there is. */
+/* Later picture b against the earlier ones of its run, a rising, so an equal hash found first is
+ * the best there is. */
 static void compare_with_earlier(const look_search *search, const look_key *run, size_t b)
 {
     const bool is_other = run[b].at >= search->n_own;

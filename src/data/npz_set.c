@@ -1,7 +1,7 @@
 /* npz_set.c: the article's data set, numpy.savez(features=..., labels=...[, classes=...]).
  *
- * Pictures are bytes, or floats that Keras' preprocess_input() has brought to [-1,1]. Floats of another range are
- * refused: a network fed with them answers without an error and is wrong. */
+ * Pictures are bytes, or floats that Keras' preprocess_input() has brought to [-1,1]. Floats of
+ * another range are refused: a network fed with them answers without an error and is wrong. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -162,7 +162,7 @@ static gf_status add_items(gf_dataset *set, size_t n, gf_error *err)
     return st;
 }
 
-/* ---- labels ----------------------------------------------------------------------------------------------------- */
+/* ---- labels ---------------------------------------------------------------------------------- */
 
 /* Row i of one-hot labels (N,K): the one column that is 1. */
 static bool hot_column(const float *row, size_t K, int64_t *column)

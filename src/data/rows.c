@@ -1,5 +1,5 @@
-/* rows.c: what a list of pictures says, row by row: paths and labels that are fit to use, and from what a file calls
- * its labels to classes 0 .. K-1 with names. */
+/* rows.c: what a list of pictures says, row by row: paths and labels that are fit to use, and from
+ * what a file calls its labels to classes 0 .. K-1 with names. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,10 @@
 /* split.c: which items are trained on and which are held out, index for index as scikit-learn's
- * train_test_split(test_size=, random_state=, stratify=) chooses them (1.x; the rules have not changed since 0.18).
+ * train_test_split(test_size=, random_state=, stratify=) chooses them (1.x; the rules have not
+ * changed since 0.18).
  *
- * Plain: ShuffleSplit, one permutation whose first part is the test set. Stratified: StratifiedShuffleSplit, whose
- * seats for each class come from _approximate_mode(). All random numbers are numpy's legacy generator. */
+ * Plain: ShuffleSplit, one permutation whose first part is the test set. Stratified:
+ * StratifiedShuffleSplit, whose seats for each class come from _approximate_mode(). All random
+ * numbers are numpy's legacy generator. */
 #include <math.h>
 #include <string.h>
 
@@ -69,7 +71,8 @@ static gf_status split_plain(size_t n, uint32_t seed, gf_split *split, gf_error 
     return GF_OK;
 }
 
-/* What a stratified split works with. Classes without items do not take part: numpy's unique() does not see them. */
+/* What a stratified split works with. Classes without items do not take part: numpy's unique() does
+ * not see them. */
 typedef struct strata {
     size_t n_classes;
     size_t *counts;     /* items of each class */
@@ -171,8 +174,9 @@ static size_t next_tied(const strata *s, double *limit)
     return n_tied;
 }
 
-/* scikit-learn's _approximate_mode(): seats in proportion to counts, those left over by largest remainder, ties drawn.
- * The arithmetic is in double and in this order, because ties are decided by equality of rounded values. */
+/* scikit-learn's _approximate_mode(): seats in proportion to counts, those left over by largest
+ * remainder, ties drawn. The arithmetic is in double and in this order, because ties are decided by
+ * equality of rounded values. */
 static void approximate_mode(const strata *s, const size_t *counts, size_t n_draws, gf__mt19937 *mt,
                              size_t *seats)
 {
@@ -194,7 +198,8 @@ static void approximate_mode(const strata *s, const size_t *counts, size_t n_dra
 
         if (n_tied == 0)
             return; /* every class got one more: numpy's loop ends here as well */
-        /* rng.choice(replace=False) is the head of a permutation of positions among the tied classes. */
+        /* rng.choice(replace=False) is the head of a permutation of positions among the tied
+         * classes. */
         gf__mt19937_permutation(mt, s->order, n_tied);
         for (size_t d = 0; d < n_now; d++)
             seats[s->tied[s->order[d]]]++;

@@ -1,5 +1,6 @@
-/* spool.c: pixels that are done and wait for the rest. How many rows an .npz will have must be known before its first row
- * is written, and that is known only when every picture has been tried. */
+/* spool.c: pixels that are done and wait for the rest. How many rows an .npz will have must be
+ * known before its first row is written, and that is known only when every picture has been
+ * tried. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* urls.c: lists of addresses of pictures. "ADDRESS label" a line, '#' starts a comment line, the label may have blanks; or
- * "ADDRESS,label"; or a CSV with a header that has a column "url". */
+/* urls.c: lists of addresses of pictures. "ADDRESS label" a line, '#' starts a comment line, the
+ * label may have blanks; or "ADDRESS,label"; or a CSV with a header that has a column "url". */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,8 @@ typedef struct url_line {
     size_t number; /* from 1 */
 } url_line;
 
-/* The next line that is neither blank nor a comment; false at the end. *at moves on. Start with number 0. */
+/* The next line that is neither blank nor a comment; false at the end. *at moves on. Start with
+ * number 0. */
 static bool next_line(const char *text, size_t n_bytes, size_t *at, url_line *line)
 {
     if (*at == 0 && n_bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
@@ -126,7 +127,8 @@ static gf_status add_url(gf_dataset *set, const char *url, size_t n_url, const c
     return st;
 }
 
-/* Where the address ends: at the first blank, else at the last comma, as addresses may have commas themselves. */
+/* Where the address ends: at the first blank, else at the last comma, as addresses may have commas
+ * themselves. */
 static size_t url_length(const url_line *line)
 {
     size_t n = 0;
@@ -223,7 +225,7 @@ static gf_status read_csv(gf_dataset *set, const char *text, size_t n_bytes, gf_
     return st;
 }
 
-/* ---- addresses that stand there twice --------------------------------------------------------------------------- */
+/* ---- addresses that stand there twice -------------------------------------------------------- */
 
 static int compare_items(const void *left, const void *right)
 {
@@ -235,8 +237,8 @@ static int compare_items(const void *left, const void *right)
     return *a < *b ? -1 : *a > *b;
 }
 
-/* The same picture twice would end up in the training and the test part, and downloads would fight for one file. Marks later
- * ones by an empty text. */
+/* The same picture twice would end up in the training and the test part, and downloads would fight
+ * for one file. Marks later ones by an empty text. */
 static gf_status mark_repeated(gf_dataset *set, gf__names *skipped, gf_error *err)
 {
     gf_status st = GF_OK;

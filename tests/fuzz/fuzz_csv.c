@@ -1,4 +1,5 @@
-/* fuzz_csv.c: any bytes as each kind of list of pictures: CSV, JSON lines, addresses. What was read makes up classes. */
+/* fuzz_csv.c: any bytes as each kind of list of pictures: CSV, JSON lines, addresses. What was read
+ * makes up classes. */
 #include <assert.h>
 
 #include "data/csv_priv.h"

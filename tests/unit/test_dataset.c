@@ -1,4 +1,5 @@
-/* Data sets in folders and .npz files: what is listed, in which order, what is refused and with which words. */
+/* Data sets in folders and .npz files: what is listed, in which order, what is refused and with
+ * which words. */
 #include "check.h"
 
 #include <sys/stat.h>
@@ -71,7 +72,7 @@ static void check_folder(const char *dir, const char *want)
     gf_dataset_free(set);
 }
 
-/* ---- folders ------------------------------------------------------------------------------------------------ */
+/* ---- folders --------------------------------------------------------------------------------- */
 
 TEST(folder__lists_classes_and_items_in_byte_order)
 {
@@ -260,7 +261,7 @@ TEST(dataset__reads_the_bytes_of_files)
     check_remove_dir(dir);
 }
 
-/* ---- hashes ------------------------------------------------------------------------------------------------- */
+/* ---- hashes ---------------------------------------------------------------------------------- */
 
 static void hash_of(const char *path, char hex[65])
 {
@@ -319,7 +320,7 @@ TEST(dataset_hash__can_be_stopped_and_outlives_missing_files)
     check_remove_dir(dir);
 }
 
-/* ---- npz ---------------------------------------------------------------------------------------------------- */
+/* ---- npz ------------------------------------------------------------------------------------- */
 
 /* An .npz of n pictures of 2 x 1 pixels (or another shape) and labels. */
 typedef struct npz_parts {

@@ -1,12 +1,12 @@
-/* The check of a data set: each kind of issue on pictures made for it, and the search for equal ones against the plain
- * comparison of all with all. */
+/* The check of a data set: each kind of issue on pictures made for it, and the search for equal
+ * ones against the plain comparison of all with all. */
 #include "check.h"
 
 #include "base/base.h"
 #include "data/check_priv.h"
 #include "image/image.h"
 
-/* ---- pictures ----------------------------------------------------------------------------------------------- */
+/* ---- pictures -------------------------------------------------------------------------------- */
 
 /* A smooth pattern that depends on the seed: waves of random direction in each channel. */
 static gf_image *make_picture(uint64_t seed, size_t width, size_t height)
@@ -69,7 +69,7 @@ static void add_picture(const char *dir, const char *name, uint64_t seed)
     add_image(dir, name, make_picture(seed, 120, 90), 0);
 }
 
-/* ---- reports ------------------------------------------------------------------------------------------------ */
+/* ---- reports --------------------------------------------------------------------------------- */
 
 static gf_check_report *check_dir(const char *dir, const gf_check_options *options)
 {
@@ -331,7 +331,7 @@ TEST(check__looks_into_npz_files)
     check_remove_dir(dir);
 }
 
-/* ---- stopping and failing ----------------------------------------------------------------------------------- */
+/* ---- stopping and failing -------------------------------------------------------------------- */
 
 typedef struct call_watch {
     uint64_t n_calls, stop_after, last;
@@ -429,7 +429,7 @@ TEST(check__survives_every_allocation_failure)
     check_remove_dir(dir);
 }
 
-/* ---- the search --------------------------------------------------------------------------------------------- */
+/* ---- the search ------------------------------------------------------------------------------ */
 
 static bool is_better(const gf__match *match, int distance)
 {
@@ -455,7 +455,8 @@ static void match_plainly(const gf__facts *facts, size_t n_own, size_t n, int ne
     }
 }
 
-/* n pictures in families whose hashes differ by a few bits; every tenth has the content of its neighbour. */
+/* n pictures in families whose hashes differ by a few bits; every tenth has the content of its
+ * neighbour. */
 static void make_facts(gf__facts *facts, size_t n, gf__rng *rng)
 {
     for (size_t i = 0; i < n; i++) {

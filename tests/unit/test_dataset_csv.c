@@ -1,5 +1,5 @@
-/* Lists of pictures: CSV record by record, and CSV and JSON lines as data sets. Files need only be there: opening
- * reads none of them. */
+/* Lists of pictures: CSV record by record, and CSV and JSON lines as data sets. Files need only be
+ * there: opening reads none of them. */
 #include "check.h"
 
 #include <sys/stat.h>
@@ -8,7 +8,7 @@
 #include "data/csv_priv.h"
 #include "data/dataset_priv.h"
 
-/* ---- records ------------------------------------------------------------------------------------------------ */
+/* ---- records --------------------------------------------------------------------------------- */
 
 /* All records as "a|b;c|d;" with the text of the failure at the end. */
 static const char *parse(const char *text, size_t n_bytes)
@@ -103,7 +103,7 @@ TEST(csv__has_limits)
     free(text);
 }
 
-/* ---- data sets ---------------------------------------------------------------------------------------------- */
+/* ---- data sets ------------------------------------------------------------------------------- */
 
 /* A folder with empty files a.jpg ... d.jpg, sub/e.jpg and a list of the given text. */
 typedef struct fixture {

@@ -1,11 +1,12 @@
-/* Packing pictures into an .npz, from folders and from lists of addresses (file:// ones: no test needs a network). */
+/* Packing pictures into an .npz, from folders and from lists of addresses (file:// ones: no test
+ * needs a network). */
 #include "check.h"
 
 #include "base/base.h"
 #include "data/make_priv.h"
 #include "image/image.h"
 
-/* ---- fixtures ----------------------------------------------------------------------------------------------- */
+/* ---- fixtures -------------------------------------------------------------------------------- */
 
 static void add_bytes(const char *dir, const char *name, const void *bytes, size_t n_bytes)
 {
@@ -126,7 +127,7 @@ static gf_dataset *open_output(const fixture *f)
     return set;
 }
 
-/* ---- from a folder ------------------------------------------------------------------------------------------ */
+/* ---- from a folder --------------------------------------------------------------------------- */
 
 TEST(make__packs_a_folder_and_lists_what_it_left_out)
 {
@@ -274,7 +275,7 @@ TEST(make__fails_where_nothing_can_be_read)
     check_remove_dir(f.dir);
 }
 
-/* ---- lists of addresses ------------------------------------------------------------------------------------- */
+/* ---- lists of addresses ---------------------------------------------------------------------- */
 
 /* "http://a=cat http://b=dog | skipped; ..." or the message of the failure. */
 static const char *parse(const char *text)
@@ -397,7 +398,7 @@ TEST(make__leaves_nothing_where_no_address_answers)
     check_remove_dir(f.dir);
 }
 
-/* ---- stopping ----------------------------------------------------------------------------------------------- */
+/* ---- stopping -------------------------------------------------------------------------------- */
 
 /* Stops at the n-th call of a stage. */
 typedef struct stop_point {

@@ -1,10 +1,12 @@
-/* Splits equal scikit-learn's index for index: tests/golden/split/cases.txt, made by make_split.py beside it. */
+/* Splits equal scikit-learn's index for index: tests/golden/split/cases.txt, made by make_split.py
+ * beside it. */
 #include "check.h"
 
 #include "base/base.h"
 #include "data/data.h"
 
-/* As labels_of() in make_split.py: item i gets the class with most items left, the first of equals. */
+/* As labels_of() in make_split.py: item i gets the class with most items left, the first of
+ * equals. */
 static void fill_labels(size_t *sizes, size_t n_classes, size_t *labels, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -30,7 +32,8 @@ static size_t read_numbers(const char *line, size_t *numbers, size_t n_max)
     return n;
 }
 
-/* A line of cases.txt: the length, then all items, or the first ten, the last ten and a checksum. */
+/* A line of cases.txt: the length, then all items, or the first ten, the last ten and a
+ * checksum. */
 static void check_part(const char *line, const size_t *items, size_t n_items)
 {
     size_t want[64];
