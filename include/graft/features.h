@@ -7,8 +7,8 @@
  *     st = gf_extractor_new(trunk, specs, 1, &options, &extractor, err);
  *     st = gf_extractor_dataset(extractor, dataset, NULL, obs, &features, err);     (N,2048) float32
  *
- * A picture's features depend on the picture, the recipe, the trunk, the cut and the precision: not on its neighbours
- * or the number of threads. Those five are also the key of the cache.
+ * A picture's features depend on the picture, the view, the recipe, the trunk, the cut, the precision and the engine: not on
+ * its neighbours, the number of threads, or whether it comes as a file or as pixels. Those seven are also the key of the cache.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef GRAFT_FEATURES_H

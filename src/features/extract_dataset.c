@@ -281,7 +281,7 @@ gf_status gf_extractor_dataset(gf_extractor *extractor, const gf_dataset *datase
     pthread_mutex_init(&run.mutex, NULL);
 
     gf_status st = new_tensors(&run, out, err);
-    if (st == GF_OK && extractor->cache_dir != NULL)
+    if (st == GF_OK && extractor->cache_dir != NULL && extractor->is_cacheable)
         st = open_caches(&run, err);
     if (st == GF_OK)
         st = extract_rows(&run, err);

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "features/extractor_priv.h"
+#include "graph/graph.h"
 #include "tensor/tensor.h"
 #include "zoo/zoo.h"
 
@@ -70,6 +71,38 @@ static gf_status init_output(gf__extractor_output *output, const gf_graph *graph
     return GF_OK;
 }
 
+/* Layers that end what the engine computes as one: taking them out changes nothing for the rest. Taking out what is fused into its
+ * successor (a Conv2D before its BatchNormalization) makes the engine round there, and moves the last bits of all
+ * that follows. */
+static bool is_boundary(const gf_layer *layer)
+{
+    switch (gf__layer_config_of(layer)->class_id) {
+    case GF__LAYER_INPUT:
+    case GF__LAYER_ACTIVATION:
+    case GF__LAYER_RELU:
+    case GF__LAYER_MAX_POOLING2D:
+    case GF__LAYER_AVERAGE_POOLING2D:
+    case GF__LAYER_GLOBAL_AVERAGE_POOLING2D:
+    case GF__LAYER_GLOBAL_MAX_POOLING2D:
+    case GF__LAYER_CONCATENATE:
+    case GF__LAYER_FLATTEN:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool are_independent(const gf_extractor *extractor, const gf_graph *graph)
+{
+    for (size_t i = 0; i < extractor->n_outputs && extractor->n_outputs > 1; i++) {
+        size_t index = 0;
+        if (gf_graph_find_layer(graph, extractor->outputs[i].layer, &index, NULL) != GF_OK ||
+            !is_boundary(gf_graph_layer_at(graph, (ptrdiff_t)index)))
+            return false;
+    }
+    return true;
+}
+
 static gf_status copy_text(const char *text, char **out, gf_error *err)
 {
     if (text == NULL)
@@ -122,6 +155,7 @@ static gf_status init(gf_extractor *extractor, gf_trunk *trunk, const gf_output_
         st = copy_text(options->pack_dir, &extractor->pack_dir, err);
     for (size_t i = 0; i < n_outputs && st == GF_OK; i++)
         st = init_output(&extractor->outputs[i], graph, &outputs[i], err);
+    extractor->is_cacheable = st == GF_OK && are_independent(extractor, graph);
     return st;
 }
 

@@ -30,6 +30,7 @@ struct gf_extractor {
     char *cache_dir, *pack_dir; /* or NULL */
     gf__extractor_output *outputs;
     size_t n_outputs;
+    bool is_cacheable; /* its outputs do not depend on which others are taken in the same pass */
 
     gf__pool *pool;                /* made with the first data set */
     gf__extractor_worker *workers; /* n_threads; the caller's is number 0 */

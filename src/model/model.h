@@ -35,7 +35,7 @@ gf_status gf__model_save(const char *path, const gf__model_content *content, gf_
 /* The trunk a model runs on: the one inside it, else HOME/trunks by SHA-256 (GF_ENOTFOUND says which one and how to get
  * it). One inside a model is known by a hash of its own graph and weights, made at the first call, and not by the one the file claims: a
  * file must not be able to put its weights into caches under another trunk's name. home may be NULL for a bundle. Ended
- * with gf_trunk_free(). Threads: one call at a time per model. */
+ * with gf_trunk_free(). Threads: any, also on one model. */
 gf_status gf__model_trunk(gf_model *model, const char *home, gf_trunk **out, gf_error *err);
 
 /* A model from bytes that the caller keeps alive (the fuzzer's way in). */

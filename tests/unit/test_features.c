@@ -519,6 +519,36 @@ TEST(extractor_dataset__gives_several_outputs_of_one_pass)
     check_remove_dir(dir);
 }
 
+/* Taking a convolution out between its neighbours changes their last bits, so such a pass must not fill their cache. */
+TEST(extractor_dataset__keeps_no_rows_of_cuts_that_depend_on_each_other)
+{
+    char *dir = check_temp_dir(), *pictures = tiny_path(dir, "pictures");
+    char *cache_dir = tiny_path(dir, "cache");
+    tiny_folder(pictures, 1, 4);
+    gf_dataset *dataset = tiny_dataset(pictures);
+    gf_trunk *trunk = tiny_trunk("tiny");
+    gf_extractor_options options = f32_options(1);
+    options.cache_dir = cache_dir;
+    const gf_output_spec specs[] = {{"conv", GF_POOL_AVG}, {"avg_pool", GF_POOL_NONE}};
+    gf_extractor *extractor = NULL;
+    gf_tensor *out[2];
+    size_t n_cached = 9;
+    const gf_extract_request request = {.n_cached = &n_cached};
+    for (int round = 0; round < 2; round++) {
+        CHECK_OK(gf_extractor_new(trunk, specs, 2, &options, &extractor, &check_err));
+        CHECK_OK(gf_extractor_dataset(extractor, dataset, &request, NULL, out, &check_err));
+        CHECK_EQ(n_cached, 0);
+        gf_tensor_free(out[0]);
+        gf_tensor_free(out[1]);
+        gf_extractor_free(extractor);
+    }
+    gf__free(pictures);
+    gf__free(cache_dir);
+    gf_trunk_free(trunk);
+    gf_dataset_free(dataset);
+    check_remove_dir(dir);
+}
+
 TEST(extractor_dataset__is_not_for_an_extractor_of_single_pictures)
 {
     char *dir = check_temp_dir();
@@ -671,6 +701,36 @@ TEST(real_trunk__one_picture_has_one_feature_vector)
     check_remove_dir(dir);
 }
 
+/* Several cuts of one pass share the cache with each of them alone: the bytes must be the same. */
+TEST(real_trunk__cut_does_not_depend_on_the_cuts_beside_it)
+{
+    char *dir = check_temp_dir();
+    gf_trunk *trunk = real_trunk();
+    const gf_output_spec specs[] = {
+        {"mixed0", GF_POOL_AVG}, {"mixed3", GF_POOL_MAX}, {"mixed4", GF_POOL_AVG}};
+    gf_extractor_options options = gf_extractor_options_default();
+    gf_extractor *extractor = NULL;
+    gf_tensor *together[3];
+    write_jpegs(dir);
+    gf_dataset *dataset = tiny_dataset(dir);
+    options.n_threads = 1;
+    CHECK_OK(gf_extractor_new(trunk, specs, 3, &options, &extractor, &check_err));
+    CHECK_OK(gf_extractor_dataset(extractor, dataset, NULL, NULL, together, &check_err));
+    gf_extractor_free(extractor);
+    for (size_t i = 0; i < 3; i++) {
+        gf_tensor *alone = NULL;
+        extractor = new_extractor(trunk, specs[i].layer, specs[i].pool, &options);
+        CHECK_OK(gf_extractor_dataset(extractor, dataset, NULL, NULL, &alone, &check_err));
+        check_same(alone, together[i]);
+        gf_extractor_free(extractor);
+        gf_tensor_free(alone);
+        gf_tensor_free(together[i]);
+    }
+    gf_dataset_free(dataset);
+    gf_trunk_free(trunk);
+    check_remove_dir(dir);
+}
+
 TESTS_MAIN(UNIT(recipe__comes_back_from_json), UNIT(recipe__refuses_what_no_network_has),
            UNIT(preprocess__pixels_of_the_right_size_are_left_alone),
            UNIT(preprocess__file_and_pixels_give_the_same_input),
@@ -690,6 +750,8 @@ TESTS_MAIN(UNIT(recipe__comes_back_from_json), UNIT(recipe__refuses_what_no_netw
            UNIT(extractor_dataset__starts_no_engine_when_all_is_cached),
            UNIT(extractor_dataset__caches_by_trunk_cut_precision_and_view),
            UNIT(extractor_dataset__gives_several_outputs_of_one_pass),
+           UNIT(extractor_dataset__keeps_no_rows_of_cuts_that_depend_on_each_other),
            UNIT(extractor_dataset__is_not_for_an_extractor_of_single_pictures),
            UNIT(extractor_dataset__survives_every_allocation_failure),
-           UNIT(real_trunk__one_picture_has_one_feature_vector))
+           UNIT(real_trunk__one_picture_has_one_feature_vector),
+           UNIT(real_trunk__cut_does_not_depend_on_the_cuts_beside_it))
