@@ -1,12 +1,13 @@
 /* graft/head.h: the trainable end of a classifier: Dense layers on feature vectors.
  *
- *     gf_head_layer layers[2] = {{.units = 1024, .activation = GF_HEAD_RELU}, {.units = 2, .activation = GF_HEAD_SOFTMAX}};
+ *     gf_head_layer layers[2] = {{.units = 1024, .activation = GF_HEAD_RELU},
+ *                                {.units = 2, .activation = GF_HEAD_SOFTMAX}};
  *     st = gf_head_new(2048, layers, 2, &head, err);
  *     gf_head_initialise(head, 42);
  *     gf_head_predict(head, features, n, scores, NULL);
  *
- * Weights are float32 in Keras' layout: kernel (inputs, units), bias (units). Threads: a head that nobody changes may be used by any
- * number of threads.
+ * Weights are float32 in Keras' layout: kernel (inputs, units), bias (units). Threads: a head that
+ * nobody changes may be used by any number of threads.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef GRAFT_HEAD_H
@@ -49,10 +50,12 @@ GF_API size_t gf_head_n_params(const gf_head *head);
 GF_API float *gf_head_kernel(gf_head *head, size_t i); /* (inputs, units), borrowed */
 GF_API float *gf_head_bias(gf_head *head, size_t i);   /* (units), borrowed */
 
-/* Kernels uniform in +-sqrt(6 / (fan_in + fan_out)), biases 0: Keras' glorot_uniform (Glorot and Bengio 2010). */
+/* Kernels uniform in +-sqrt(6 / (fan_in + fan_out)), biases 0: Keras' glorot_uniform (Glorot and
+ * Bengio 2010). */
 GF_API void gf_head_initialise(gf_head *head, uint64_t seed);
 
-/* scores (n, n_classes) for features (n, n_features), without dropout. One row's scores do not depend on the others. */
+/* scores (n, n_classes) for features (n, n_features), without dropout. One row's scores do not
+ * depend on the others. */
 GF_API gf_status gf_head_predict(const gf_head *head, const float *features, size_t n,
                                  float *scores, gf_error *err);
 

@@ -5,7 +5,8 @@
  *     gf_history *history = NULL;
  *     st = gf_fit(head, &train, &test, &options, &callbacks, &history, err);
  *
- * Same data, seed, options and build give the same weights, byte for byte, on any number of threads.
+ * Same data, seed, options and build give the same weights, byte for byte, on any number of
+ * threads.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef GRAFT_TRAIN_H
@@ -26,21 +27,23 @@ GF_API gf_status gf_optimizer_parse(const char *name, gf_optimizer *out, gf_erro
 typedef struct gf_train_options {
     int n_epochs;      /* passes over the training part, default 20 */
     size_t batch_size; /* rows a step, default 32 */
-    gf_optimizer
-        optimizer; /* default Adam, beta 0.9 and 0.999, epsilon 1e-7; RMSprop rho 0.9, epsilon 1e-7 (Keras' defaults) */
+    /* Default Adam. Constants are Keras': Adam beta 0.9 and 0.999, RMSprop rho 0.9, epsilon 1e-7. */
+    gf_optimizer optimizer;
     double learning_rate; /* default 0.001 (SGD: 0.01 is usual) */
     double momentum;      /* SGD only, default 0 */
     uint64_t seed;        /* of initial weights, shuffling and dropout, default 42 */
     bool is_balanced;     /* class weights n / (n_classes * n_k), as scikit-learn's "balanced" */
-    int early_stop; /* epochs without a better validation loss before stopping; 0: never. The best epoch's weights are returned */
-    int n_threads;  /* 0: gf_threads_available() */
+    /* Epochs without a better validation loss before stopping, 0: never. The best epoch's weights are
+     * returned. */
+    int early_stop;
+    int n_threads; /* 0: gf_threads_available() */
 } gf_train_options;
 GF_API gf_train_options gf_train_options_default(void);
 /* GF_EINVAL names the option, its value and what is allowed. */
 GF_API gf_status gf_train_options_check(const gf_train_options *options, gf_error *err);
 
-/* Rows to learn from. features (n_views * n, n_features): row v * n + i is view v of item i; training draws one view of
- * each item an epoch, evaluation sees view 0. */
+/* Rows to learn from. features (n_views * n, n_features): row v * n + i is view v of item i;
+ * training draws one view of each item an epoch, evaluation sees view 0. */
 typedef struct gf_fit_data {
     const float *features;
     const size_t *labels; /* n values < n_classes */
@@ -64,19 +67,23 @@ typedef struct gf_history {
 GF_API void gf_history_free(gf_history *history);
 
 typedef struct gf_fit_callbacks {
-    /* After every epoch; false stops: gf_fit returns GF_ECANCELED, with the checkpoint written and *history so far. */
+    /* After every epoch; false stops: gf_fit returns GF_ECANCELED, with the checkpoint written and
+     * *history so far. */
     bool (*epoch)(void *user, const gf_epoch *epoch, int n_epochs);
     void *user;
-    /* Where the state is kept (a safetensors file, removed when training completes); NULL: nowhere. It is written when the caller
-     * stops, and after an epoch that ends 10 s or more after the last writing: so much work a kill can cost. A file that is there already
-     * is gone on from if is_resumed, and must be of the same options, data and head: GF_EMISMATCH names the difference. */
+    /* Where the state is kept (a safetensors file, removed when training completes); NULL: nowhere.
+     * It is written when the caller stops, and after an epoch that ends 10 s or more after the last
+     * writing: so much work a kill can cost. A file that is there already is gone on from if
+     * is_resumed, and must be of the same options, data and head: GF_EMISMATCH names the
+     * difference. */
     const char *checkpoint_path;
     bool is_resumed;
     const char *data_id; /* goes into the checkpoint to recognise the data; may be NULL */
 } gf_fit_callbacks;
 
-/* Initialises the head from the seed and trains it. The last layer must be a softmax. val may be NULL, callbacks too. *history is new
- * (also with GF_ECANCELED), NULL with other errors: GF_EINVAL names a bad row or option, or says that the loss has exploded. */
+/* Initialises the head from the seed and trains it. The last layer must be a softmax. val may be
+ * NULL, callbacks too. *history is new (also with GF_ECANCELED), NULL with other errors: GF_EINVAL
+ * names a bad row or option, or says that the loss has exploded. */
 GF_API gf_status gf_fit(gf_head *head, const gf_fit_data *train, const gf_fit_data *val,
                         const gf_train_options *options, const gf_fit_callbacks *callbacks,
                         gf_history **history, gf_error *err);
@@ -97,9 +104,9 @@ GF_API gf_status gf_metrics_new(const float *scores, const size_t *labels, size_
                                 size_t n_classes, gf_metrics **out, gf_error *err);
 GF_API void gf_metrics_free(gf_metrics *metrics);
 
-/* Cross-validated accuracy of a ridge classifier in closed form (features standardised, targets one-hot, k folds in a seeded
- * stratified order): how well a layer's features separate the classes, without training a head. Solved in the smaller
- * of n and n_features dimensions. */
+/* Cross-validated accuracy of a ridge classifier in closed form (features standardised, targets
+ * one-hot, k folds in a seeded stratified order): how well a layer's features separate the classes,
+ * without training a head. Solved in the smaller of n and n_features dimensions. */
 typedef struct gf_probe_options {
     size_t n_folds; /* default 5; fewer where a class is smaller, at least 2 */
     double ridge;   /* default 0: the best of 1e-2 ... 1e4, chosen inside the folds */
@@ -111,7 +118,8 @@ GF_API gf_status gf_probe(const float *features, const size_t *labels, size_t n,
                           size_t n_classes, const gf_probe_options *options, double *accuracy,
                           gf_error *err);
 
-/* The report: one HTML file that needs nothing else. Strings and pictures are borrowed for the call; NULL or 0 leaves a part out. */
+/* The report: one HTML file that needs nothing else. Strings and pictures are borrowed for the
+ * call; NULL or 0 leaves a part out. */
 typedef struct gf_report_picture {
     const char *item;
     const uint8_t *jpeg; /* a thumbnail */

@@ -1,9 +1,12 @@
-/* One tile of a matrix product, in the vector width that this compilation's instruction set has (GF__ISA names it).
+/* One tile of a matrix product, in the vector width that this compilation's instruction set has
+ * (GF__ISA names it).
  *
- * A tile walks the depth in blocks of 256: a block of a is packed row group by row group, the columns of b are read in place (or
- * packed, where they are not contiguous or end early), and ROWS x COLUMNS sums live in registers. Every sum adds its products in
- * order of depth within a block, then the blocks in order: the order depends on neither the tile nor the thread, and a row's values
- * not on its neighbours. Short blocks keep the float sums close to the double sums of the plain version. */
+ * A tile walks the depth in blocks of 256: a block of a is packed row group by row group, the
+ * columns of b are read in place (or packed, where they are not contiguous or end early), and ROWS
+ * x COLUMNS sums live in registers. Every sum adds its products in order of depth within a block,
+ * then the blocks in order: the order depends on neither the tile nor the thread, and a row's
+ * values not on its neighbours. Short blocks keep the float sums close to the double sums of the
+ * plain version. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -41,7 +44,8 @@ static inline void save(float *to, vector value)
     *(loose_vector *)(void *)to = value;
 }
 
-/* Row groups one after another; within a group the ROWS values of one depth are neighbours. Rows past the end are zero. */
+/* Row groups one after another; within a group the ROWS values of one depth are neighbours. Rows
+ * past the end are zero. */
 static void pack_a(float *packed, const gf__gemm *gemm, size_t row, size_t n_rows, size_t first,
                    size_t depth)
 {
@@ -69,8 +73,8 @@ static void pack_b(float *packed, const float *b, const gf__gemm *gemm, size_t n
             packed[l * COLUMNS + c] = b[l * gemm->b_depth + c * gemm->b_column];
 }
 
-/* ahead: one line of each row that the next block will read, fetched meanwhile. Rows of b are far apart, which the CPU's own
- * prefetching does not see through. */
+/* ahead: one line of each row that the next block will read, fetched meanwhile. Rows of b are far
+ * apart, which the CPU's own prefetching does not see through. */
 static inline sums multiply(const float *a, const float *b, size_t b_stride, size_t depth,
                             const float *ahead, size_t ahead_stride)
 {
@@ -90,7 +94,8 @@ static inline sums multiply(const float *a, const float *b, size_t b_stride, siz
     return sum;
 }
 
-/* A whole row group into out. base: what the sums are added to, with its own stride (0: the same bias for every row); NULL: zero. */
+/* A whole row group into out. base: what the sums are added to, with its own stride (0: the same
+ * bias for every row); NULL: zero. */
 static inline void store_whole(float *out, size_t out_stride, const float *base, size_t base_stride,
                                const sums *sum)
 {
@@ -123,8 +128,8 @@ typedef struct depth_strip {
     size_t column, n_columns; /* of out */
     size_t depth;
     bool is_first; /* block: out is set, not added to */
-    const float *
-        ahead; /* the next block at the tile's first column; NULL where there is none or b is packed */
+    /* The next block at the tile's first column; NULL where there is none or b is packed. */
+    const float *ahead;
     size_t line; /* the next one to fetch of it */
 } depth_strip;
 

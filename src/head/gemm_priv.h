@@ -1,5 +1,6 @@
-/* head/gemm_priv.h: the one matrix product behind forward and both backward passes. A problem is described by strides, so that
- * transposed operands need no copy of their own; gemm.c is compiled once for each instruction set and kernels.c picks. */
+/* head/gemm_priv.h: the one matrix product behind forward and both backward passes. A problem is
+ * described by strides, so that transposed operands need no copy of their own; gemm.c is compiled
+ * once for each instruction set and kernels.c picks. */
 #ifndef GRAFT_HEAD_GEMM_PRIV_H
 #define GRAFT_HEAD_GEMM_PRIV_H
 
@@ -19,8 +20,8 @@ typedef struct gf__gemm {
 
 enum { GF__GEMM_TILE_ROWS = 32, GF__GEMM_TILE_COLUMNS = 128 };
 
-/* Computes rows [row, row + n_rows) and columns [column, column + n_columns) of out, at most one tile of them. column is a multiple
- * of the tile's columns. */
+/* Computes rows [row, row + n_rows) and columns [column, column + n_columns) of out, at most one
+ * tile of them. column is a multiple of the tile's columns. */
 typedef void gf__gemm_tile(const gf__gemm *gemm, size_t row, size_t n_rows, size_t column,
                            size_t n_columns);
 gf__gemm_tile gf__gemm_tile_generic, gf__gemm_tile_v3, gf__gemm_tile_v4;

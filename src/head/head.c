@@ -1,5 +1,6 @@
-/* A head: the sizes of its Dense layers and one block with all their weights. One block, so that an optimizer, a checkpoint or a copy
- * of the best weights is one walk over memory. Prediction runs in chunks of rows with scratch of its own and changes nothing. */
+/* A head: the sizes of its Dense layers and one block with all their weights. One block, so that an
+ * optimizer, a checkpoint or a copy of the best weights is one walk over memory. Prediction runs in
+ * chunks of rows with scratch of its own and changes nothing. */
 #include "head/head_priv.h"
 
 #include <assert.h>
@@ -218,7 +219,8 @@ void gf_head_initialise(gf_head *head, uint64_t seed)
         const double limit = sqrt(6.0 / ((double)part->n_inputs + (double)part->layer.units));
         float *kernel = gf_head_kernel(head, i);
         gf__rng rng;
-        /* A stream a layer: the first layer's weights do not change when another one is put behind it. */
+        /* A stream a layer: the first layer's weights do not change when another one is put behind
+         * it. */
         gf__rng_seed(&rng, seed, GF__STREAM_WEIGHTS + i);
         for (size_t w = 0; w < n; w++)
             kernel[w] = (float)(limit * (2.0 * gf__rng_uniform(&rng) - 1.0));

@@ -1,26 +1,30 @@
-/* head/head.h: the door of head for other folders: one training step's forward and backward, and the kernels below.
+/* head/head.h: the door of head for other folders: one training step's forward and backward, and
+ * the kernels below.
  *
- * Determinism: every output value is summed in an order fixed by the shapes alone, so any number of threads gives the
- * same bytes. */
+ * Determinism: every output value is summed in an order fixed by the shapes alone, so any number of
+ * threads gives the same bytes. */
 #ifndef GRAFT_SRC_HEAD_H
 #define GRAFT_SRC_HEAD_H
 
 #include "base/base.h"
 #include "graft/head.h"
 
-/* All weights in one 64-byte aligned block: kernel and bias of each layer in turn, each at a multiple of 16 floats, the gaps
- * zero. *n_floats counts the gaps; optimizer slots and copies of the weights are laid out alike. Borrowed. */
+/* All weights in one 64-byte aligned block: kernel and bias of each layer in turn, each at a
+ * multiple of 16 floats, the gaps zero. *n_floats counts the gaps; optimizer slots and copies of
+ * the weights are laid out alike. Borrowed. */
 float *gf__head_params(gf_head *head, size_t *n_floats);
 
 /* As gf_head_kernel() and gf_head_bias(), for those who only read. */
 const float *gf__head_kernel_of(const gf_head *head, size_t i);
 const float *gf__head_bias_of(const gf_head *head, size_t i);
 
-/* Which compilation of the kernels this CPU runs: x86-64-v4 (AVX-512), x86-64-v3 (AVX2 and FMA) or neither. */
+/* Which compilation of the kernels this CPU runs: x86-64-v4 (AVX-512), x86-64-v3 (AVX2 and FMA) or
+ * neither. */
 typedef enum gf__isa { GF__ISA_GENERIC, GF__ISA_V3, GF__ISA_V4 } gf__isa;
 gf__isa gf__isa_pick(void);
 
-/* Streams of gf__rng: one a purpose, so that one more draw here changes nothing there. The low 32 bits number the layer or epoch. */
+/* Streams of gf__rng: one a purpose, so that one more draw here changes nothing there. The low 32
+ * bits number the layer or epoch. */
 enum { GF__STREAM_SHIFT = 32 };
 #define GF__STREAM_WEIGHTS ((uint64_t)1 << GF__STREAM_SHIFT)
 #define GF__STREAM_SHUFFLE ((uint64_t)2 << GF__STREAM_SHIFT)
@@ -34,21 +38,24 @@ gf_status gf__head_pass_new(const gf_head *head, size_t max_batch, gf__pool *poo
                             gf__head_pass **out, gf_error *err);
 void gf__head_pass_free(gf__head_pass *pass);
 
-/* Forward over 0 < n <= max_batch rows in training mode (dropout drawn from rng; NULL: none, for evaluation), then the loss: mean over rows of
- * weight[label] * -log(score[label]), probabilities clipped to [1e-7, 1 - 1e-7] as Keras does. labels < n_classes; class_weights may be
- * NULL. The last layer must be a softmax. features and labels are kept until the next call. *n_correct counts rows whose largest score is the label's (the first of equals). */
+/* Forward over 0 < n <= max_batch rows in training mode (dropout drawn from rng; NULL: none, for
+ * evaluation), then the loss: mean over rows of weight[label] * -log(score[label]), probabilities
+ * clipped to [1e-7, 1 - 1e-7] as Keras does. labels < n_classes; class_weights may be NULL. The
+ * last layer must be a softmax. features and labels are kept until the next call. *n_correct counts
+ * rows whose largest score is the label's (the first of equals). */
 void gf__head_forward(gf__head_pass *pass, const gf_head *head, const float *features,
                       const size_t *labels, size_t n, const float *class_weights, gf__rng *rng,
                       double *loss, size_t *n_correct);
-/* Gradients of that loss. layer i: input of the layer x (n, inputs) and gradient at its output d (n, units), both borrowed: the weight
- * gradient is x^T d, left to the optimizer so that it can be used up as it is computed. */
+/* Gradients of that loss. layer i: input of the layer x (n, inputs) and gradient at its output d
+ * (n, units), both borrowed: the weight gradient is x^T d, left to the optimizer so that it can be
+ * used up as it is computed. */
 void gf__head_backward(gf__head_pass *pass, const gf_head *head);
 const float *gf__head_pass_input(const gf__head_pass *pass, size_t layer);
 const float *gf__head_pass_delta(const gf__head_pass *pass, size_t layer);
 const float *gf__head_pass_scores(const gf__head_pass *pass); /* (n, n_classes) */
 
-/* Kernels; each has a plain version with the suffix _ref, its specification. Row-major, nothing aliases.
- * y = x w + b: x (N,D), w (D,K), b (K), y (N,K). */
+/* Kernels; each has a plain version with the suffix _ref, its specification. Row-major, nothing
+ * aliases. The dense one: y = x w + b: x (N,D), w (D,K), b (K), y (N,K). */
 void gf__dense(float *y, const float *x, const float *w, const float *b, size_t N, size_t D,
                size_t K, gf__pool *pool);
 void gf__dense_ref(float *y, const float *x, const float *w, const float *b, size_t N, size_t D,

@@ -1,5 +1,6 @@
-/* Between a graph's tail and a head. The tail is a chain of Dense, Dropout and Activation layers up to the end of the graph, as
- * gf_graph_add_dense() and Keras models make them: a Dropout belongs to the Dense after it, an Activation to the Dense before. */
+/* Between a graph's tail and a head. The tail is a chain of Dense, Dropout and Activation layers up
+ * to the end of the graph, as gf_graph_add_dense() and Keras models make them: a Dropout belongs to
+ * the Dense after it, an Activation to the Dense before. */
 #include <assert.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* The kernels of Dense layers: plain versions that sum in double and are the specification, and the fast ones, which describe the
- * product to gemm.c and share its tiles out over the threads of a pool. */
+/* The kernels of Dense layers: plain versions that sum in double and are the specification, and the
+ * fast ones, which describe the product to gemm.c and share its tiles out over the threads of a
+ * pool. */
 #include <assert.h>
 #include <math.h>
 

@@ -1,6 +1,7 @@
-/* One training step's forward and backward over a batch. The pass owns activations, gradients at the layers' outputs and dropout
- * masks; the weight gradients themselves are never stored whole: the optimizer computes them a few rows at a time from what
- * gf__head_pass_input() and gf__head_pass_delta() give. */
+/* One training step's forward and backward over a batch. The pass owns activations, gradients at
+ * the layers' outputs and dropout masks; the weight gradients themselves are never stored whole:
+ * the optimizer computes them a few rows at a time from what gf__head_pass_input() and
+ * gf__head_pass_delta() give. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>

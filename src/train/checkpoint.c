@@ -1,6 +1,7 @@
-/* Checkpoints: a safetensors file that any library opens. Tensors "weights.dense.kernel", "slot0.dense.kernel" ..., with early stopping
- * "best.dense.kernel", and "history" in doubles (a resumed training compares losses, so they must come back exactly). The metadata
- * key "graft_checkpoint" holds a JSON document: whose training this is, and where it stands. */
+/* Checkpoints: a safetensors file that any library opens. Tensors "weights.dense.kernel",
+ * "slot0.dense.kernel" ..., with early stopping "best.dense.kernel", and "history" in doubles (a
+ * resumed training compares losses, so they must come back exactly). The metadata key
+ * "graft_checkpoint" holds a JSON document: whose training this is, and where it stands. */
 #include "train/checkpoint_priv.h"
 
 #include <assert.h>
@@ -199,7 +200,8 @@ gf_status gf__checkpoint_save(const char *path, const gf__training *training, gf
     return st;
 }
 
-/* GF_EMISMATCH for the first member of ours that theirs lacks or has otherwise, named as "options.epochs". */
+/* GF_EMISMATCH for the first member of ours that theirs lacks or has otherwise, named as
+ * "options.epochs". */
 static gf_status compare(const gf__json *ours, const gf__json *theirs, const char *name,
                          gf_error *err)
 {
@@ -299,7 +301,8 @@ static gf_status read_blocks(const gf_safetensors *file, gf__training *training,
     return st;
 }
 
-/* Where the training stands; checked against each other, so that a damaged file cannot index out of bounds. */
+/* Where the training stands; checked against each other, so that a damaged file cannot index out of
+ * bounds. */
 typedef struct place {
     size_t n_epochs, best_epoch, n_steps;
     const double *history;

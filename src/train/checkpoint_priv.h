@@ -18,7 +18,8 @@ typedef struct gf__training {
 
 /* Written aside and renamed: a kill at any moment leaves the previous one. */
 gf_status gf__checkpoint_save(const char *path, const gf__training *training, gf_error *err);
-/* GF_ENOTFOUND where there is none; GF_EMISMATCH names what differs; the state is changed only on success. */
+/* GF_ENOTFOUND where there is none; GF_EMISMATCH names what differs; the state is changed only on
+ * success. */
 gf_status gf__checkpoint_load(const char *path, gf__training *training, gf_error *err);
 
 #endif

@@ -1,5 +1,6 @@
-/* The fit loop. Everything random in an epoch (order of rows, view of each item, dropout) comes from streams numbered by purpose and
- * epoch, so a resumed training needs no generator state and draws what an uninterrupted one would have drawn. */
+/* The fit loop. Everything random in an epoch (order of rows, view of each item, dropout) comes
+ * from streams numbered by purpose and epoch, so a resumed training needs no generator state and
+ * draws what an uninterrupted one would have drawn. */
 #include <math.h>
 #include <string.h>
 #include <time.h>
@@ -7,7 +8,8 @@
 
 #include "train/checkpoint_priv.h"
 
-/* Writing a large head's state takes longer than an epoch: it is written when so much work would be lost. */
+/* Writing a large head's state takes longer than an epoch: it is written when so much work would be
+ * lost. */
 static const double checkpoint_interval_s = 10.0;
 /* Rows evaluated at once: enough to keep the kernels busy, small enough for the cache. */
 enum { EVALUATION_ROWS = 128 };

@@ -119,7 +119,8 @@ gf__json *gf__metrics_to_json(const gf_metrics *metrics, const char *const *clas
     return json;
 }
 
-/* Without n_threads: it changes nothing in the result. The seed is text, as 64 bits do not fit a JSON number everywhere. */
+/* Without n_threads: it changes nothing in the result. The seed is text, as 64 bits do not fit a
+ * JSON number everywhere. */
 gf__json *gf__train_options_to_json(const gf_train_options *options)
 {
     gf__json *json = gf__json_object();

@@ -1,5 +1,6 @@
-/* Products, Cholesky factors and triangular solves in double, in the vector width that this compilation's instruction set has. The
- * factorisation works in blocks (Golub and Van Loan, 4.2.9), so that nearly all of it is the product, which works out of registers. */
+/* Products, Cholesky factors and triangular solves in double, in the vector width that this
+ * compilation's instruction set has. The factorisation works in blocks (Golub and Van Loan, 4.2.9),
+ * so that nearly all of it is the product, which works out of registers. */
 #include "train/linear_priv.h"
 
 #include <math.h>

@@ -1,9 +1,11 @@
-/* How good a classifier is: confusion matrix, per-class precision, recall and F1, and how sure one can be of the accuracy. */
+/* How good a classifier is: confusion matrix, per-class precision, recall and F1, and how sure one
+ * can be of the accuracy. */
 #include <math.h>
 
 #include "train/train.h"
 
-/* Wilson's score interval (Wilson 1927): unlike the textbook interval it stays inside [0,1] and is right for few rows. */
+/* Wilson's score interval (Wilson 1927): unlike the textbook interval it stays inside [0,1] and is
+ * right for few rows. */
 static void find_interval(double accuracy, size_t n, double *low, double *high)
 {
     const double z = 1.959963984540054, count = (double)n;
@@ -90,7 +92,8 @@ static void measure_classes(gf_metrics *metrics)
         }
         metrics->precision[k] = n_predicted > 0.0 ? n_both / n_predicted : (double)NAN;
         metrics->recall[k] = n_true > 0.0 ? n_both / n_true : (double)NAN;
-        /* 2 both / (true + predicted): 0 for a class that was there and never found, 0/0 only for one that never came up. */
+        /* 2 both / (true + predicted): 0 for a class that was there and never found, 0/0 only for
+         * one that never came up. */
         metrics->f1[k] = n_true + n_predicted > 0.0 ? 2.0 * n_both / (n_true + n_predicted)
                                                     : (double)NAN;
         if (!isnan(metrics->f1[k])) {

@@ -1,6 +1,7 @@
-/* An optimizer's step. With 2 million weights a step is bound by memory, not arithmetic: weights, gradient and two slots are 32 MB.
- * So the gradient is never stored whole. A block of weight rows is an item of work: its gradient is computed into a scratch of L1
- * size and used up there; only weights and slots travel. */
+/* An optimizer's step. With 2 million weights a step is bound by memory, not arithmetic: weights,
+ * gradient and two slots are 32 MB. So the gradient is never stored whole. A block of weight rows
+ * is an item of work: its gradient is computed into a scratch of L1 size and used up there; only
+ * weights and slots travel. */
 #include "train/optimizer_priv.h"
 
 #include <math.h>

@@ -11,8 +11,8 @@ gf_status gf__optimizer_new(gf_head *head, const gf_train_options *options, gf__
                             gf__optimizer **out, gf_error *err);
 void gf__optimizer_free(gf__optimizer *optimizer);
 
-/* Computes the gradients of the weights from a pass that has been run backward over n rows, a few rows of weights at a time, and
- * changes the weights while those are in the cache. */
+/* Computes the gradients of the weights from a pass that has been run backward over n rows, a few
+ * rows of weights at a time, and changes the weights while those are in the cache. */
 void gf__optimizer_step(gf__optimizer *optimizer, gf_head *head, const gf__head_pass *pass,
                         size_t n);
 

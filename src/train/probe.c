@@ -1,9 +1,10 @@
-/* How well features separate the classes, without training a head: the accuracy of a ridge classifier on rows it has not seen, the ridge
- * chosen on rows it has not been judged by.
+/* How well features separate the classes, without training a head: the accuracy of a ridge
+ * classifier on rows it has not seen, the ridge chosen on rows it has not been judged by.
  *
- * A job is one training set: all parts but some. Two kinds are needed. To choose the ridge of fold f, for every part p outside it, the
- * set without f and p is tried with every ridge and judged on p; with one part a fold, the sets without {f,p} serve f and p alike.
- * Then the set without f, with the ridge that had the most right, is judged on f. Jobs run in parallel, each on one thread, so
+ * A job is one training set: all parts but some. Two kinds are needed. To choose the ridge of fold
+ * f, for every part p outside it, the set without f and p is tried with every ridge and judged on
+ * p; with one part a fold, the sets without {f,p} serve f and p alike. Then the set without f, with
+ * the ridge that had the most right, is judged on f. Jobs run in parallel, each on one thread, so
  * the result does not depend on their number. */
 #include <math.h>
 #include <string.h>
@@ -81,7 +82,8 @@ static void list_choosing_jobs(probing *probe)
     }
 }
 
-/* The ridge with the most right answers on parts outside the fold; of equals the largest, the plainest classifier. */
+/* The ridge with the most right answers on parts outside the fold; of equals the largest, the
+ * plainest classifier. */
 static const double *choose_ridge(const probing *probe, size_t fold)
 {
     const uint64_t own = parts_of_fold(probe, fold);
@@ -200,7 +202,8 @@ static gf_status check_probe(const float *features, const size_t *labels, size_t
     return GF_OK;
 }
 
-/* Deals each class's rows, shuffled, over the folds; a class goes on where the last one ended, so that folds are of equal size. */
+/* Deals each class's rows, shuffled, over the folds; a class goes on where the last one ended, so
+ * that folds are of equal size. */
 static size_t deal_folds(const size_t *labels, size_t n, size_t n_classes, size_t n_folds,
                          gf__rng *rng, size_t *rows, size_t *folds)
 {

@@ -4,8 +4,8 @@
 
 #include "train/train.h"
 
-/* Rows are dealt into parts; a fold is one part, or where there are only two folds, two parts, so that a part can be left out of a
- * training set to choose the ridge on. */
+/* Rows are dealt into parts; a fold is one part, or where there are only two folds, two parts, so
+ * that a part can be left out of a training set to choose the ridge on. */
 enum { GF__PROBE_MAX_PARTS = 64 };
 
 /* A ridge classifier's data, in the smaller of two forms (see ridge.c). */
@@ -25,11 +25,12 @@ void gf__ridge_work_free(gf__ridge_work *work);
 void gf__ridge_choose(const gf__ridge *ridge, uint64_t left_out, gf__ridge_work *work);
 /* Solves for one ridge; false where the matrix is singular to working precision. */
 bool gf__ridge_solve(const gf__ridge *ridge, double lambda, gf__ridge_work *work);
-/* Predicts the rows of a part with the last solution and gives how many come out right. scores (n, n_classes) in the caller's order of
- * rows, filled for these rows; may be NULL. */
+/* Predicts the rows of a part with the last solution and gives how many come out right. scores (n,
+ * n_classes) in the caller's order of rows, filled for these rows; may be NULL. */
 size_t gf__ridge_count(const gf__ridge *ridge, size_t part, gf__ridge_work *work, double *scores);
 
-/* The probe on given folds (below n_folds): out-of-fold scores (n, n_classes; may be NULL) and accuracy. */
+/* The probe on given folds (below n_folds): out-of-fold scores (n, n_classes; may be NULL) and
+ * accuracy. */
 gf_status gf__probe_run(const float *features, const size_t *labels, const size_t *folds,
                         size_t n_folds, size_t n, size_t n_features, size_t n_classes,
                         const gf_probe_options *options, double *scores, double *accuracy,

@@ -1,4 +1,5 @@
-/* Writing the report, and the escaping that all its pieces use: class and file names are whatever somebody called a folder. */
+/* Writing the report, and the escaping that all its pieces use: class and file names are whatever
+ * somebody called a folder. */
 #include <math.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* The report page from top to bottom: what was reached and how sure that is, how it was learnt, what is mixed up, and how to do it
- * again. The page's policy forbids everything but its own style and data pictures, should an escape ever be missed. */
+/* The report page from top to bottom: what was reached and how sure that is, how it was learnt,
+ * what is mixed up, and how to do it again. The page's policy forbids everything but its own style
+ * and data pictures, should an escape ever be missed. */
 #include <assert.h>
 #include <math.h>
 

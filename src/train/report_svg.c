@@ -1,6 +1,6 @@
-/* The report's figures: the learning curves as inline SVG, whose marks have a <title> that browsers show when the pointer rests on
- * them, so that values can be read off without a script; and the bars, which are boxes with a width, so that their text keeps its
- * size on a small screen. */
+/* The report's figures: the learning curves as inline SVG, whose marks have a <title> that browsers
+ * show when the pointer rests on them, so that values can be read off without a script; and the
+ * bars, which are boxes with a width, so that their text keeps its size on a small screen. */
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* The report's tables: the confusion matrix, readable for two classes and for fifty, and the measures of each class. */
+/* The report's tables: the confusion matrix, readable for two classes and for fifty, and the
+ * measures of each class. */
 #include <math.h>
 
 #include "train/report_priv.h"

@@ -1,11 +1,13 @@
 /* Ridge classifiers in closed form, for many training sets taken from the same rows.
  *
- * With standardised rows Z (n,d) and one-hot targets Y (both centred on the training set), the weights solve (Z'Z + lambda I) w = Z'Y,
- * or equally w = Z'a with (ZZ' + lambda I) a = Y. The first is of size d, the second of size n, and the smaller is taken.
- * Either way the large product is made once, part by part of the rows, and a training set is a selection from it:
+ * With standardised rows Z (n,d) and one-hot targets Y (both centred on the training set), the
+ * weights solve (Z'Z + lambda I) w = Z'Y, or equally w = Z'a with (ZZ' + lambda I) a = Y. The first
+ * is of size d, the second of size n, and the smaller is taken. Either way the large product is
+ * made once, part by part of the rows, and a training set is a selection from it:
  *   dual    ZZ' is one matrix; a training set is the rows and columns of its parts
  *   primal  Z'Z is a sum over parts; a training set is the sum over its parts
- * Centring is put in afterwards from means, which is exact. Scaling uses all rows: it sees no labels, so nothing leaks. */
+ * Centring is put in afterwards from means, which is exact. Scaling uses all rows: it sees no
+ * labels, so nothing leaks. */
 #include <math.h>
 #include <string.h>
 
@@ -109,7 +111,8 @@ static gf_status standardise(gf__ridge *ridge, const float *features, gf_error *
     return GF_OK;
 }
 
-/* Rows of a lower triangle are made in strips; the last strips are the longest, so they are dealt first. */
+/* Rows of a lower triangle are made in strips; the last strips are the longest, so they are dealt
+ * first. */
 enum { STRIP = 64 };
 
 static size_t count_strips(const gf__ridge *ridge)
@@ -360,7 +363,8 @@ static void add_row(double *scores, double value, const gf__ridge_work *work, si
         scores[c] += value * work->solution[i * C + c];
 }
 
-/* The coefficients of the dual solution sum to 0, so of the centring only the columns' means remain. */
+/* The coefficients of the dual solution sum to 0, so of the centring only the columns' means
+ * remain. */
 static void predict_part(const gf__ridge *ridge, size_t part, gf__ridge_work *work)
 {
     const size_t C = ridge->n_classes, first = ridge->first[part];

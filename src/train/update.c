@@ -1,5 +1,6 @@
-/* Adam (Kingma and Ba 2015), SGD with momentum and RMSprop as tf.keras.optimizers computes them (2.11 and later; earlier RMSprop had
- * epsilon outside the root). Plain loops over neighbours: the compiler makes vectors of them. */
+/* Adam (Kingma and Ba 2015), SGD with momentum and RMSprop as tf.keras.optimizers computes them
+ * (2.11 and later; earlier RMSprop had epsilon outside the root). Plain loops over neighbours: the
+ * compiler makes vectors of them. */
 #include <math.h>
 
 #include "train/update_priv.h"

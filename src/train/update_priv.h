@@ -1,4 +1,5 @@
-/* train/update_priv.h: the optimizers' arithmetic on runs of weights; update.c is compiled once for each instruction set. */
+/* train/update_priv.h: the optimizers' arithmetic on runs of weights; update.c is compiled once for
+ * each instruction set. */
 #ifndef GRAFT_TRAIN_UPDATE_PRIV_H
 #define GRAFT_TRAIN_UPDATE_PRIV_H
 

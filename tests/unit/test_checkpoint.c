@@ -1,5 +1,6 @@
-/* Checkpoints: a stopped and resumed training ends in the same bytes as one that was left alone; another training's checkpoint is
- * refused by name; a damaged file is refused; a kill while writing leaves a file that works. */
+/* Checkpoints: a stopped and resumed training ends in the same bytes as one that was left alone;
+ * another training's checkpoint is refused by name; a damaged file is refused; a kill while writing
+ * leaves a file that works. */
 #include "fit_problem.h"
 
 #include <signal.h>

@@ -1,5 +1,5 @@
-/* The fit loop: it learns, repeats itself to the byte on any number of threads, stops early with the best weights, and refuses what
- * cannot be trained. */
+/* The fit loop: it learns, repeats itself to the byte on any number of threads, stops early with
+ * the best weights, and refuses what cannot be trained. */
 #include "fit_problem.h"
 
 TEST(fit__learns_and_reports_every_epoch)
@@ -109,7 +109,8 @@ TEST(fit__stops_early_and_returns_the_best_epochs_weights)
 
 TEST(fit__balances_classes_of_unequal_size)
 {
-    /* One feature that says nothing: a balanced head is unsure, another one follows the majority. */
+    /* One feature that says nothing: a balanced head is unsure, another one follows the
+     * majority. */
     float features[40];
     size_t labels[40];
     float score[2];

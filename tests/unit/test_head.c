@@ -1,4 +1,5 @@
-/* Heads: shapes, names and errors, Keras' initialisation, prediction, and the gradients against finite differences. */
+/* Heads: shapes, names and errors, Keras' initialisation, prediction, and the gradients against
+ * finite differences. */
 #include "check.h"
 
 #include "graph/graph.h"

@@ -1,5 +1,5 @@
-/* Fast kernels against their plain versions on odd shapes, guarded outputs, and the promises about order: neither threads nor
- * neighbouring rows change a byte. */
+/* Fast kernels against their plain versions on odd shapes, guarded outputs, and the promises about
+ * order: neither threads nor neighbouring rows change a byte. */
 #include "check.h"
 
 #include "head/gemm_priv.h"
@@ -34,8 +34,8 @@ static void check_guards_and_free(float *values, size_t n)
     free(values - GUARD);
 }
 
-/* Terms are of size 1. In a block of 256 the l-th rounding is relative to a partial sum of about sqrt(l), so the error grows as the
- * number of terms; over blocks it grows as the square root. */
+/* Terms are of size 1. In a block of 256 the l-th rounding is relative to a partial sum of about
+ * sqrt(l), so the error grows as the number of terms; over blocks it grows as the square root. */
 static void check_close(const float *got, const float *want, size_t n, size_t n_terms)
 {
     const double block = (double)(n_terms < 256 ? n_terms : 256);

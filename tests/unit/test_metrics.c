@@ -1,4 +1,5 @@
-/* Metrics against scikit-learn, intervals against Wilson's published values, and the records as JSON. */
+/* Metrics against scikit-learn, intervals against Wilson's published values, and the records as
+ * JSON. */
 #include "check.h"
 
 #include "../golden/train/metrics_golden.h"

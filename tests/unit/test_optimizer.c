@@ -1,5 +1,6 @@
-/* Options and optimizers. The golden values are Keras' own (tests/golden/train/make_train.py): losses of three epochs in a given
- * order and the weights after them. Tolerances: TensorFlow computes Adam's rate in float, where 1 - 0.999 is off by 1e-5. */
+/* Options and optimizers. The golden values are Keras' own (tests/golden/train/make_train.py):
+ * losses of three epochs in a given order and the weights after them. Tolerances: TensorFlow
+ * computes Adam's rate in float, where 1 - 0.999 is off by 1e-5. */
 #include "check.h"
 
 #include "../golden/train/optimizer_golden.h"

@@ -1,5 +1,6 @@
-/* The probe against scikit-learn's Ridge in both of its forms, its linear algebra on odd sizes, and what it promises: the same
- * answer on any number of threads, no leak, a sensible score at the ends. */
+/* The probe against scikit-learn's Ridge in both of its forms, its linear algebra on odd sizes, and
+ * what it promises: the same answer on any number of threads, no leak, a sensible score at the
+ * ends. */
 #include "check.h"
 
 #include "../golden/train/probe_golden.h"

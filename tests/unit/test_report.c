@@ -1,5 +1,5 @@
-/* The report: what it says, that nothing in it can be taken for markup, that it needs nothing from outside, and that parts may be
- * missing. */
+/* The report: what it says, that nothing in it can be taken for markup, that it needs nothing from
+ * outside, and that parts may be missing. */
 #include "check.h"
 
 #include <unistd.h>
@@ -52,7 +52,8 @@ static size_t count(const char *page, const char *part)
     return n;
 }
 
-/* Every element that is opened is closed in order; attributes are quoted. Enough HTML for our own page. */
+/* Every element that is opened is closed in order; attributes are quoted. Enough HTML for our own
+ * page. */
 static void check_balanced(const char *page)
 {
     char open[64][16];
