@@ -27,14 +27,14 @@ GF_API gf_status gf_optimizer_parse(const char *name, gf_optimizer *out, gf_erro
 typedef struct gf_train_options {
     int n_epochs;      /* passes over the training part, default 20 */
     size_t batch_size; /* rows a step, default 32 */
-    /* Default Adam. Constants are Keras': Adam beta 0.9 and 0.999, RMSprop rho 0.9, epsilon 1e-7. */
+    /* Default Adam. Constants are Keras': betas 0.9 and 0.999, RMSprop rho 0.9, epsilon 1e-7. */
     gf_optimizer optimizer;
     double learning_rate; /* default 0.001 (SGD: 0.01 is usual) */
     double momentum;      /* SGD only, default 0 */
     uint64_t seed;        /* of initial weights, shuffling and dropout, default 42 */
     bool is_balanced;     /* class weights n / (n_classes * n_k), as scikit-learn's "balanced" */
-    /* Epochs without a better validation loss before stopping, 0: never. The best epoch's weights are
-     * returned. */
+    /* Epochs without a better validation loss before stopping, 0: never. The best epoch's weights
+     * are returned. */
     int early_stop;
     int n_threads; /* 0: gf_threads_available() */
 } gf_train_options;
