@@ -76,13 +76,14 @@ static dnnl_status_t layout_new_strided(layout *l, int n_dims, const dnnl_dim_t 
 #endif
 }
 
-static dnnl_status_t layout_query(layout *l, const_dnnl_primitive_desc_t desc, dnnl_query_t what)
+static dnnl_status_t layout_query(layout *l, const_dnnl_primitive_desc_t desc, dnnl_query_t what,
+                                  int index)
 {
 #if DNNL_VERSION_MAJOR >= 3
-    const_dnnl_memory_desc_t found = dnnl_primitive_desc_query_md(desc, what, 0);
+    const_dnnl_memory_desc_t found = dnnl_primitive_desc_query_md(desc, what, index);
     return found != NULL ? dnnl_memory_desc_clone(l, found) : dnnl_success;
 #else
-    const dnnl_memory_desc_t *found = dnnl_primitive_desc_query_md(desc, what, 0);
+    const dnnl_memory_desc_t *found = dnnl_primitive_desc_query_md(desc, what, index);
     if (found != NULL)
         *l = *found;
     return dnnl_success;
@@ -215,7 +216,7 @@ struct gf__prim {
     layout src, dst;
     layout weights;     /* as the primitive wants them; nothing for pooling */
     layout raw_weights; /* as Keras has them */
-    size_t weights_bytes, scratch_bytes;
+    size_t weights_bytes, bias_bytes, scratch_bytes;
     char name[64];
 };
 
@@ -421,7 +422,7 @@ static gf_status read_desc(gf__prim *prim, const_dnnl_primitive_desc_t desc, con
                            gf_error *err)
 {
     const char *name = "";
-    layout scratch = {0};
+    layout bias = {0}, scratch = {0};
     dnnl_status_t status = dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0,
                                                      (void *)&name);
     if (status != dnnl_success)
@@ -432,13 +433,16 @@ static gf_status read_desc(gf__prim *prim, const_dnnl_primitive_desc_t desc, con
                             "oneDNN has only its reference implementation (%s) of this %s, which "
                             "is too slow to use",
                             name, kind_name(op));
-    layout_query(&prim->src, desc, dnnl_query_src_md);
-    layout_query(&prim->dst, desc, dnnl_query_dst_md);
-    layout_query(&prim->weights, desc, dnnl_query_weights_md);
-    layout_query(&scratch, desc, dnnl_query_scratchpad_md);
+    layout_query(&prim->src, desc, dnnl_query_src_md, 0);
+    layout_query(&prim->dst, desc, dnnl_query_dst_md, 0);
+    layout_query(&prim->weights, desc, dnnl_query_weights_md, 0);
+    layout_query(&scratch, desc, dnnl_query_scratchpad_md, 0);
+    layout_query(&bias, desc, dnnl_query_weights_md, 1);
     prim->weights_bytes = op->kind == GF__OP_POOL ? 0 : layout_bytes(&prim->weights);
+    prim->bias_bytes = op->kind == GF__OP_POOL ? 0 : layout_bytes(&bias);
     prim->scratch_bytes = layout_bytes(&scratch);
     layout_free(&scratch);
+    layout_free(&bias);
     return GF_OK;
 }
 
@@ -630,7 +634,7 @@ gf_status gf__call_new(const gf__device *device, const gf__prim *prim, const voi
     if (status == dnnl_success && weights != NULL)
         status = bind_bytes(call, device, DNNL_ARG_WEIGHTS, prim->weights_bytes, weights);
     if (status == dnnl_success && bias != NULL)
-        status = bind_bytes(call, device, DNNL_ARG_BIAS, 1, bias);
+        status = bind_bytes(call, device, DNNL_ARG_BIAS, prim->bias_bytes, bias);
     if (status == dnnl_success && prim->scratch_bytes > 0)
         status = bind_bytes(call, device, DNNL_ARG_SCRATCHPAD, prim->scratch_bytes, scratch);
     if (status != dnnl_success) {

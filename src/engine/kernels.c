@@ -1,4 +1,4 @@
-/* kernels.c: the loops of kernels_priv.h. Plain C that the compiler vectorises; together they take about two percent of a
+/* kernels.c: the loops of kernels_priv.h. Plain C that the compiler vectorises; together they take about one percent of a
  * run, so nothing here is written for one instruction set. Numbers that are not float pass through a small buffer
  * of floats. */
 #include <math.h>

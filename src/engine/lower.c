@@ -58,28 +58,25 @@ static gf_status unsupported(const lowering *low, size_t i, const char *what)
                         gf_layer_class_name(layer_of(low, i)), what);
 }
 
-/* Makes room for one more item of an array that doubles. */
-static gf_status grow(void **items, size_t n_items, size_t *capacity, size_t item_bytes,
-                      gf_error *err)
+/* The array with room for one more item; NULL, the array untouched, where memory is out. */
+static void *grow(void *items, size_t n_items, size_t *capacity, size_t item_bytes)
 {
     if (n_items < *capacity)
-        return GF_OK;
+        return items;
     const size_t wanted = *capacity > 0 ? 2 * *capacity : 64;
-    void *larger = gf__realloc(*items, wanted * item_bytes);
-    if (larger == NULL)
-        return gf__error_nomem(err, "the plan", wanted * item_bytes);
-    *items = larger;
-    *capacity = wanted;
-    return GF_OK;
+    void *larger = gf__realloc(items, wanted * item_bytes);
+    if (larger != NULL)
+        *capacity = wanted;
+    return larger;
 }
 
 static gf_status add_value(lowering *low, const gf__value *value, size_t *index)
 {
     gf__program *p = low->program;
-    gf_status st = grow((void **)&p->values, p->n_values, &p->values_capacity, sizeof *p->values,
-                        low->err);
-    if (st != GF_OK)
-        return st;
+    gf__value *values = grow(p->values, p->n_values, &p->values_capacity, sizeof *p->values);
+    if (values == NULL)
+        return gf__error_nomem(low->err, "the plan", p->n_values * sizeof *p->values);
+    p->values = values;
     *index = p->n_values;
     p->values[p->n_values++] = *value;
     return GF_OK;
@@ -118,10 +115,12 @@ static gf__op new_op(gf__op_kind kind, size_t src, size_t dst)
 static gf_status add_op(lowering *low, const gf__op *op)
 {
     gf__program *p = low->program;
-    gf_status st = grow((void **)&p->ops, p->n_ops, &p->ops_capacity, sizeof *p->ops, low->err);
-    if (st == GF_OK)
-        p->ops[p->n_ops++] = *op;
-    return st;
+    gf__op *ops = grow(p->ops, p->n_ops, &p->ops_capacity, sizeof *p->ops);
+    if (ops == NULL)
+        return gf__error_nomem(low->err, "the plan", p->n_ops * sizeof *p->ops);
+    p->ops = ops;
+    p->ops[p->n_ops++] = *op;
+    return GF_OK;
 }
 
 /* Layer i is there; whoever asked for it gets it now, while it is warm and before its memory is reused. */

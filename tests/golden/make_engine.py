@@ -6,8 +6,7 @@ engine/inception.safetensors: Inception-v3 from PACKAGE_DIR, the unpacked npm pa
 written out again as ONNX, layer by layer and unfused, with the weights as q * scale + min.
 engine/small.safetensors: every output of a small network with each class of layer.
 Inputs, and the small network's weights, come from integer formulas that tests/unit/engine_graphs.h repeats, so they
-need not be stored. Needs node, numpy, onnx, onnxruntime; their versions are recorded in the files. The benchmarks use
-write_onnx() to make the peer's model.
+need not be stored. Needs node, numpy, onnx, onnxruntime; their versions are recorded in the files.
 """
 import base64
 import json
