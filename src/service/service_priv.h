@@ -50,6 +50,11 @@ void gf__part_free(gf__part *part);
 gf_status gf__part_metrics(const gf__part *part, size_t output, const gf_head *head,
                            gf_metrics **out, gf_error *err);
 
+/* Cross-validated accuracy of a linear probe on each output of a part, n_outputs values; of a large
+ * part on a seeded choice of its items. */
+gf_status gf__part_probe(const gf__part *part, size_t n_classes, const gf_probe_options *options,
+                         const gf_observer *obs, double *accuracy, gf_error *err);
+
 /* Wrong answers of a part, most certain first: indices into the part. *order is new, ended with gf__free(). */
 gf_status gf__part_mistakes(const gf__part *part, const gf_metrics *metrics, size_t **order,
                             size_t *n, gf_error *err);

@@ -166,7 +166,8 @@ static gf_status make_features(train_job *job, gf_error *err)
     return st;
 }
 
-/* With "auto": the cut whose features separate the training part best; the earliest of equals, because it runs fastest. */
+/* With "auto": the cut whose features separate the training part best; the earliest of equals,
+ * because it runs fastest. */
 static gf_status choose_cut(train_job *job, gf_error *err)
 {
     gf_train_result *result = job->result;
@@ -175,22 +176,17 @@ static gf_status choose_cut(train_job *job, gf_error *err)
         if (result->probe_accuracy == NULL)
             return gf__error_nomem(err, "probes", job->n_outputs * sizeof(double));
         result->n_probes = job->n_outputs;
-    }
-    for (size_t i = 0; i < result->n_probes; i++) {
         gf_probe_options options = gf_probe_options_default();
         options.seed = job->request->options.seed;
         options.n_threads = gf__service_threads(&job->request->context);
-        gf_status st = gf__observe_progress(observer_of(job), "probe", i, result->n_probes,
-                                            job->outputs[i].layer, err);
-        if (st == GF_OK)
-            st = gf_probe(gf_tensor_f32(job->train.features[i]), job->train.labels, job->train.n,
-                          gf_extractor_output_size(job->extractor, i), result->n_classes, &options,
-                          &result->probe_accuracy[i], err);
+        const gf_status st = gf__part_probe(&job->train, result->n_classes, &options,
+                                            observer_of(job), result->probe_accuracy, err);
         if (st != GF_OK)
             return st;
+    }
+    for (size_t i = 1; i < result->n_probes; i++)
         if (result->probe_accuracy[i] > result->probe_accuracy[job->chosen])
             job->chosen = i;
-    }
     result->layer = gf__strdup(job->outputs[job->chosen].layer);
     return result->layer != NULL ? GF_OK : gf__error_nomem(err, "layer name", 0);
 }
