@@ -3,7 +3,7 @@
 
 #include "cli/cli.h"
 
-static void print_indented(const gf__json *value, const char *name, int depth);
+static void print_indented(const gf__json *value, const char *name, int depth, bool is_in_list);
 
 static void print_scalar(const gf__json *value)
 {
@@ -12,16 +12,36 @@ static void print_scalar(const gf__json *value)
         gf__buffer_puts(&text, gf__json_string(value, ""));
     else
         gf__json_write(value, false, &text);
-    printf("%s\n", text.data != NULL ? text.data : "");
+    printf("%s", text.data != NULL ? text.data : "");
     gf__buffer_free(&text);
 }
 
-static bool is_scalar_list(const gf__json *value)
+static const gf__json *member_at(const gf__json *value, size_t i)
 {
-    for (size_t i = 0; i < gf__json_n_items(value); i++)
-        if (gf__json_is_object(gf__json_at(value, i)) || gf__json_is_array(gf__json_at(value, i)))
+    return gf__json_is_object(value) ? gf__json_value_at(value, i) : gf__json_at(value, i);
+}
+
+/* Whether an array or object holds nothing that has members itself. */
+static bool is_flat(const gf__json *value)
+{
+    for (size_t i = 0; i < gf__json_n_items(value); i++) {
+        const gf__json *member = member_at(value, i);
+        if (gf__json_is_object(member) || gf__json_is_array(member))
             return false;
-    return gf__json_is_array(value);
+    }
+    return true;
+}
+
+/* "a, b" for a list; "epoch 1, loss 0.5" for an object. */
+static void print_flat(const gf__json *value)
+{
+    for (size_t i = 0; i < gf__json_n_items(value); i++) {
+        printf(i == 0 ? " " : ", ");
+        if (gf__json_is_object(value))
+            printf("%s ", gf__json_key_at(value, i));
+        print_scalar(member_at(value, i));
+    }
+    putchar('\n');
 }
 
 static void print_members(const gf__json *value, int depth)
@@ -29,36 +49,29 @@ static void print_members(const gf__json *value, int depth)
     for (size_t i = 0; i < gf__json_n_items(value); i++) {
         char number[32];
         snprintf(number, sizeof number, "%zu", i);
-        if (gf__json_is_object(value))
-            print_indented(gf__json_value_at(value, i), gf__json_key_at(value, i), depth);
-        else
-            print_indented(gf__json_at(value, i), number, depth);
+        print_indented(member_at(value, i),
+                       gf__json_is_object(value) ? gf__json_key_at(value, i) : number, depth,
+                       gf__json_is_array(value));
     }
 }
 
-/* "name: value", members below it and indented; short lists on one line. */
-static void print_indented(const gf__json *value, const char *name, int depth)
+/* "name: value", members below it and indented; lists, and the objects of a list, on one line. */
+static void print_indented(const gf__json *value, const char *name, int depth, bool is_in_list)
 {
     printf("%*s%s:", 2 * depth, "", name);
-    if (is_scalar_list(value)) {
-        for (size_t i = 0; i < gf__json_n_items(value); i++) {
-            printf(i == 0 ? " " : ", ");
-            gf__buffer text = {0};
-            const gf__json *item = gf__json_at(value, i);
-            if (gf__json_is_string(item))
-                gf__buffer_puts(&text, gf__json_string(item, ""));
-            else
-                gf__json_write(item, false, &text);
-            printf("%s", text.data != NULL ? text.data : "");
-            gf__buffer_free(&text);
-        }
-        putchar('\n');
+    if (strcmp(name, "graph") == 0) {
+        /* A bundle's trunk, hundreds of layers: graft layers shows them better. */
+        printf(" (see graft layers, or --json)\n");
+    } else if (is_flat(value) &&
+               (gf__json_is_array(value) || (is_in_list && gf__json_is_object(value)))) {
+        print_flat(value);
     } else if (gf__json_is_object(value) || gf__json_is_array(value)) {
         putchar('\n');
         print_members(value, depth + 1);
     } else {
         putchar(' ');
         print_scalar(value);
+        putchar('\n');
     }
 }
 

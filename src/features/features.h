@@ -15,6 +15,9 @@ gf_status gf__recipe_from_json(const gf__json *json, gf_recipe *out, gf_error *e
 const char *gf__pool_name(gf_pool pool);
 gf_status gf__pool_parse(const char *name, gf_pool *out, gf_error *err);
 
+/* Appends what gf_view_parse() reads: "flip,crop", or nothing for no kinds. */
+void gf__view_kinds_write(unsigned kinds, gf__buffer *out);
+
 typedef struct gf__preprocess_options {
     gf_recipe recipe;
     gf_view view;        /* {0}: the picture as it is */

@@ -55,6 +55,17 @@ gf_status gf_view_parse(const char *text, unsigned *kinds, gf_error *err)
     return GF_OK;
 }
 
+void gf__view_kinds_write(unsigned kinds, gf__buffer *out)
+{
+    const char *comma = "";
+    for (size_t i = 0; i < N_WORDS; i++) {
+        if ((kinds & (1u << view_words[i].kind)) == 0)
+            continue;
+        gf__buffer_printf(out, "%s%s", comma, view_words[i].word);
+        comma = ",";
+    }
+}
+
 static bool has(const gf_view *view, gf_view_kind kind)
 {
     return (view->kinds & (1u << kind)) != 0;

@@ -1,4 +1,5 @@
 /* service/record.c: what a training run was, as the record in the model file and as the page people read. */
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +53,7 @@ static gf__json *history_record(const gf_history *history)
     gf_error err;
     if (gf__history_from_json(whole, &plain, &err) == GF_OK) {
         for (size_t i = 0; i < plain->n_epochs; i++)
-            plain->epochs[i].time_s = 0;
+            plain->epochs[i].time_s = NAN; /* written as null */
         gf__json_free(whole);
         whole = gf__history_to_json(plain);
     }
@@ -72,7 +73,10 @@ gf_status gf__training_record(const gf__train_facts *facts, gf__json **out, gf_e
     gf__json_set_string(options, "layer", r->layer);
     gf__json_set_int(options, "hidden", (int64_t)r->hidden);
     gf__json_set_number(options, "dropout", r->dropout);
-    gf__json_set_int(options, "augment", (int64_t)r->augment);
+    gf__buffer augment = {0};
+    gf__view_kinds_write(r->augment, &augment);
+    gf__json_set_string(options, "augment", augment.data);
+    gf__buffer_free(&augment);
     gf__json_set_int(options, "n_views", r->augment != 0 ? (int64_t)r->n_views : 0);
     gf__json_set(record, "options", options);
     if (facts->result->n_probes > 0)
@@ -147,8 +151,13 @@ static void list_model(const gf__train_facts *facts, fact_list *list)
              r->options.batch_size);
     add_fact(list, "Epochs", "%zu of %d, weights of epoch %d", facts->result->history->n_epochs,
              r->options.n_epochs, facts->result->history->best_epoch);
-    if (r->augment != 0)
-        add_fact(list, "Augmentation", "%zu views of each training picture", r->n_views);
+    if (r->augment != 0) {
+        gf__buffer kinds = {0};
+        gf__view_kinds_write(r->augment, &kinds);
+        add_fact(list, "Augmentation", "%s: %zu views of each training picture",
+                 kinds.data != NULL ? kinds.data : "", r->n_views);
+        gf__buffer_free(&kinds);
+    }
     add_fact(list, "Time", "features %.2f s, training %.2f s", facts->result->features_s,
              facts->result->fit_s);
     add_fact(list, "Made by", "graft %s, %s, %s", gf_version(), gf_engine_library(),
