@@ -42,8 +42,8 @@ static bool is_choice(const char *choices, const char *value)
         if (*word == '|')
             word++;
         const size_t n_word = strcspn(word, "|");
-        /* A word in capitals stands for any value ("avg_pool|auto|NAME"). */
-        if (n_word > 0 && strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") >= n_word)
+        /* A word that starts with a capital stands for any value ("avg_pool|auto|NAME", "F.npy|F.npz"). */
+        if (*word >= 'A' && *word <= 'Z')
             return true;
         if (n_word == n_value && strncmp(word, value, n_value) == 0)
             return true;
