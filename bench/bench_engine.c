@@ -1,4 +1,4 @@
-/* bench_engine.c: how fast a trunk runs, as one JSON line: for bench/run and for a person at a terminal.
+/* bench_engine.c: how fast a trunk runs, as one JSON line: for bench/run.sh and for a person at a terminal.
  *
  *     bench_engine --home HOME [--trunk inception_v3] [--layer avg_pool] [--precision f32|bf16|auto]
  *                  [--threads 1] [--batch 1] [--workers 1] [--seconds 2] [--no-packs]

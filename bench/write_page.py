@@ -1,0 +1,64 @@
+"""Writes docs/benchmarks.md from a result of bench/run.sh.
+
+    python3 bench/write_page.py bench/results/DATE-CPU.json >docs/benchmarks.md
+"""
+import json
+import sys
+
+from harness import HEADINGS, cells
+
+TITLES = {
+    "numerics": ("Numerics", "The same weights and pixels through ONNX Runtime. 200 pictures of 299x299."),
+    "speed": ("Speed of the trunk", "Inception-v3 up to the pooled features, random pixels. ONNX Runtime is given floats that are ready, graft is "
+              "given bytes; both run alone, in turns. The ratio is the median over rounds of peer time / graft time."),
+    "article": ("The article's job", "200 pictures of 299x299 in one `.npz`, 160 to learn from and 40 held out, 20 epochs, 1024 hidden units, "
+                "evaluated and saved; whole processes from start to exit. Keras runs the trunk in every epoch, as the article does."),
+    "start": ("Process start to an answer", "One JPEG of 640x480, whole processes from start to exit, packed weights and files in the page "
+              "cache. The peer's model is stored as ONNX Runtime's optimiser left it."),
+    "decode": ("Decoding and resizing JPEGs", "To 299x299, one thread. graft and Pillow use the triangle filter, OpenCV its area filter."),
+}
+
+
+def print_table(rows):
+    print("| " + " | ".join(HEADINGS) + " |")
+    print("|" + " --- |" * len(HEADINGS))
+    for line in rows:
+        print("| " + " | ".join(cell.replace("|", "\\|") for cell in cells(line)) + " |")
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as file:
+        results = json.load(file)
+    facts = results["machine"]
+    lines = [line for part in results["parts"].values() for line in part if line["is_met"] is not None]
+    n_met = sum(line["is_met"] for line in lines)
+    print("# Benchmarks\n")
+    print("This page is written by `bench/write_page.py` from a result of `bench/run.sh`; nothing in it is typed by hand.\n")
+    print(f"{n_met} of {len(lines)} targets met, {results['date'][:10]}, commit {facts['commit']}"
+          f"{', quick run' if results['is_quick'] else ''}.\n")
+    for part, rows in results["parts"].items():
+        title, text = TITLES[part]
+        print(f"## {title}\n\n{text}\n")
+        print_table(rows)
+        print()
+    print("## The machine\n")
+    print("| fact | value |\n| --- | --- |")
+    for name, value in facts.items():
+        if value is not None:
+            print(f"| {name.replace('_', ' ')} | {value} |")
+    print("""
+## How to repeat it
+
+    make bench                                  # everything, about 20 minutes on 2 cores
+    bench/run.sh build --quick                  # fewer rounds, 2 epochs of Keras instead of 20
+    bench/run.sh build speed start              # some parts
+    python3 bench/write_page.py bench/results/DATE-CPU.json >docs/benchmarks.md
+
+The trunk is the npm package's, the pictures are Debian's tuxpaint stamps, the peers come from PyPI in the versions above
+(`bench/requirements.txt`, `bench/requirements-tf.txt`), in environments below `bench/` that are made when they are first
+needed. A busy neighbour makes all times longer and the ratios less certain: `load before` says how busy the
+machine was when the run began.""")
+
+
+if __name__ == "__main__":
+    main()
