@@ -156,15 +156,16 @@ static gf_status read_padding_mode(const gf__json *json, gf__layer_config *confi
     return GF_OK;
 }
 
-static gf_status read_axis(const gf__json *json, const char *layer, const char *old, gf_error *err)
+/* Counts the batch: 3 is a picture's last. Whether it is, only the input's shape can tell. */
+static gf_status read_axis(const gf__json *json, gf__layer_config *config, const char *old,
+                           gf_error *err)
 {
     const gf__json *value = find_setting(json, "axis", old);
     const gf__json *axis = gf__json_is_array(value) ? gf__json_at(value, 0) : value;
-    const int64_t number = gf__json_int(axis, value == NULL ? -1 : 0);
-    /* The last axis of a picture is 3, of a vector 1; concatenating along 1 or 2 of a picture is
-     * told apart by the shapes, which then do not fit. */
-    if (number != -1 && number != 3 && number != 1)
-        return unsupported_value(layer, "axis", "the last axis", value, err);
+    if (value == NULL || gf__json_int(axis, 0) == -1)
+        return GF_OK;
+    if (gf__json_n_items(value) > 1 || !is_size(axis, 1, &config->axis))
+        return unsupported_value(config->name, "axis", "the last one", value, err);
     return GF_OK;
 }
 
@@ -204,12 +205,15 @@ static gf_status read_activation_setting(const gf__json *json, gf__layer_config 
     return gf__activation_parse(config->name, gf__json_string(value, ""), &config->activation, err);
 }
 
+/* The class Softmax has an axis instead of an activation. */
 gf_status gf__read_activation(const gf__json *json, gf__layer_config *config, gf_error *err)
 {
-    if (gf__json_find(json, "activation") != NULL)
+    if (find_setting(json, "activation", NULL) != NULL)
         return read_activation_setting(json, config, err);
-    config->activation = GF__ACTIVATION_SOFTMAX; /* the class Softmax has no such setting */
-    return read_axis(json, config->name, NULL, err);
+    if (gf__json_find(json, "axis") == NULL)
+        return wrong_value(config->name, "activation", "a text", NULL, err);
+    config->activation = GF__ACTIVATION_SOFTMAX;
+    return read_axis(json, config, NULL, err);
 }
 
 /* What all convolutions have; kernel_size was nb_row and nb_col in Keras 1. */
@@ -251,7 +255,7 @@ gf_status gf__read_batch_normalization(const gf__json *json, gf__layer_config *c
     const gf__json *mode = find_setting(json, "mode", NULL);
     if (mode != NULL && !has_value(mode, "0") && !has_value(mode, "2"))
         return unsupported_value(config->name, "mode", "0 (feature-wise)", mode, err);
-    gf_status st = read_axis(json, config->name, NULL, err);
+    gf_status st = read_axis(json, config, NULL, err);
     if (st == GF_OK)
         st = read_flag(json, config->name, "scale", NULL, true, &config->has_scale, err);
     if (st == GF_OK)
@@ -266,11 +270,11 @@ gf_status gf__read_batch_normalization(const gf__json *json, gf__layer_config *c
 
 gf_status gf__read_relu(const gf__json *json, gf__layer_config *config, gf_error *err)
 {
+    const gf__json *max_value = find_setting(json, "max_value", NULL);
     const gf_status st = read_number(json, config->name, "max_value", NULL, 0.0, &config->max_value,
                                      err);
-    if (st == GF_OK && config->max_value < 0.0)
-        return wrong_value(config->name, "max_value", "a positive number",
-                           gf__json_find(json, "max_value"), err);
+    if (st == GF_OK && max_value != NULL && !(config->max_value > 0.0))
+        return wrong_value(config->name, "max_value", "a positive number", max_value, err);
     return st;
 }
 
@@ -290,7 +294,7 @@ gf_status gf__read_pooling(const gf__json *json, gf__layer_config *config, gf_er
 
 gf_status gf__read_concatenate(const gf__json *json, gf__layer_config *config, gf_error *err)
 {
-    return read_axis(json, config->name, "concat_axis", err);
+    return read_axis(json, config, "concat_axis", err);
 }
 
 /* 1, [1,2], [top,bottom,left,right] or [[top,bottom],[left,right]]. */

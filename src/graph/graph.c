@@ -9,6 +9,11 @@
 #include "graph/graph_priv.h"
 #include "tensor/tensor.h"
 
+static bool is_control(char c)
+{
+    return (unsigned char)c < 0x20 || c == 0x7f;
+}
+
 gf_status gf__graph_new(const char *name, gf_graph **out, gf_error *err)
 {
     *out = NULL;
@@ -19,6 +24,10 @@ gf_status gf__graph_new(const char *name, gf_graph **out, gf_error *err)
     if (graph->name == NULL) {
         gf_graph_free(graph);
         return gf__error_nomem(err, "a graph's name", strlen(name));
+    }
+    for (char *c = graph->name; *c != '\0'; c++) {
+        if (is_control(*c)) /* the name goes into messages, which are one line */
+            *c = '?';
     }
     *out = graph;
     return GF_OK;
@@ -59,8 +68,7 @@ static gf_status check_name(const gf_graph *graph, const char *name, gf_error *e
                             "layer %zu: its name has %zu bytes, at most %d are read",
                             graph->n_layers, length, GF__LAYER_NAME_MAX);
     for (size_t i = 0; i < length; i++) {
-        const unsigned char c = (unsigned char)name[i];
-        if (c < 0x20 || c == 0x7f)
+        if (is_control(name[i]))
             return gf_error_set(err, GF_EFORMAT, "layer %zu: its name has a control character",
                                 graph->n_layers);
     }

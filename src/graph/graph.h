@@ -50,6 +50,7 @@ typedef struct gf__layer_config {
     bool has_center; /* BatchNormalization: beta */
     double epsilon;  /* BatchNormalization */
     double rate;     /* Dropout */
+    size_t axis;     /* Concatenate, BatchNormalization, softmax: 0 once added, the last one */
     gf__activation activation;
     double max_value;      /* ReLU: 0 means none */
     size_t input_shape[3]; /* Input: height, width, channels */

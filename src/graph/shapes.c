@@ -11,6 +11,19 @@
  * size_t. */
 #define MAX_VALUES ((size_t)1 << 40)
 
+/* Kernels work along the channels. An axis that turns out to be the last one is not kept: it is the
+ * default. */
+static gf_status need_last_axis(gf_layer *layer, const gf_layer *input, gf_error *err)
+{
+    const size_t axis = layer->config.axis;
+    layer->config.axis = 0;
+    if (axis == 0 || axis == input->n_dims)
+        return GF_OK;
+    return gf_error_set(err, GF_EUNSUPPORTED,
+                        "layer \"%s\" (%s): axis is %zu; only the last one, %zu or -1, can be run",
+                        layer->config.name, gf_layer_class_name(layer), axis, input->n_dims);
+}
+
 static const gf_layer *input_of(const gf_graph *graph, const gf_layer *layer, size_t i)
 {
     return graph->layers[layer->inputs[i]];
@@ -163,11 +176,13 @@ gf_status gf__infer_batch_normalization(const gf_graph *graph, gf_layer *layer, 
                 {"beta", true, layer->config.has_center},
                 {"moving_mean", false, true},
                 {"moving_variance", false, true}};
+    gf_status st = need_last_axis(layer, input, err);
+    if (st != GF_OK)
+        return st;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (!rows[i].is_there)
             continue;
-        const gf_status st = add_weight(layer, rows[i].name, rows[i].is_trainable, channels, 1,
-                                        err);
+        st = add_weight(layer, rows[i].name, rows[i].is_trainable, channels, 1, err);
         if (st != GF_OK)
             return st;
     }
@@ -177,6 +192,9 @@ gf_status gf__infer_batch_normalization(const gf_graph *graph, gf_layer *layer, 
 gf_status gf__infer_same(const gf_graph *graph, gf_layer *layer, gf_error *err)
 {
     const gf_layer *input = input_of(graph, layer, 0);
+    const gf_status st = need_last_axis(layer, input, err);
+    if (st != GF_OK)
+        return st;
     return set_shape(layer, input->shape, input->n_dims, err);
 }
 
@@ -222,6 +240,9 @@ gf_status gf__infer_concatenate(const gf_graph *graph, gf_layer *layer, gf_error
     const gf_layer *first = input_of(graph, layer, 0);
     const size_t last_dim = first->n_dims - 1;
     size_t shape[3] = {first->shape[0], first->shape[1], first->shape[2]};
+    const gf_status st = need_last_axis(layer, first, err);
+    if (st != GF_OK)
+        return st;
     for (size_t i = 1; i < layer->n_inputs; i++) {
         const gf_layer *input = input_of(graph, layer, i);
         if (!are_alike(first, input, last_dim) ||

@@ -94,6 +94,7 @@ static gf_status spawn(const char *program, const char *path, const char *output
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
+    posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     const int failure = posix_spawn(&out->pid, program, &actions, NULL, argv, envp);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
@@ -112,36 +113,44 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Reads what the child says until it closes its end, which it does at the latest by dying. False
- * when the time is over. */
-static bool read_message(int fd, char *message, size_t size)
+/* Reads what the child says until it closes its end, which it does at the latest by dying, or the
+ * time is over. */
+static void read_message(int fd, int64_t end_ms, char *message, size_t size)
 {
     size_t n = 0;
-    const int64_t end_ms = now_ms() + TIMEOUT_MS;
     for (;;) {
         char chunk[512];
         const int64_t left_ms = end_ms - now_ms();
         struct pollfd waited = {.fd = fd, .events = POLLIN};
-        if (left_ms <= 0)
-            break;
-        const int ready = poll(&waited, 1, (int)left_ms);
+        const int ready = left_ms > 0 ? poll(&waited, 1, (int)left_ms) : 0;
         if (ready < 0 && errno == EINTR)
             continue;
-        if (ready <= 0)
+        const ssize_t got = ready > 0 ? read(fd, chunk, sizeof chunk) : 0;
+        if (got <= 0)
             break;
-        const ssize_t got = read(fd, chunk, sizeof chunk);
-        if (got <= 0) {
-            message[n] = '\0';
-            return true;
-        }
         const size_t room = size - 1 - n;
-        const size_t kept = (size_t)got < room ? (size_t)got
-                                               : room; /* the rest is read and dropped */
+        const size_t kept = (size_t)got < room ? (size_t)got : room; /* the rest is dropped */
         memcpy(message + n, chunk, kept);
         n += kept;
     }
     message[n] = '\0';
-    return false;
+}
+
+/* Its end closed, the child is about to exit; one that was taken over may stay. False: it had to be
+ * killed. */
+static bool wait_for(pid_t pid, int64_t end_ms, int *wait_status)
+{
+    bool is_in_time = true;
+    while (waitpid(pid, wait_status, is_in_time ? WNOHANG : 0) != pid) {
+        if (!is_in_time)
+            continue; /* EINTR */
+        poll(NULL, 0, 2);
+        if (now_ms() >= end_ms) {
+            kill(pid, SIGKILL);
+            is_in_time = false;
+        }
+    }
+    return is_in_time;
 }
 
 /* One printable line: the child may have been taken over by its file. */
@@ -162,12 +171,10 @@ static gf_status run(const char *program, const char *path, const char *output, 
     gf_status st = spawn(program, path, output, &c, err);
     if (st != GF_OK)
         return st;
-    const bool is_in_time = read_message(c.message_fd, message, sizeof message);
-    if (!is_in_time)
-        kill(c.pid, SIGKILL);
+    const int64_t end_ms = now_ms() + TIMEOUT_MS;
+    read_message(c.message_fd, end_ms, message, sizeof message);
     close(c.message_fd);
-    while (waitpid(c.pid, &wait_status, 0) < 0 && errno == EINTR)
-        ;
+    const bool is_in_time = wait_for(c.pid, end_ms, &wait_status);
     clean_line(message);
     if (!is_in_time)
         return gf_error_set(err, GF_EFORMAT, "%s: not read after %d seconds; damaged?", path,

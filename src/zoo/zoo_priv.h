@@ -5,6 +5,7 @@
 
 #include "zoo/zoo.h"
 
+#define GF__TRUNK_FORMAT       1
 #define GF__N_IMAGENET_CLASSES 1000
 #define GF__LAYER_NAME_TEXT    160 /* room for a layer's name and a number */
 

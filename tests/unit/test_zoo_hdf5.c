@@ -155,7 +155,7 @@ TEST(guard__import_survives_every_allocation_failure)
 {
     char *home = check_temp_dir();
     gf_status st = GF_ENOMEM;
-    for (size_t n = 0; st == GF_ENOMEM; n += 23) {
+    for (size_t n = 0; st == GF_ENOMEM; n += 61) {
         gf__mem_fail_after(n);
         st = gf_zoo_import(check_fixture("golden/zoo/small.h5"), "small", home, NULL, NULL,
                            &check_err);
