@@ -13,9 +13,10 @@ typedef struct gf__trunk_parts {
     const char *name;
     const char *sha256; /* 64 hex digits: what graph and weights are known by */
     const char *origin;
-    float scale, shift;   /* of the input; its size is that of the graph's input layer */
-    gf_graph *graph;      /* taken */
-    gf_safetensors *file; /* taken: what the graph's weights are views of; NULL where they are not */
+    float scale, shift; /* of the input; its size is that of the graph's input layer */
+    gf_graph *graph;    /* taken */
+    gf_safetensors
+        *file; /* taken: what the graph's weights are views of; NULL where they are not */
 } gf__trunk_parts;
 gf_status gf__trunk_take(const gf__trunk_parts *parts, gf_trunk **out, gf_error *err);
 
