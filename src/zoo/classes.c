@@ -2,7 +2,7 @@
  * Keras' form: the first word of the WordNet synset, "_" for spaces. Two names stand for two
  * classes each, as in Keras ("crane" the bird and the machine, "maillot"). Taken from
  * imagenet_classes.js of the npm package @tensorflow-models/mobilenet 2.1.1 (Apache-2.0) and cut
- * after the first comma, which gives Keras' imagenet_class_index.json. */
+ * after the first comma, as Keras' own list (imagenet_class_index.json) was made. */
 #include <assert.h>
 
 #include "zoo/zoo_priv.h"
