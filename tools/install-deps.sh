@@ -8,7 +8,7 @@ build="gcc libc6-dev pkg-config meson ninja-build libdnnl-dev libjpeg62-turbo-de
        libcairo2-dev curl ca-certificates xz-utils"
 test="libcmocka-dev python3 file"
 check="g++ clang clang-format cppcheck libclang-rt-14-dev"
-bench="python3-venv time"
+bench="python3-venv"
 
 wanted=""
 for group in "${@:-build}"; do

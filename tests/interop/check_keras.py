@@ -1,6 +1,6 @@
 """Is what graft imports from Keras' own files what Keras meant?
 
-usage: python3 check_keras.py PROGRAM      (PROGRAM: build/tests/interop/import_trunk)
+usage: python3 check_keras.py BUILD
 Needs TensorFlow with Keras 2 (tensorflow-cpu 2.15). Exit status 1 and one line for everything that differs.
 
 Inception-v3 and MobileNetV2 with random weights are saved by Keras in each of its HDF5 forms, imported, and compared: layers,
@@ -93,7 +93,7 @@ def randomise(model):
 
 
 def main():
-    program = sys.argv[1]
+    program = f"{sys.argv[1]}/tests/interop/import_trunk"
     applications = keras.applications
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)

@@ -1,6 +1,6 @@
 """Do numpy and safetensors read what graft writes?
 
-usage: python3 check_tensor.py PROGRAM      (PROGRAM: build/tests/interop/write_tensors)
+usage: python3 check_tensor.py BUILD
 Needs numpy and safetensors. Exit status 1 and one line for every file that differs.
 """
 import pathlib
@@ -73,7 +73,7 @@ def check_safetensors(folder):
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        subprocess.run([sys.argv[1], name], check=True)
+        subprocess.run([f"{sys.argv[1]}/tests/interop/write_tensors", name], check=True)
         check_npy(folder)
         check_npz(folder)
         check_safetensors(folder)
