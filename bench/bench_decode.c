@@ -2,8 +2,9 @@
  *
  *     bench_decode [--full] [--size 299] [--seconds 2] FILE...
  *
- * A pass decodes every file from memory and resizes it, in one thread, by the function that training, command line and server
- * call. --full decodes all pixels first, which shows what the DCT scaling of JPEG saves. times_ms are whole passes. */
+ * A pass decodes every file from memory and resizes it, in one thread, by the function that
+ * training, command line and server call. --full decodes all pixels first, which shows what the DCT
+ * scaling of JPEG saves. times_ms are whole passes. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,10 +1,13 @@
-/* bench_engine.c: how fast a trunk runs, as one JSON line: for bench/run.sh and for a person at a terminal.
+/* bench_engine.c: how fast a trunk runs, as one JSON line: for bench/run.sh and for a person at a
+ * terminal.
  *
- *     bench_engine --home HOME [--trunk inception_v3] [--layer avg_pool] [--precision f32|bf16|auto]
- *                  [--threads 1] [--batch 1] [--workers 1] [--seconds 2] [--no-packs]
+ *     bench_engine --home HOME [--trunk inception_v3] [--layer avg_pool]
+ *                  [--precision f32|bf16|auto] [--threads 1] [--batch 1] [--workers 1]
+ *                  [--seconds 2] [--no-packs]
  *
- * A run is `batch` pictures of random bytes in one exec; with --workers each of that many threads has an exec of its own and
- * runs all the time. times_ms are single runs; median_ms and best_ms are for one picture and count what all workers do. */
+ * A run is `batch` pictures of random bytes in one exec; with --workers each of that many threads
+ * has an exec of its own and runs all the time. times_ms are single runs; median_ms and best_ms are
+ * for one picture and count what all workers do. */
 #include <getopt.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -232,8 +235,9 @@ static bool read_option(settings *s, int letter)
     }
 }
 
-/* libgomp reads its settings when it is loaded, and unset it spins so long that a busy neighbour slows a run down five times.
- * graft starts itself again in the same way; what is measured here is what graft does. */
+/* libgomp reads its settings when it is loaded, and unset it spins so long that a busy neighbour
+ * slows a run down five times. graft starts itself again in the same way; what is measured here is
+ * what graft does. */
 static void restart_with_short_spinning(char **argv)
 {
     if (getenv("GOMP_SPINCOUNT") == NULL && setenv("GOMP_SPINCOUNT", "1000", 1) == 0)

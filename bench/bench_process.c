@@ -1,5 +1,6 @@
-/* bench_process.c: runs a command and prints its wall time, CPU time and largest resident memory as one JSON line. It is as small
- * as it is for a reason: ru_maxrss of a child starts at what its parent held, so a Python parent cannot measure.
+/* bench_process.c: runs a command and prints its wall time, CPU time and largest resident memory as
+ * one JSON line. It is as small as it is for a reason: ru_maxrss of a child starts at what its
+ * parent held, so a Python parent cannot measure.
  *
  *     bench_process COMMAND [ARGUMENT...]        its standard output goes to /dev/null */
 #include <errno.h>

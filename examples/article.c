@@ -1,9 +1,8 @@
-/* The article's program in C: load a pretrained Inception-v3, look at it, cut its last layer off, add two Dense layers, freeze all but
- * these, compile, fit, evaluate, predict, save.
+/* The article's program in C: load a pretrained Inception-v3, look at it, cut its last layer off,
+ * add two Dense layers, freeze all but these, compile, fit, evaluate, predict, save.
  *
  *     cc article.c $(pkg-config --cflags --libs graft) -o article
- *     ./article HOME DATASET PICTURE MODEL.safetensors
- */
+ *     ./article HOME DATASET PICTURE MODEL.safetensors */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -39,7 +38,8 @@ static void print_tail(const gf_graph *graph)
     }
 }
 
-/* Everything up to the pooled features, then Dense(1024, relu), Dense(n_classes, softmax), the rest frozen. */
+/* Everything up to the pooled features, then Dense(1024, relu), Dense(n_classes, softmax), the rest
+ * frozen. */
 static gf_graph *make_transfer_model(const gf_graph *inception, size_t n_classes)
 {
     gf_graph *model = NULL;

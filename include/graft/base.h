@@ -5,8 +5,9 @@
  *     if (gf_dataset_open("flowers/", NULL, NULL, &flowers, &err) != GF_OK)
  *         fprintf(stderr, "%s\n", err.message);
  *
- * Every function that can fail returns a gf_status and takes a gf_error last; the error may be NULL.
- * The library never prints, exits, aborts or reads the environment, and keeps no mutable globals.
+ * Every function that can fail returns a gf_status and takes a gf_error last; the error may be
+ * NULL. The library never prints, exits, aborts or reads the environment, and keeps no mutable
+ * globals.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef GRAFT_BASE_H

@@ -3,10 +3,12 @@
  *     gf_dataset *flowers = NULL;
  *     gf_split *split = NULL;
  *     st = gf_dataset_open("flowers/", NULL, NULL, &flowers, err);        flowers/rose/1.jpg ...
- *     st = gf_split_new(flowers, &(gf_split_options){.test_fraction = 0.2, .seed = 42}, &split, err);
+ *     gf_split_options options = {.test_fraction = 0.2, .seed = 42};
+ *     st = gf_split_new(flowers, &options, &split, err);
  *
- * A data set is a folder of class folders, an .npz as in numpy.savez(features=, labels=), or a CSV or JSON-lines file of path
- * and label. Class folders and items are in byte order of their names. Threads: reading items is safe from any thread.
+ * A data set is a folder of class folders, an .npz as in numpy.savez(features=, labels=), or a CSV
+ * or JSON-lines file of path and label. Class folders and items are in byte order of their names.
+ * Threads: reading items is safe from any thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef GRAFT_DATA_H
@@ -33,13 +35,15 @@ typedef struct gf_sample {
 } gf_sample;
 
 typedef struct gf_dataset_options {
-    /* Labels by name where the file has only numbers, NULL: "0", "1", ... (an .npz may bring its own "classes"). */
+    /* Labels by name where the file has only numbers, NULL: "0", "1", ... (an .npz may bring its
+     * own "classes"). */
     const char *const *class_names;
     size_t n_class_names;
 } gf_dataset_options;
 
-/* Opens and lists; pictures are read later. Errors: GF_ENOTFOUND, GF_EFORMAT with file, line and field; GF_EINVAL for a folder
- * without class folders or with fewer than one picture. options, obs may be NULL. */
+/* Opens and lists; pictures are read later. Errors: GF_ENOTFOUND, GF_EFORMAT with file, line and
+ * field; GF_EINVAL for a folder without class folders or with fewer than one picture. options, obs
+ * may be NULL. */
 GF_API gf_status gf_dataset_open(const char *path, const gf_dataset_options *options,
                                  const gf_observer *obs, gf_dataset **out, gf_error *err);
 GF_API void gf_dataset_free(gf_dataset *dataset);
@@ -59,7 +63,8 @@ GF_API gf_status gf_dataset_read(const gf_dataset *dataset, size_t i, gf_sample 
                                  gf_error *err);
 GF_API void gf_sample_release(gf_sample *sample);
 
-/* SHA-256 over items, labels, class names and all content, in order: 64 digits into hex (65 chars). */
+/* SHA-256 over items, labels, class names and all content, in order: 64 digits into hex (65
+ * chars). */
 GF_API gf_status gf_dataset_hash(const gf_dataset *dataset, const gf_observer *obs, char *hex,
                                  gf_error *err);
 
@@ -76,8 +81,9 @@ typedef struct gf_split_options {
     uint32_t seed;
     bool is_stratified; /* every class in the same proportion */
 } gf_split_options;
-/* Index for index what scikit-learn's train_test_split(test_size=, random_state=, stratify=) gives. Errors GF_EINVAL where a part would
- * be empty, or (stratified) a class has fewer than 2 items or a part fewer items than classes. */
+/* Index for index what scikit-learn's train_test_split(test_size=, random_state=, stratify=) gives.
+ * Errors GF_EINVAL where a part would be empty, or (stratified) a class has fewer than 2 items or a
+ * part fewer items than classes. */
 GF_API gf_status gf_split_new(const gf_dataset *dataset, const gf_split_options *options,
                               gf_split **out, gf_error *err);
 /* The same for n rows with labels (labels may be NULL unless stratified). */
@@ -92,7 +98,8 @@ typedef enum gf_issue_kind {
     GF_ISSUE_NOT_A_PICTURE,  /* a file in a class folder that is no picture */
     GF_ISSUE_DUPLICATE,      /* same bytes as another item */
     GF_ISSUE_NEAR_DUPLICATE, /* looks the same as another item */
-    GF_ISSUE_CROSS_DUPLICATE, /* same or looks the same as an item of the other data set (test against train) */
+    /* same or looks the same as an item of the other data set (test against train) */
+    GF_ISSUE_CROSS_DUPLICATE,
     GF_ISSUE_LABEL_CONFLICT, /* a duplicate of another item with another class */
     GF_ISSUE_TURNED,         /* EXIF orientation other than 1: tools that ignore it see it turned */
     GF_ISSUE_ONE_COLOUR,     /* no content */
@@ -130,8 +137,9 @@ GF_API gf_status gf_dataset_check(const gf_dataset *dataset, const gf_check_opti
                                   const gf_observer *obs, gf_check_report **out, gf_error *err);
 GF_API void gf_check_report_free(gf_check_report *report);
 
-/* Packs pictures into the article's .npz: features uint8 (N,size,size,3), labels int64 (N), classes. source is a data set, or a text file
- * of "URL label" lines (also CSV url,label), downloaded in parallel with retries. */
+/* Packs pictures into the article's .npz: features uint8 (N,size,size,3), labels int64 (N),
+ * classes. source is a data set, or a text file of "URL label" lines (also CSV url,label),
+ * downloaded in parallel with retries. */
 typedef struct gf_make_options {
     size_t size;         /* pixels a side, default 299 */
     int n_threads;       /* decoding; 0: gf_threads_available() */

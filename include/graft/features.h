@@ -1,14 +1,17 @@
-/* graft/features.h: pictures into feature vectors: the one preprocessing path, the extractor, the cache on disk.
+/* graft/features.h: pictures into feature vectors: the one preprocessing path, the extractor, the
+ * cache on disk.
  *
  *     gf_extractor *extractor = NULL;
  *     gf_tensor *features = NULL;
  *     gf_extractor_options options = gf_extractor_options_default();
  *     options.cache_dir = "/home/me/.local/share/graft/features";
  *     st = gf_extractor_new(trunk, specs, 1, &options, &extractor, err);
- *     st = gf_extractor_dataset(extractor, dataset, NULL, obs, &features, err);     (N,2048) float32
+ *     st = gf_extractor_dataset(extractor, dataset, NULL, obs, &features, err);
+ *     -> (N,2048) float32
  *
- * A picture's features depend on the picture, the view, the recipe, the trunk, the cut, the precision and the engine: not on
- * its neighbours, the number of threads, or whether it comes as a file or as pixels. Those seven are also the key of the cache.
+ * A picture's features depend on the picture, the view, the recipe, the trunk, the cut, the
+ * precision and the engine: not on its neighbours, the number of threads, or whether it comes as a
+ * file or as pixels. Those seven are also the key of the cache.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef GRAFT_FEATURES_H
@@ -28,7 +31,8 @@ typedef struct gf_recipe {
 } gf_recipe;
 GF_API gf_recipe gf_recipe_of(const gf_trunk *trunk);
 
-/* What is done to a picture before the recipe; views of one picture are features of their own in the cache. */
+/* What is done to a picture before the recipe; views of one picture are features of their own in
+ * the cache. */
 typedef enum gf_view_kind {
     GF_VIEW_NONE,
     GF_VIEW_FLIP,       /* left and right exchanged, or not: a seeded coin */
@@ -50,14 +54,16 @@ typedef struct gf_extractor_options {
     const char *cache_dir;  /* NULL: no cache */
     const char *pack_dir;   /* NULL: weights packed in memory */
     uint64_t max_pixels;    /* 0: the default of gf_image_options */
-    bool
-        for_latency; /* one picture at a time with all threads (gf_extractor_picture only), instead of one thread a picture */
+    /* one picture at a time with all threads (gf_extractor_picture only), instead of one thread a
+     * picture */
+    bool for_latency;
 } gf_extractor_options;
 GF_API gf_extractor_options gf_extractor_options_default(void);
 
 typedef struct gf_extractor gf_extractor; /* opaque; one call at a time */
 
-/* Several outputs share one pass. Plans are compiled when first needed: all answers from the cache start no engine. The trunk is kept. */
+/* Several outputs share one pass. Plans are compiled when first needed: all answers from the cache
+ * start no engine. The trunk is kept. */
 GF_API gf_status gf_extractor_new(gf_trunk *trunk, const gf_output_spec *outputs, size_t n_outputs,
                                   const gf_extractor_options *options, gf_extractor **out,
                                   gf_error *err);
@@ -73,8 +79,8 @@ typedef struct gf_extract_timing {
     double decode_ms, network_ms;
 } gf_extract_timing;
 
-/* One encoded picture. features[i] receives output i (gf_extractor_output_size floats, the caller's memory). timing may be NULL.
- * Not cached. */
+/* One encoded picture. features[i] receives output i (gf_extractor_output_size floats, the caller's
+ * memory). timing may be NULL. Not cached. */
 GF_API gf_status gf_extractor_picture(gf_extractor *extractor, const void *bytes, size_t n_bytes,
                                       float *const *features, gf_extract_timing *timing,
                                       gf_error *err);
@@ -82,9 +88,10 @@ GF_API gf_status gf_extractor_picture(gf_extractor *extractor, const void *bytes
 GF_API gf_status gf_extractor_sample(gf_extractor *extractor, const gf_sample *sample,
                                      const gf_view *view, float *const *features, gf_error *err);
 
-/* Every item of a data set (items NULL: all; otherwise these n_items item numbers) seen through a view (NULL: as it is). out[i] receives
- * output i as a new (n_items, size) float32 tensor. A picture that cannot be read fails the call with its name, unless is_bad
- * (n_items bools, may be NULL) is given: then it is marked there, logged, and its row is zero. n_cached may be NULL. */
+/* Every item of a data set (items NULL: all; otherwise these n_items item numbers) seen through a
+ * view (NULL: as it is). out[i] receives output i as a new (n_items, size) float32 tensor. A
+ * picture that cannot be read fails the call with its name, unless is_bad (n_items bools, may be
+ * NULL) is given: then it is marked there, logged, and its row is zero. n_cached may be NULL. */
 typedef struct gf_extract_request {
     const size_t *items;
     size_t n_items;

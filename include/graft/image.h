@@ -4,8 +4,9 @@
  *     st = gf_image_load("opera.jpg", NULL, &photo, err);
  *     st = gf_image_resize(photo, 299, 299, &small, err);
  *
- * JPEG, PNG, WebP, GIF (first frame) and BMP, told apart by their content. EXIF orientation applied; grey, CMYK, 16-bit,
- * palette and alpha become 8-bit RGB, alpha blended over white. Memory is bounded by max_pixels before any is taken.
+ * JPEG, PNG, WebP, GIF (first frame) and BMP, told apart by their content. EXIF orientation
+ * applied; grey, CMYK, 16-bit, palette and alpha become 8-bit RGB, alpha blended over white. Memory
+ * is bounded by max_pixels before any is taken.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef GRAFT_IMAGE_H
@@ -30,8 +31,8 @@ GF_API const char *gf_image_format_name(gf_image_format format); /* "JPEG"; stat
 
 typedef struct gf_image_options {
     uint64_t max_pixels; /* width x height refused beyond (GF_ELIMIT), default 64 Mi (67,108,864) */
-    /* Not 0: the picture will be resized to this; a JPEG is decoded at the smallest DCT scale that is still at least
-     * twice as large on both sides. */
+    /* Not 0: the picture will be resized to this; a JPEG is decoded at the smallest DCT scale that
+     * is still at least twice as large on both sides. */
     size_t target_width, target_height;
 } gf_image_options;
 GF_API gf_image_options gf_image_options_default(void);
@@ -48,8 +49,9 @@ typedef struct gf_image_info {
 GF_API gf_status gf_image_read_info(const void *bytes, size_t n_bytes, gf_image_info *out,
                                     gf_error *err);
 
-/* options may be NULL. *out is new, ended with gf_image_free(). Errors: GF_EFORMAT (truncated, corrupt, empty, no known
- * format), GF_ELIMIT, GF_EUNSUPPORTED, GF_ENOMEM. A JPEG that ends early is an error, not a grey area. */
+/* options may be NULL. *out is new, ended with gf_image_free(). Errors: GF_EFORMAT (truncated,
+ * corrupt, empty, no known format), GF_ELIMIT, GF_EUNSUPPORTED, GF_ENOMEM. A JPEG that ends early
+ * is an error, not a grey area. */
 GF_API gf_status gf_image_decode(const void *bytes, size_t n_bytes, const gf_image_options *options,
                                  gf_image **out, gf_error *err);
 GF_API gf_status gf_image_load(const char *path, const gf_image_options *options, gf_image **out,
@@ -64,8 +66,9 @@ GF_API size_t gf_image_width(const gf_image *image);
 GF_API size_t gf_image_height(const gf_image *image);
 GF_API const uint8_t *gf_image_rgb(const gf_image *image); /* borrowed, height x width x 3 */
 
-/* Antialiased bilinear (triangle filter of support max(1, scale), centres at half pixels), the one filter of graft:
- * what Pillow's resize(..., BILINEAR) computes, within 1 level. The aspect ratio is not kept. */
+/* Antialiased bilinear (triangle filter of support max(1, scale), centres at half pixels), the one
+ * filter of graft: what Pillow's resize(..., BILINEAR) computes, within 1 level. The aspect ratio
+ * is not kept. */
 GF_API gf_status gf_image_resize(const gf_image *image, size_t width, size_t height, gf_image **out,
                                  gf_error *err);
 /* The same into memory of the caller, width x height x 3 bytes. */

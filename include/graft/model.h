@@ -2,13 +2,14 @@
  *
  *     gf_model *model = NULL;
  *     gf_predictor *predictor = NULL;
- *     gf_prediction result;
+ *     gf_predict_timing timing;
  *     st = gf_model_load("flowers.safetensors", &model, err);
  *     st = gf_predictor_new(model, home, NULL, &predictor, err);
  *     st = gf_predictor_picture(predictor, jpeg, n_bytes, scores, &timing, err);
  *
- * One safetensors file: the head's weights (with bundle also the trunk's), and under the metadata key "graft" everything else:
- * trunk identity, cut, recipe, classes, how it was trained, a self-test. docs/formats.md specifies it.
+ * One safetensors file: the head's weights (with bundle also the trunk's), and under the metadata
+ * key "graft" everything else: trunk identity, cut, recipe, classes, how it was trained, a
+ * self-test. docs/formats.md specifies it.
  * Threads: a loaded model is read-only, share freely; one predictor per thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -42,7 +43,8 @@ GF_API bool gf_model_is_bundle(const gf_model *model); /* the trunk is inside */
 /* The "graft" document as it stands in the file, JSON. Borrowed. */
 GF_API const char *gf_model_document(const gf_model *model);
 
-/* Predicts. The trunk comes from the bundle, else from HOME/trunks by SHA-256 (GF_ENOTFOUND says which one and how to get it). */
+/* Predicts. The trunk comes from the bundle, else from HOME/trunks by SHA-256 (GF_ENOTFOUND says
+ * which one and how to get it). */
 typedef struct gf_predictor_options {
     gf_precision precision; /* default AUTO: the model's own where this CPU has it, else float32 */
     int n_threads;          /* 0: gf_threads_available() */
@@ -63,7 +65,8 @@ typedef struct gf_predict_timing {
 GF_API gf_status gf_predictor_picture(gf_predictor *predictor, const void *bytes, size_t n_bytes,
                                       float *scores, gf_predict_timing *timing, gf_error *err);
 
-/* Replays the stored samples: GF_EMISMATCH names sample, class, expected and found score. *largest_difference may be NULL. */
+/* Replays the stored samples: GF_EMISMATCH names sample, class, expected and found score.
+ * *largest_difference may be NULL. */
 GF_API gf_status gf_model_verify(gf_model *model, const char *home,
                                  const gf_predictor_options *options, double *largest_difference,
                                  size_t *n_samples, gf_error *err);

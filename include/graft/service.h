@@ -1,7 +1,10 @@
-/* graft/service.h: the use cases, whole: what `graft train`, a notebook or a server asks for is one call here.
+/* graft/service.h: the use cases, whole: what `graft train`, a notebook or a server asks for is one
+ * call here.
  *
  *     gf_train_request request = gf_train_request_default();
- *     request.home = home; request.dataset = "flowers/"; request.output = "flowers.safetensors";
+ *     request.context.home = home;
+ *     request.dataset = "flowers/";
+ *     request.output = "flowers.safetensors";
  *     gf_train_result *result = NULL;
  *     st = gf_service_train(&request, &watch, &result, err);
  *
@@ -25,19 +28,21 @@ typedef struct gf_context {
     uint64_t max_pixels; /* 0: the default of gf_image_options */
 } gf_context;
 
-/* ---- look inside -------------------------------------------------------------------------------------------- */
+/* ---- look inside ----------------------------------------------------------------------------- */
 
 typedef struct gf_network gf_network; /* opaque: a graph and what holds its weights */
-/* name: a trunk of the home, or a model file, which is its trunk up to the cut and the head behind it. */
+/* name: a trunk of the home, or a model file, which is its trunk up to the cut and the head behind
+ * it. */
 GF_API gf_status gf_network_open(const gf_context *context, const char *name, gf_network **out,
                                  gf_error *err);
 GF_API void gf_network_free(gf_network *network);
 GF_API const gf_graph *gf_network_graph(const gf_network *network); /* borrowed */
 
-/* ---- classify: a trunk's own classes ------------------------------------------------------------------------- */
+/* ---- classify: a trunk's own classes --------------------------------------------------------- */
 
 typedef struct gf_classifier gf_classifier; /* opaque; one call at a time */
-/* model: a trunk with a top (its own classes), or a model file. GF_EUNSUPPORTED for a trunk without classes. */
+/* model: a trunk with a top (its own classes), or a model file. GF_EUNSUPPORTED for a trunk without
+ * classes. */
 GF_API gf_status gf_classifier_open(const gf_context *context, const char *model,
                                     gf_precision precision, gf_classifier **out, gf_error *err);
 GF_API void gf_classifier_free(gf_classifier *classifier);
@@ -46,17 +51,18 @@ GF_API const char *gf_classifier_class_at(const gf_classifier *classifier, size_
 /* scores: n_classes floats of the caller; timing may be NULL. */
 GF_API gf_status gf_classifier_picture(gf_classifier *classifier, const void *bytes, size_t n_bytes,
                                        float *scores, gf_predict_timing *timing, gf_error *err);
-/* Class numbers of the k largest scores, largest first, the smaller number first among equals. k <= n. */
+/* Class numbers of the k largest scores, largest first, the smaller number first among equals. k <=
+ * n. */
 GF_API void gf_top_classes(const float *scores, size_t n, size_t k, size_t *classes);
 
-/* ---- train --------------------------------------------------------------------------------------------------- */
+/* ---- train ----------------------------------------------------------------------------------- */
 
 typedef struct gf_train_request {
     gf_context context;
     const char *dataset; /* folder, .npz, .csv, .jsonl */
     const char *trunk;   /* default "inception_v3" */
-    const char *
-        layer; /* default "avg_pool"; "auto": the block output whose features separate the classes best */
+    /* default "avg_pool"; "auto": the block output whose features separate the classes best */
+    const char *layer;
     size_t hidden;            /* units of the hidden Dense layer, default 1024; 0: none */
     double dropout;           /* before the last layer, default 0 */
     double val_fraction;      /* held out of dataset, default 0.2; ignored with test_dataset */
@@ -74,7 +80,8 @@ typedef struct gf_train_request {
 } gf_train_request;
 GF_API gf_train_request gf_train_request_default(void);
 
-/* What long training tells. Any may be NULL; observer's progress has the stages "hash", "features", "probe". */
+/* What long training tells. Any may be NULL; observer's progress has the stages "hash", "features",
+ * "probe". */
 typedef struct gf_train_watch {
     gf_observer observer;
     void (*started)(void *user, size_t n_train, size_t n_test, size_t n_classes, size_t n_cached,
@@ -98,12 +105,13 @@ typedef struct gf_train_result {
     size_t n_probes;
     double features_s, fit_s, total_s;
 } gf_train_result;
-/* A stop by the caller gives GF_ECANCELED; the checkpoint OUTPUT.checkpoint then holds everything up to the last whole epoch. */
+/* A stop by the caller gives GF_ECANCELED; the checkpoint OUTPUT.checkpoint then holds everything
+ * up to the last whole epoch. */
 GF_API gf_status gf_service_train(const gf_train_request *request, const gf_train_watch *watch,
                                   gf_train_result **out, gf_error *err);
 GF_API void gf_train_result_free(gf_train_result *result);
 
-/* ---- evaluate ------------------------------------------------------------------------------------------------ */
+/* ---- evaluate -------------------------------------------------------------------------------- */
 
 typedef struct gf_evaluation {
     gf_metrics *metrics;
@@ -113,13 +121,14 @@ typedef struct gf_evaluation {
     size_t n_mistakes;
     size_t n_skipped;
 } gf_evaluation;
-/* Classes are matched by name; a class of the data set that the model does not know is GF_EMISMATCH, naming it. report may be NULL. */
+/* Classes are matched by name; a class of the data set that the model does not know is
+ * GF_EMISMATCH, naming it. report may be NULL. */
 GF_API gf_status gf_service_evaluate(const gf_context *context, const char *model,
                                      const char *dataset, const char *report,
                                      const gf_observer *obs, gf_evaluation **out, gf_error *err);
 GF_API void gf_evaluation_free(gf_evaluation *evaluation);
 
-/* ---- features: what the layers see ---------------------------------------------------------------------------- */
+/* ---- features: what the layers see ----------------------------------------------------------- */
 
 typedef struct gf_features_request {
     gf_context context;
@@ -146,19 +155,22 @@ typedef struct gf_features_result {
 GF_API gf_status gf_service_features(const gf_features_request *request, const gf_observer *obs,
                                      gf_features_result **out, gf_error *err);
 GF_API void gf_features_result_free(gf_features_result *result);
-/* path .npy: one layer's array. .npz: "features" (several layers: each under its name), and for a data set "labels", "classes", "items". */
+/* path .npy: one layer's array. .npz: "features" (several layers: each under its name), and for a
+ * data set "labels", "classes", "items". */
 GF_API gf_status gf_features_save(const gf_features_result *result, const char *path,
                                   gf_error *err);
-/* The first item, .png or .svg: a line plot of a vector's values, or for a spatial layer its first maps in a strip, a row a layer. */
+/* The first item, .png or .svg: a line plot of a vector's values, or for a spatial layer its first
+ * maps in a strip, a row a layer. */
 GF_API gf_status gf_features_plot(const gf_features_result *result, const char *path,
                                   gf_error *err);
 
-/* ---- the article's way: a graph of one's own ----------------------------------------------------------------- */
+/* ---- the article's way: a graph of one's own ------------------------------------------------- */
 
-/* Compiles, fits, evaluates and predicts with a graph made by gf_graph_cut() and gf_graph_add_dense(). Only the Dense layers at the
- * end may be trainable; GF_EUNSUPPORTED names the first other one. Frozen layers are run once a picture, not once an epoch. */
-typedef struct gf_learner
-    gf_learner; /* opaque; keeps the trunk; graph is borrowed and must outlive it */
+/* Compiles, fits, evaluates and predicts with a graph made by gf_graph_cut() and
+ * gf_graph_add_dense(). Only the Dense layers at the end may be trainable; GF_EUNSUPPORTED names
+ * the first other one. Frozen layers are run once a picture, not once an epoch.
+ * Opaque; keeps the trunk; the graph is borrowed and must outlive it. */
+typedef struct gf_learner gf_learner;
 GF_API gf_status gf_learner_new(const gf_context *context, gf_trunk *trunk, gf_graph *graph,
                                 const gf_train_options *options, gf_learner **out, gf_error *err);
 GF_API void gf_learner_free(gf_learner *learner);

@@ -2,11 +2,12 @@
  *
  *     gf_trunk *trunk = NULL;
  *     st = gf_zoo_import("model.json", "inception_v3", home, NULL, NULL, err);    once
- *     st = gf_trunk_load(home, "inception_v3", &trunk, err);                      HOME/trunks/inception_v3.safetensors
+ *     st = gf_trunk_load(home, "inception_v3", &trunk, err);    HOME/trunks/inception_v3.safetensors
  *     const gf_graph *graph = gf_trunk_graph(trunk);
  *
- * A trunk is a safetensors file whose metadata key "graft" describes the network (docs/formats.md). It is identified
- * by the SHA-256 of its contents, never by its name alone. Threads: a loaded trunk is read-only, share freely.
+ * A trunk is a safetensors file whose metadata key "graft" describes the network (docs/formats.md).
+ * It is identified by the SHA-256 of its contents, never by its name alone. Threads: a loaded trunk
+ * is read-only, share freely.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef GRAFT_ZOO_H
@@ -18,8 +19,8 @@ GF_BEGIN_DECLS
 
 typedef struct gf_trunk gf_trunk; /* opaque */
 
-/* name: a trunk of the home ("inception_v3"), or a path that contains a slash or ends in ".safetensors". GF_ENOTFOUND says how
- * to get it. The weights are views of the mapped file. */
+/* name: a trunk of the home ("inception_v3"), or a path that contains a slash or ends in
+ * ".safetensors". GF_ENOTFOUND says how to get it. The weights are views of the mapped file. */
 GF_API gf_status gf_trunk_load(const char *home, const char *name, gf_trunk **out, gf_error *err);
 GF_API void gf_trunk_free(gf_trunk *trunk);
 /* One more owner; gf_trunk_free() drops one. Safe from any thread. */
@@ -39,17 +40,21 @@ GF_API void gf_trunk_input(const gf_trunk *trunk, size_t *width, size_t *height,
 /* Where it came from: "TensorFlow.js layers-model, uint8 weights, model.min.js". */
 GF_API const char *gf_trunk_origin(const gf_trunk *trunk);
 
-/* Reads a checkpoint and writes HOME/trunks/NAME.safetensors (replacing one of that name). path is one of
- *   model.json of a TensorFlow.js layers-model with its shards beside it (float32, or quantised uint8, uint16, float16);
+/* Reads a checkpoint and writes HOME/trunks/NAME.safetensors (replacing one of that name). path is
+ * one of
+ *   model.json of a TensorFlow.js layers-model with its shards beside it (float32, or quantised
+ *   to uint8, uint16, float16);
  *   the npm wrapping of one (model.min.js, shards in *.min.js);
  *   a folder that holds one of these, or an unpacked npm package with one in dist/models/NAME;
  *   a Keras HDF5 file (.h5): a full model, or Inception-v3 weights with or without the top.
- * The topology of a known architecture is checked layer by layer; a mismatch names the layer. *sha256 (65 chars) may be NULL. */
+ * The topology of a known architecture is checked layer by layer; a mismatch names the layer.
+ * *sha256 (65 chars) may be NULL. */
 GF_API gf_status gf_zoo_import(const char *path, const char *name, const char *home, char *sha256,
                                const gf_observer *obs, gf_error *err);
 
-/* Gets a known trunk ("inception_v3"): from a file, folder or URL, or where from is NULL from the address its authors
- * publish, checked against their checksum. Resumes an interrupted download. with_top chooses the published file. */
+/* Gets a known trunk ("inception_v3"): from a file, folder or URL, or where from is NULL from the
+ * address its authors publish, checked against their checksum. Resumes an interrupted download.
+ * with_top chooses the published file. */
 GF_API gf_status gf_zoo_pull(const char *name, const char *from, bool with_top, const char *home,
                              const gf_observer *obs, gf_error *err);
 

@@ -151,8 +151,8 @@ static size_t count_data_chars(const char *text, size_t n_chars)
     return n;
 }
 
-/* After the characters themselves, since white space in the middle is the likelier fault. Padding may be
- * left out; what is there must fill a group of four. */
+/* After the characters themselves, since white space in the middle is the likelier fault. Padding
+ * may be left out; what is there must fill a group of four. */
 static gf_status check_base64_length(size_t n_data, size_t n_chars, gf_error *err)
 {
     const bool is_padded = n_data < n_chars;

@@ -1,4 +1,5 @@
-/* base/buffer.h: bytes that grow. A failed append is remembered, so a builder checks once at the end. */
+/* base/buffer.h: bytes that grow. A failed append is remembered, so a builder checks once at the
+ * end. */
 #ifndef GRAFT_BASE_BUFFER_H
 #define GRAFT_BASE_BUFFER_H
 
@@ -19,13 +20,13 @@ void gf__buffer_printf(gf__buffer *buffer, const char *fmt, ...) GF_PRINTF(2, 3)
 void gf__buffer_base64(gf__buffer *buffer, const void *bytes, size_t n_bytes);
 /* GF_ENOMEM if any append failed. */
 gf_status gf__buffer_status(const gf__buffer *buffer, gf_error *err);
-/* Hands over the bytes (caller ends them with gf__free()) and leaves the buffer empty. NULL where an append
- * failed; "" for a buffer that nothing was appended to. size may be NULL. */
+/* Hands over the bytes (caller ends them with gf__free()) and leaves the buffer empty. NULL where
+ * an append failed; "" for a buffer that nothing was appended to. size may be NULL. */
 char *gf__buffer_take(gf__buffer *buffer, size_t *size);
 void gf__buffer_free(gf__buffer *buffer);
 
-/* Decodes base64, standard or URL-safe, padded or not, no white space. *out is new, ended with gf__free().
- * GF_EFORMAT names the offset of the first byte that does not belong. */
+/* Decodes base64, standard or URL-safe, padded or not, no white space. *out is new, ended with
+ * gf__free(). GF_EFORMAT names the offset of the first byte that does not belong. */
 gf_status gf__base64_decode(const char *text, size_t n_chars, uint8_t **out, size_t *n_bytes,
                             gf_error *err);
 

@@ -1,7 +1,7 @@
 /* base/download.c: a download as a series of requests that append to PATH.part.
  *
- * PATH.part is locked while it grows, so that two processes fetching one file do not write over each other;
- * the second is told so at once. */
+ * PATH.part is locked while it grows, so that two processes fetching one file do not write over
+ * each other; the second is told so at once. */
 #include "base/download.h"
 
 #include <errno.h>
@@ -95,7 +95,8 @@ static gf_status request_until_done(download *d, gf_error *err)
     }
 }
 
-/* Opens and locks PATH.part. One that was renamed away between the two is another's finished file. */
+/* Opens and locks PATH.part. One that was renamed away between the two is another's finished
+ * file. */
 static gf_status open_and_lock(gf__partial *part, uint64_t *size_bytes, gf_error *err)
 {
     struct stat opened, named;

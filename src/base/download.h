@@ -1,5 +1,5 @@
-/* base/download.h: one file over HTTP(S), resumed and retried. libcurl is loaded at the first call: it brings
- * thirty shared libraries that a prediction must not wait for. */
+/* base/download.h: one file over HTTP(S), resumed and retried. libcurl is loaded at the first call:
+ * it brings thirty shared libraries that a prediction must not wait for. */
 #ifndef GRAFT_BASE_DOWNLOAD_H
 #define GRAFT_BASE_DOWNLOAD_H
 
@@ -15,16 +15,17 @@ typedef struct gf__download_options {
 } gf__download_options;
 gf__download_options gf__download_options_default(void);
 
-/* GETs an http://, https:// or file:// address into path: written to PATH.part, then renamed. Follows 10 redirects,
- * uses the proxy that libcurl finds in the environment.
+/* GETs an http://, https:// or file:// address into path: written to PATH.part, then renamed.
+ * Follows 10 redirects, uses the proxy that libcurl finds in the environment.
  *
- * A retry goes on where the connection broke, provided the server still has the same file. Going on from
- * the PATH.part of an earlier call cannot know that: compare a checksum afterwards.
+ * A retry goes on where the connection broke, provided the server still has the same file. Going on
+ * from the PATH.part of an earlier call cannot know that: compare a checksum afterwards.
  *
  * options  NULL for the defaults.
  * Progress stage "download", bytes, total 0 where the server does not say; item is the address.
- * Errors   GF_ENETWORK says what the address answered; GF_ENOTFOUND for 404 and 410 (not retried); GF_EINVAL for another
- *          kind of address; GF_ELIMIT; GF_EBUSY while another download writes PATH.part; GF_EUNSUPPORTED without libcurl.
+ * Errors   GF_ENETWORK says what the address answered; GF_ENOTFOUND for 404 and 410 (not retried);
+ *          GF_EINVAL for another kind of address; GF_ELIMIT; GF_EBUSY while another download writes
+ *          PATH.part; GF_EUNSUPPORTED without libcurl.
  * Threads  any number at once, on different paths. */
 gf_status gf__download(const char *url, const char *path, const gf__download_options *options,
                        const gf_observer *obs, gf_error *err);

@@ -1,7 +1,8 @@
-/* base/download_request.c: one HTTP request; the only file that sees libcurl, which it loads itself.
+/* base/download_request.c: one HTTP request; the only file that sees libcurl, which it loads
+ * itself.
  *
- * The first byte of the answer decides what happens to the bytes already there: 206 goes on behind them, 200
- * starts over, anything else is an error whose body is thrown away. */
+ * The first byte of the answer decides what happens to the bytes already there: 206 goes on behind
+ * them, 200 starts over, anything else is an error whose body is thrown away. */
 #include "base/download_priv.h"
 
 #include <dlfcn.h>
@@ -82,8 +83,8 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Once loaded it stays (RTLD_NODELETE: it registers exit handlers), so that a second call costs nine
- * look-ups, and no table has to be kept between calls. */
+/* Once loaded it stays (RTLD_NODELETE: it registers exit handlers), so that a second call costs
+ * nine look-ups, and no table has to be kept between calls. */
 static gf_status load_curl(curl_api *curl, gf_error *err)
 {
     static pthread_mutex_t global_init_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -148,7 +149,8 @@ static long response_code(const request *r)
     return code;
 }
 
-/* Whether a 206 is the rest of what is there. A server that ignores If-Range may send that of a newer file. */
+/* Whether a 206 is the rest of what is there. A server that ignores If-Range may send that of a
+ * newer file. */
 static bool continues_part(request *r)
 {
     const gf__partial *part = r->part;
@@ -388,8 +390,8 @@ static bool is_passing_answer(long answer)
     return answer == 408 || answer == 416 || answer == 429 || (answer >= 500 && answer != 501);
 }
 
-/* What a callback put into r->status is final; what it put into own_reason (a stall, a wrong range) is worth
- * another try. */
+/* What a callback put into r->status is final; what it put into own_reason (a stall, a wrong range)
+ * is worth another try. */
 static gf_status judge_curl_code(const request *r, CURLcode code, bool *is_passing, gf_error *err)
 {
     if (r->status != GF_OK)

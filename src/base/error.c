@@ -1,7 +1,7 @@
 /* base/error.c: filling a gf_error, and calling an observer that may not be there.
  *
- * A message is one line of UTF-8 whatever went into it: names of files and bytes of broken input end
- * up in messages, and messages end up in terminals, logs and JSON. */
+ * A message is one line of UTF-8 whatever went into it: names of files and bytes of broken input
+ * end up in messages, and messages end up in terminals, logs and JSON. */
 #include "base/error.h"
 
 #include <errno.h>

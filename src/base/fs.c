@@ -1,4 +1,5 @@
-/* base/fs.c: reading files and folders, paths, locks. Every error names the path. Writing is in fs_write.c. */
+/* base/fs.c: reading files and folders, paths, locks. Every error names the path. Writing is in
+ * fs_write.c. */
 #include "base/fs.h"
 
 #include <dirent.h>
@@ -290,7 +291,7 @@ void gf__lock_release(gf__lock *lock)
 {
     if (lock == NULL)
         return;
-    close(
-        lock->fd); /* the lock goes with its last descriptor; the file stays, others may wait on it */
+    /* The lock goes with its last descriptor; the file stays, others may wait on it. */
+    close(lock->fd);
     gf__free(lock);
 }

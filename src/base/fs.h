@@ -1,5 +1,6 @@
 /* base/fs.h: files and folders. Readers map, writers write aside and rename: a reader sees the old
- * file or the new one, never half of one, and a process killed at any moment leaves no broken file. */
+ * file or the new one, never half of one, and a process killed at any moment leaves no broken
+ * file. */
 #ifndef GRAFT_BASE_FS_H
 #define GRAFT_BASE_FS_H
 
@@ -18,8 +19,9 @@ void gf__unmap(gf__mapping *mapping);
 gf_status gf__read_file(const char *path, size_t limit_bytes, char **out, size_t *size,
                         gf_error *err);
 
-/* A file being written beside its final name. Writes after a failure do nothing and the failure comes back
- * from commit; abort (or commit failing) removes the temporary file. "-" is not special here. */
+/* A file being written beside its final name. Writes after a failure do nothing and the failure
+ * comes back from commit; abort (or commit failing) removes the temporary file. "-" is not special
+ * here. */
 typedef struct gf__writer gf__writer;
 gf_status gf__writer_open(const char *path, gf__writer **out, gf_error *err);
 void gf__writer_write(gf__writer *writer, const void *bytes, size_t n_bytes);

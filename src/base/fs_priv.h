@@ -4,8 +4,9 @@
 
 #include "graft/base.h"
 
-/* The path, or the file behind it: renaming over a link would replace the link. A device or a folder is
- * refused, since rename() as root would replace /dev/null just as happily. *out is ended with gf__free(). */
+/* The path, or the file behind it: renaming over a link would replace the link. A device or a
+ * folder is refused, since rename() as root would replace /dev/null just as happily. *out is ended
+ * with gf__free(). */
 gf_status gf__resolve_target(const char *path, char **out, gf_error *err);
 
 /* fsync of the file, rename, fsync of the folder. */

@@ -1,7 +1,7 @@
 /* base/fs_write.c: a file that appears whole or not at all.
  *
- * Bytes go to NAME.tmp.PID.N in the folder of NAME (rename() works within one file system only), are
- * fsynced, and take the name in one step. The folder is fsynced too: without it a power cut may
+ * Bytes go to NAME.tmp.PID.N in the folder of NAME (rename() works within one file system only),
+ * are fsynced, and take the name in one step. The folder is fsynced too: without it a power cut may
  * bring back the old file, which is allowed, or neither, which is not. */
 #include "base/fs.h"
 
@@ -147,8 +147,8 @@ void gf__writer_printf(gf__writer *writer, const char *fmt, ...)
     free(text);
 }
 
-/* For reading: fsync() takes any descriptor of the file, and a library that was given the temporary name may have
- * put another file under it than the one we opened for writing. */
+/* For reading: fsync() takes any descriptor of the file, and a library that was given the temporary
+ * name may have put another file under it than the one we opened for writing. */
 static gf_status open_to_sync(const char *path, int flags, int *fd, gf_error *err)
 {
     *fd = open(path, O_RDONLY | O_CLOEXEC | flags);

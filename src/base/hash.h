@@ -12,8 +12,9 @@ typedef struct gf__hash gf__hash;
 
 gf_status gf__hash_new(gf__hash_kind kind, gf__hash **out, gf_error *err);
 void gf__hash_update(gf__hash *hash, const void *bytes, size_t n_bytes);
-/* Writes lower-case hex with NUL (65 or 33 chars) and frees the hash. hex may be NULL: frees only. Where OpenSSL itself
- * fails (it ran out of memory) hex is "", which equals no checksum; the same in gf__sha256_hex(). */
+/* Writes lower-case hex with NUL (65 or 33 chars) and frees the hash. hex may be NULL: frees only.
+ * Where OpenSSL itself fails (it ran out of memory) hex is "", which equals no checksum; the same
+ * in gf__sha256_hex(). */
 void gf__hash_finish(gf__hash *hash, char *hex);
 
 void gf__sha256_hex(const void *bytes, size_t n_bytes, char hex[GF__SHA256_HEX]);

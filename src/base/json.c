@@ -1,9 +1,9 @@
 /* base/json.c: the only file that sees jansson. A gf__json is a json_t under another name.
  *
- * A builder's failure has to be remembered inside the tree, where memory is out. Every node of a tree has
- * exactly one owner here, so a container's second reference is a bit that is free: a container that lost
- * something holds two, gf__json_status() looks for it and gf__json_free() drops it. jansson's
- * shared nodes (true, false, null) are never counted. */
+ * A builder's failure has to be remembered inside the tree, where memory is out. Every node of a
+ * tree has exactly one owner here, so a container's second reference is a bit that is free: a
+ * container that lost something holds two, gf__json_status() looks for it and gf__json_free() drops
+ * it. jansson's shared nodes (true, false, null) are never counted. */
 #include "base/json.h"
 
 #include <assert.h>

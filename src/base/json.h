@@ -1,13 +1,14 @@
-/* base/json.h: a JSON value that can be read, built and written; the library behind it is json.c's secret.
+/* base/json.h: a JSON value that can be read, built and written; the library behind it is json.c's
+ * secret.
  *
- * Objects keep their key order, duplicate keys are refused, text must be UTF-8. Numbers are written with 9
- * significant digits: exact for every float, readable for people.
+ * Objects keep their key order, duplicate keys are refused, text must be UTF-8. Numbers are written
+ * with 9 significant digits: exact for every float, readable for people.
  *
  *     gf__json *doc = NULL;
  *     st = gf__json_parse(text, size, &doc, err);
- *     st = gf__json_get_size(doc, "n_classes", &n, err);    "n_classes: expected an integer, found a string"
- *     gf__json_free(doc);
- */
+ *     st = gf__json_get_size(doc, "n_classes", &n, err);
+ *     -> "n_classes: expected an integer, found a string"
+ *     gf__json_free(doc); */
 #ifndef GRAFT_BASE_JSON_H
 #define GRAFT_BASE_JSON_H
 
@@ -16,8 +17,8 @@
 
 typedef struct gf__json gf__json;
 
-/* Reading. A document is an object or an array, and ends where the text ends. It is freed whole; values inside it are
- * borrowed. Depth is limited (2048). GF_EFORMAT names line and column. */
+/* Reading. A document is an object or an array, and ends where the text ends. It is freed whole;
+ * values inside it are borrowed. Depth is limited (2048). GF_EFORMAT names line and column. */
 gf_status gf__json_parse(const char *text, size_t n_chars, gf__json **out, gf_error *err);
 void gf__json_free(gf__json *value);
 
@@ -34,9 +35,11 @@ size_t gf__json_n_items(const gf__json *value);                      /* array or
 const gf__json *gf__json_at(const gf__json *array, size_t i);        /* NULL past the end */
 const char *gf__json_key_at(const gf__json *object, size_t i);       /* NULL past the end */
 const gf__json *gf__json_value_at(const gf__json *object, size_t i); /* NULL past the end */
-/* The member after key in order, the first for NULL: its key (borrowed, hand that same pointer back) and value;
- * NULL after the last. The way through objects of any size: the two _at calls above count from the front.
- *     for (key = gf__json_next(o, NULL, &value); key != NULL; key = gf__json_next(o, key, &value)) */
+/* The member after key in order, the first for NULL: its key (borrowed, hand that same pointer
+ * back) and value; NULL after the last. The way through objects of any size: the two _at calls
+ * above count from the front.
+ *     for (key = gf__json_next(o, NULL, &value); key != NULL;
+ *          key = gf__json_next(o, key, &value)) */
 const char *gf__json_next(const gf__json *object, const char *key, const gf__json **value);
 
 /* Values without a check: the fallback where the kind is another. Strings are borrowed. */
@@ -56,10 +59,10 @@ gf_status gf__json_get_object(const gf__json *object, const char *key, const gf_
 gf_status gf__json_get_array(const gf__json *object, const char *key, const gf__json **out,
                              gf_error *err);
 
-/* Building. A constructor gives NULL when memory is out; set and append take their value over (also a NULL one,
- * and also when they fail, and when the container is NULL itself) and remember the failure in the container, so a
- * builder checks the root once with gf__json_status(). A value has one owner: fill it first, then set
- * or append it once, then leave it alone. */
+/* Building. A constructor gives NULL when memory is out; set and append take their value over (also
+ * a NULL one, and also when they fail, and when the container is NULL itself) and remember the
+ * failure in the container, so a builder checks the root once with gf__json_status(). A value has
+ * one owner: fill it first, then set or append it once, then leave it alone. */
 gf__json *gf__json_object(void);
 gf__json *gf__json_array(void);
 gf__json *gf__json_new_string(const char *text); /* bytes that are not UTF-8 become U+FFFD */
@@ -76,8 +79,8 @@ void gf__json_set_int(gf__json *object, const char *key, int64_t number);
 void gf__json_set_bool(gf__json *object, const char *key, bool truth);
 gf_status gf__json_status(const gf__json *root, gf_error *err);
 
-/* Writing: compact, or indented by two spaces. Appends to the buffer; a value that is NULL or whose building failed
- * fails the buffer, so gf__buffer_status() answers for both. */
+/* Writing: compact, or indented by two spaces. Appends to the buffer; a value that is NULL or whose
+ * building failed fails the buffer, so gf__buffer_status() answers for both. */
 void gf__json_write(const gf__json *value, bool indent, gf__buffer *out);
 
 #endif

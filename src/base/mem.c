@@ -1,8 +1,8 @@
 /* base/mem.c: the allocator behind one door.
  *
- * Everything ends with free(), aligned memory too, so gf__free() needs no bookkeeping. The counter of
- * the failure injection is the library's only mutable global: tests alone write it, and everybody
- * else pays one relaxed load of a value that never changes. */
+ * Everything ends with free(), aligned memory too, so gf__free() needs no bookkeeping. The counter
+ * of the failure injection is the library's only mutable global: tests alone write it, and
+ * everybody else pays one relaxed load of a value that never changes. */
 #include "base/mem.h"
 
 #include <stdarg.h>
@@ -97,8 +97,8 @@ void *gf__alloc_aligned(size_t size_bytes)
     const bool is_huge = padded >= HUGE_PAGE;
     if (posix_memalign(&memory, is_huge ? HUGE_PAGE : CACHE_LINE, padded) != 0)
         return NULL;
-    /* Before the first touch, or the kernel has already handed out small pages. Only a hint: where it
-     * is refused the memory is as good, with more page faults. */
+    /* Before the first touch, or the kernel has already handed out small pages. Only a hint: where
+     * it is refused the memory is as good, with more page faults. */
     if (is_huge)
         (void)madvise(memory, padded / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     return memset(memory, 0, padded);

@@ -14,8 +14,8 @@ char *gf__strdup(const char *text);
 char *gf__strndup(const char *text, size_t n_chars);
 char *gf__asprintf(const char *fmt, ...) GF_PRINTF(1, 2);
 
-/* size_bytes of zeroed memory, 64-byte aligned (one cache line, one AVX-512 register), on huge pages
- * where the kernel offers them and it is worth it. End with gf__free(). */
+/* size_bytes of zeroed memory, 64-byte aligned (one cache line, one AVX-512 register), on huge
+ * pages where the kernel offers them and it is worth it. End with gf__free(). */
 void *gf__alloc_aligned(size_t size_bytes);
 
 /* *out = a * b or a + b; false, *out untouched, where that does not fit a size_t. */
@@ -25,8 +25,9 @@ bool gf__add_size(size_t a, size_t b, size_t *out);
 /* Sets err to "out of memory (N bytes for WHAT)" and returns GF_ENOMEM. */
 gf_status gf__error_nomem(gf_error *err, const char *what, size_t size_bytes);
 
-/* For tests: after n further allocations every one fails, until gf__mem_fail_never(). Counts allocations of all
- * threads; the one mutable global of the library, and nothing else may call these. */
+/* For tests: after n further allocations every one fails, until gf__mem_fail_never(). Counts
+ * allocations of all threads; the one mutable global of the library, and nothing else may call
+ * these. */
 void gf__mem_fail_after(size_t n);
 void gf__mem_fail_never(void);
 

@@ -15,7 +15,8 @@ static uint64_t splitmix64(uint64_t *state)
 
 void gf__rng_seed(gf__rng *rng, uint64_t seed, uint64_t stream)
 {
-    /* The stream is mixed before it meets the seed, so that (1, 0) and (0, 1) do not meet either. */
+    /* The stream is mixed before it meets the seed, so that (1, 0) and (0, 1) do not meet
+     * either. */
     uint64_t stream_state = stream;
     uint64_t state = seed ^ splitmix64(&stream_state);
     for (int i = 0; i < 4; i++)

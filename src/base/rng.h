@@ -1,11 +1,13 @@
-/* base/rng.h: seeded random numbers. Two generators, because two promises are made: the split equals
- * scikit-learn's (numpy's legacy MT19937), and everything else has one stream per purpose. */
+/* base/rng.h: seeded random numbers. Two generators, because two promises are made: the split
+ * equals scikit-learn's (numpy's legacy MT19937), and everything else has one stream per
+ * purpose. */
 #ifndef GRAFT_BASE_RNG_H
 #define GRAFT_BASE_RNG_H
 
 #include "graft/base.h"
 
-/* xoshiro256**, seeded through splitmix64 from (seed, stream): equal seeds with different streams are independent. */
+/* xoshiro256**, seeded through splitmix64 from (seed, stream): equal seeds with different streams
+ * are independent. */
 typedef struct gf__rng {
     uint64_t state[4];
 } gf__rng;

@@ -1,8 +1,8 @@
 /* base/threads.c: a pool that hands out item numbers.
  *
  * Items are taken one by one from an atomic counter, so uneven ones (pictures of all sizes) balance
- * themselves. Everything else is under one mutex. Between calls the threads wait on a condition variable:
- * a spinning thread takes its core from somebody else's work. */
+ * themselves. Everything else is under one mutex. Between calls the threads wait on a condition
+ * variable: a spinning thread takes its core from somebody else's work. */
 #include "base/threads.h"
 
 #include <assert.h>
@@ -76,7 +76,8 @@ static void *run_thread(void *argument)
     return NULL;
 }
 
-/* Signals go to the program's own threads: a Ctrl-C handler must not run in the middle of a kernel. */
+/* Signals go to the program's own threads: a Ctrl-C handler must not run in the middle of a
+ * kernel. */
 static gf_status start_threads(gf__pool *pool, gf_error *err)
 {
     sigset_t all, before;

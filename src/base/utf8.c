@@ -3,8 +3,8 @@
 
 #include <stdbool.h>
 
-/* Lead bytes first..last start a character of length bytes whose second byte is low..high; all later
- * ones are 80..BF. The odd ranges keep overlong forms, surrogates and > U+10FFFF out. */
+/* Lead bytes first..last start a character of length bytes whose second byte is low..high; all
+ * later ones are 80..BF. The odd ranges keep overlong forms, surrogates and > U+10FFFF out. */
 static const struct utf8_row {
     unsigned char first, last, length, low, high;
 } utf8_rows[] = {

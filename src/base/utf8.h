@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* Bytes (1-4) of the valid character at the start of text, 0 where there is none: a stray or missing
- * continuation byte, an overlong form, a surrogate, beyond U+10FFFF, or n_bytes = 0. */
+/* Bytes (1-4) of the valid character at the start of text, 0 where there is none: a stray or
+ * missing continuation byte, an overlong form, a surrogate, beyond U+10FFFF, or n_bytes = 0. */
 size_t gf__utf8_length(const char *text, size_t n_bytes);
 
 #endif

@@ -1,8 +1,9 @@
-/* cli/cli.h: what every command of the program is made of: a table row, a table of options, and the terminal.
+/* cli/cli.h: what every command of the program is made of: a table row, a table of options, and the
+ * terminal.
  *
- * A command fills one struct of settings from its option table (which is also its --help and its chapter of docs/cli.md), calls
- * one function of the library and prints what came back: people's text, or with --json one document. Results go to stdout,
- * progress and errors to stderr. */
+ * A command fills one struct of settings from its option table (which is also its --help and its
+ * chapter of docs/cli.md), calls one function of the library and prints what came back: people's
+ * text, or with --json one document. Results go to stdout, progress and errors to stderr. */
 #ifndef GRAFT_SRC_CLI_H
 #define GRAFT_SRC_CLI_H
 
@@ -11,7 +12,7 @@
 #include "base/base.h"
 #include "graft/graft.h"
 
-/* ---- options ------------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 #define GF__CLI_MAX_LIST 64
 
@@ -31,8 +32,8 @@ typedef enum gf__option_kind {
 
 typedef struct gf__option {
     const char *name; /* "--epochs" */
-    const char *
-        argument; /* "N"; for choices "adam|sgd|rmsprop", which are then checked; NULL for a flag */
+    /* "N"; for choices "adam|sgd|rmsprop", which are then checked; NULL for a flag */
+    const char *argument;
     const char *preset; /* what --help says the default is; NULL: none worth saying */
     const char *help;   /* one or two sentences */
     gf__option_kind kind;
@@ -66,7 +67,7 @@ typedef struct gf__option {
         name, arg, preset, help, GF__OPTION_LIST, offsetof(S, m), 0, 0 \
     }
 
-/* ---- the terminal -------------------------------------------------------------------------------------------- */
+/* ---- the terminal ---------------------------------------------------------------------------- */
 
 typedef struct gf__progress_bar {
     bool is_terminal, is_shown, is_quiet;
@@ -105,7 +106,7 @@ gf_status gf__cli_print_json(gf__json *document, gf_error *err);
 /* A whole file into memory, at most 1 GiB. The message names the path. */
 gf_status gf__cli_read_picture(const char *path, gf__mapping *out, gf_error *err);
 
-/* ---- commands ------------------------------------------------------------------------------------------------ */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 typedef struct gf__command {
     const char *name;  /* "train", or "dataset check" */
@@ -132,7 +133,8 @@ extern const gf__command gf__command_pull, gf__command_import, gf__command_layer
 extern const gf__option gf__global_options[];
 extern const size_t gf__n_global_options;
 
-/* Fills settings and *cli from the arguments after the command's name. GF_EINVAL names the argument, what was expected, and --help. */
+/* Fills settings and *cli from the arguments after the command's name. GF_EINVAL names the
+ * argument, what was expected, and --help. */
 gf_status gf__options_parse(const gf__command *command, int n_arguments, char **arguments,
                             gf__cli *cli, void *settings, gf_error *err);
 /* `graft COMMAND --help`, and the same as a chapter of docs/cli.md. */

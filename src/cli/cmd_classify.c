@@ -1,5 +1,5 @@
-/* cli/cmd_classify.c: graft classify and graft predict: pictures into named scores. The two differ in where the model comes from: a trunk
- * with its own classes, or a trained model file. */
+/* cli/cmd_classify.c: graft classify and graft predict: pictures into named scores. The two differ
+ * in where the model comes from: a trunk with its own classes, or a trained model file. */
 #include <string.h>
 
 #include "cli/cli.h"
@@ -90,7 +90,8 @@ static gf_status classify_one(gf_classifier *classifier, const char *path, float
     return st;
 }
 
-/* Every picture is tried; the first failure is what the command ends with, the others are printed as they come. */
+/* Every picture is tried; the first failure is what the command ends with, the others are printed
+ * as they come. */
 static gf_status classify_all(gf__cli *cli, const classify_settings *s, gf_classifier *classifier,
                               char *const *paths, size_t n_paths, gf_error *err)
 {

@@ -1,4 +1,5 @@
-/* cli/cmd_info.c: graft info and graft verify: what is in a model file, and whether it still answers as it did. */
+/* cli/cmd_info.c: graft info and graft verify: what is in a model file, and whether it still
+ * answers as it did. */
 #include <string.h>
 
 #include "cli/cli.h"

@@ -1,4 +1,5 @@
-/* cli/help.c: the option tables as text: `graft --help`, `graft COMMAND --help`, and docs/cli.md. */
+/* cli/help.c: the option tables as text: `graft --help`, `graft COMMAND --help`, and
+ * docs/cli.md. */
 #include <string.h>
 
 #include "cli/cli.h"

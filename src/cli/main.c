@@ -1,4 +1,5 @@
-/* cli/main.c: finds the command, reads its options, runs it, and turns what came back into an exit status and one line on stderr. */
+/* cli/main.c: finds the command, reads its options, runs it, and turns what came back into an exit
+ * status and one line on stderr. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,7 +43,8 @@ static int exit_code(gf_status status)
     return EXIT_FAILED;
 }
 
-/* Commands of two words ("dataset check") use up two arguments. NULL where there is none of that name. */
+/* Commands of two words ("dataset check") use up two arguments. NULL where there is none of that
+ * name. */
 static const gf__command *find_command(int argc, char **argv, int *n_used)
 {
     for (size_t i = 0; i < N_COMMANDS; i++) {
@@ -69,7 +71,8 @@ static int report_unknown(int argc, char **argv)
     return EXIT_USAGE;
 }
 
-/* $GRAFT_HOME, else $XDG_DATA_HOME/graft, else ~/.local/share/graft. New; NULL where none of the three is set. */
+/* $GRAFT_HOME, else $XDG_DATA_HOME/graft, else ~/.local/share/graft. New; NULL where none of the
+ * three is set. */
 static char *default_home(void)
 {
     const char *home = getenv("GRAFT_HOME");
@@ -185,9 +188,10 @@ static int run_word(int argc, char **argv)
     return -1;
 }
 
-/* Starts this program again with GOMP_SPINCOUNT set, which libgomp reads once, when it is loaded. Its preset is to spin for ages at the
- * end of every layer: with a neighbour on one core a picture then takes 2.5 s instead of 0.3. A thousand turns keep the idle
- * speed. Starting again costs 5 ms. Somebody who has chosen is left alone. */
+/* Starts this program again with GOMP_SPINCOUNT set, which libgomp reads once, when it is loaded.
+ * Its preset is to spin for ages at the end of every layer: with a neighbour on one core a picture
+ * then takes 2.5 s instead of 0.3. A thousand turns keep the idle speed. Starting again costs 5 ms.
+ * Somebody who has chosen is left alone. */
 static void tame_spinning(char **argv)
 {
     char path[4096];

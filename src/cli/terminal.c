@@ -1,4 +1,5 @@
-/* cli/terminal.c: what people see while something runs: a bar that redraws itself on a terminal, a plain line every few seconds elsewhere. */
+/* cli/terminal.c: what people see while something runs: a bar that redraws itself on a terminal, a
+ * plain line every few seconds elsewhere. */
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>

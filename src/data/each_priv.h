@@ -1,8 +1,7 @@
 /* data/each_priv.h: one piece of work for each item, over threads, observed and stoppable.
  *
- *     gf__each each = {.stage = "check", .n_items = n, .work = inspect, .user = &state, .obs = obs};
- *     st = gf__each_run(&each, n_threads, err);
- */
+ *     gf__each each = {.stage = "check", .n_items = n, .work = inspect, .user = &s, .obs = obs};
+ *     st = gf__each_run(&each, n_threads, err); */
 #ifndef GRAFT_DATA_EACH_PRIV_H
 #define GRAFT_DATA_EACH_PRIV_H
 

@@ -1,10 +1,11 @@
-/* features/cache.c: the file behind cache_priv.h. After a header come segments of SLOTS slots: first their entries (key and
- * checksums) in one block, then their rows. So looking for a thousand pictures among a million reads entries only, and a
- * slot's place never moves.
+/* features/cache.c: the file behind cache_priv.h. After a header come segments of SLOTS slots:
+ * first their entries (key and checksums) in one block, then their rows. So looking for a thousand
+ * pictures among a million reads entries only, and a slot's place never moves.
  *
- * A row is written before its entry. Whatever stops a process, a slot without an entry is free and will be written over; whatever
- * reorders writes on the way to the disk, a row that does not match its entry's checksum is not there.
- * Rows are read with pread() and not mapped: a file cut short by someone else is then a miss instead of a SIGBUS. */
+ * A row is written before its entry. Whatever stops a process, a slot without an entry is free and
+ * will be written over; whatever reorders writes on the way to the disk, a row that does not match
+ * its entry's checksum is not there. Rows are read with pread() and not mapped: a file cut short by
+ * someone else is then a miss instead of a SIGBUS. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -53,8 +54,9 @@ struct gf__cache {
     pthread_mutex_t mutex; /* of the members below */
     slot *slots;
     size_t n_slots, slots_capacity;
-    size_t *
-        table; /* slot numbers by key, open addressing, NO_SLOT where free; a power of two, at most half full */
+    /* slot numbers by key, open addressing, NO_SLOT where free; a power of two, at most half
+     * full */
+    size_t *table;
     size_t table_size;
     size_t n_rows;
 };
@@ -144,7 +146,8 @@ static bool grow_table(gf__cache *cache)
     return true;
 }
 
-/* Remembers the next slot. Of two with one key the later counts: it was written because the earlier was damaged. */
+/* Remembers the next slot. Of two with one key the later counts: it was written because the earlier
+ * was damaged. */
 static bool add_slot(gf__cache *cache, const slot *next)
 {
     if (cache->n_slots == cache->slots_capacity) {
@@ -214,8 +217,8 @@ static bool header_is_good(const gf__cache *cache)
            memcmp(&found, cache->head, sizeof found) == 0;
 }
 
-/* A new file, or one whose header is not what it must be: started over, under the lock. Others who have it open
- * see rows vanish, which are misses to them. */
+/* A new file, or one whose header is not what it must be: started over, under the lock. Others who
+ * have it open see rows vanish, which are misses to them. */
 static gf_status start_file(gf__cache *cache, gf_error *err)
 {
     gf__lock *lock = NULL;

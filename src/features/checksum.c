@@ -1,5 +1,6 @@
-/* features/checksum.c: XXH64 as its specification has it (Yann Collet, xxHash, "XXH64 algorithm description"): four lanes of
- * eight bytes, then the rest. Fast enough that checking every cached row costs less than reading it. */
+/* features/checksum.c: XXH64 as its specification has it (Yann Collet, xxHash, "XXH64 algorithm
+ * description"): four lanes of eight bytes, then the rest. Fast enough that checking every cached
+ * row costs less than reading it. */
 #include <string.h>
 
 #include "features/features_priv.h"

@@ -1,8 +1,10 @@
-/* features/extract_dataset.c: a data set's features, row by row, from the cache where they are and from the network where not.
+/* features/extract_dataset.c: a data set's features, row by row, from the cache where they are and
+ * from the network where not.
  *
- * Each thread takes the next row that nobody has: hash the picture, ask the cache, else read, preprocess, run. Rows go to their
- * place in the result, so their order is the caller's. New rows are gathered and handed to the cache PENDING at a
- * time: a lock a row would be slow, and a killed run should lose no more than a second of work. */
+ * Each thread takes the next row that nobody has: hash the picture, ask the cache, else read,
+ * preprocess, run. Rows go to their place in the result, so their order is the caller's. New rows
+ * are gathered and handed to the cache PENDING at a time: a lock a row would be slow, and a killed
+ * run should lose no more than a second of work. */
 #include <stdatomic.h>
 #include <string.h>
 

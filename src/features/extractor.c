@@ -1,10 +1,10 @@
-/* features/extractor.c: a trunk, the layers wanted of it, and all that is needed to take one picture there. Making an extractor
- * looks at shapes only; the plan (which reads weights and compiles kernels) waits for the first picture that is not
- * cached.
+/* features/extractor.c: a trunk, the layers wanted of it, and all that is needed to take one
+ * picture there. Making an extractor looks at shapes only; the plan (which reads weights and
+ * compiles kernels) waits for the first picture that is not cached.
  *
- * For data sets each thread runs pictures of its own through a plan of one thread and one picture: that gives more pictures a second
- * than all threads on one picture, and makes a picture's features the same bytes whatever the number of threads.
- * for_latency is the other bargain. */
+ * For data sets each thread runs pictures of its own through a plan of one thread and one picture:
+ * that gives more pictures a second than all threads on one picture, and makes a picture's features
+ * the same bytes whatever the number of threads. for_latency is the other bargain. */
 #include <assert.h>
 #include <string.h>
 #include <time.h>
@@ -19,7 +19,8 @@ gf_extractor_options gf_extractor_options_default(void)
     return (gf_extractor_options){.precision = GF_PRECISION_AUTO};
 }
 
-/* The layer that a caller means: as it stands, or (the zoo's word) "avg_pool" of a network that pools under other names. */
+/* The layer that a caller means: as it stands, or (the zoo's word) "avg_pool" of a network that
+ * pools under other names. */
 static gf_status find_output(const gf_graph *graph, const gf_output_spec *spec, size_t *index,
                              gf_pool *pool, gf_error *err)
 {
@@ -71,9 +72,9 @@ static gf_status init_output(gf__extractor_output *output, const gf_graph *graph
     return GF_OK;
 }
 
-/* Layers that end what the engine computes as one: taking them out changes nothing for the rest. Taking out what is fused into its
- * successor (a Conv2D before its BatchNormalization) makes the engine round there, and moves the last bits of all
- * that follows. */
+/* Layers that end what the engine computes as one: taking them out changes nothing for the rest.
+ * Taking out what is fused into its successor (a Conv2D before its BatchNormalization) makes the
+ * engine round there, and moves the last bits of all that follows. */
 static bool is_boundary(const gf_layer *layer)
 {
     switch (gf__layer_config_of(layer)->class_id) {
@@ -111,7 +112,8 @@ static gf_status copy_text(const char *text, char **out, gf_error *err)
     return *out != NULL ? GF_OK : gf__error_nomem(err, "an extractor", strlen(text));
 }
 
-/* The engine reads height x width x 3 bytes because the graph says so, and we write as many as the recipe says. */
+/* The engine reads height x width x 3 bytes because the graph says so, and we write as many as the
+ * recipe says. */
 static gf_status check_input(const gf_graph *graph, const gf_recipe *recipe, gf_error *err)
 {
     for (size_t i = 0; i < gf_graph_n_layers(graph); i++) {

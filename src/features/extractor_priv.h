@@ -1,4 +1,5 @@
-/* features/extractor_priv.h: the extractor's inside, for extractor.c (one picture) and extract_dataset.c (many). */
+/* features/extractor_priv.h: the extractor's inside, for extractor.c (one picture) and
+ * extract_dataset.c (many). */
 #ifndef GRAFT_FEATURES_EXTRACTOR_PRIV_H
 #define GRAFT_FEATURES_EXTRACTOR_PRIV_H
 

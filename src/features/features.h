@@ -6,8 +6,9 @@
 #include "graft/features.h"
 #include "image/image.h"
 
-/* {"version":1,"width":299,"height":299,"scale":0.00784313772,"shift":-1}. Reading refuses a version of a newer graft
- * (GF_EUNSUPPORTED) and sizes or factors that no network has (GF_EFORMAT). */
+/* {"version":1,"width":299,"height":299,"scale":0.00784313772,"shift":-1}. Reading refuses a
+ * version of a newer graft (GF_EUNSUPPORTED) and sizes or factors that no network has
+ * (GF_EFORMAT). */
 gf__json *gf__recipe_to_json(const gf_recipe *recipe);
 gf_status gf__recipe_from_json(const gf__json *json, gf_recipe *out, gf_error *err);
 
@@ -24,19 +25,22 @@ typedef struct gf__preprocess_options {
     uint64_t max_pixels; /* 0: the default of gf_image_options */
 } gf__preprocess_options;
 
-/* THE way from a sample of any kind to a network's input: recipe.width x recipe.height x 3 bytes into pixels (the caller's). Training,
- * command line and server all come through here, and every picture is bytes when it leaves, so that a model sees in
- * production what it was trained on:
+/* THE way from a sample of any kind to a network's input: recipe.width x recipe.height x 3 bytes
+ * into pixels (the caller's). Training, command line and server all come through here, and every
+ * picture is bytes when it leaves, so that a model sees in production what it was trained on:
  *   ENCODED  decoded, turned, blended over white and resized
  *   PIXELS   resized where the size differs
- *   SCALED   back to bytes, (x + 1) * 127.5 rounded to the nearest, then as PIXELS. Floats made from bytes come back exactly; others
- *            move by at most half a level. GF_EFORMAT for values outside [-1,1] or NaN.
- * Views: crop and turn come before resizing, flip, brightness and contrast after it. Every picture has a draw of its own, made
- * from the view's seed and the sample's content. Threads: one scratch per thread. */
+ *   SCALED   back to bytes, (x + 1) * 127.5 rounded to the nearest, then as PIXELS. Floats made
+ *            from bytes come back exactly; others move by at most half a level. GF_EFORMAT for
+ *            values outside [-1,1] or NaN.
+ * Views: crop and turn come before resizing, flip, brightness and contrast after it. Every picture
+ * has a draw of its own, made from the view's seed and the sample's content. Threads: one scratch
+ * per thread. */
 gf_status gf__preprocess(const gf_sample *sample, const gf__preprocess_options *options,
                          gf__image_scratch *scratch, uint8_t *pixels, gf_error *err);
 
-/* Compiles the plan now instead of at the first picture, so that its errors and its time come here. */
+/* Compiles the plan now instead of at the first picture, so that its errors and its time come
+ * here. */
 gf_status gf__extractor_prepare(gf_extractor *extractor, gf_error *err);
 
 #endif

@@ -4,7 +4,8 @@
 
 #include "features/features.h"
 
-/* Everything a feature depends on except the picture, one "name value" line each. Equal texts: equal features. */
+/* Everything a feature depends on except the picture, one "name value" line each. Equal texts:
+ * equal features. */
 typedef struct gf__identity {
     const char *trunk_sha256;
     const char *layer;
@@ -19,7 +20,8 @@ char *gf__identity_text(const gf__identity *identity);
 /* XXH64 (Collet's xxHash, 64 bits): finds damage, does not resist an attacker. */
 uint64_t gf__xxh64(const void *bytes, size_t n_bytes, uint64_t seed);
 
-/* Crop and turn: replaces *image by a new one where the view asks for it. content: of the picture, see gf__preprocess(). */
+/* Crop and turn: replaces *image by a new one where the view asks for it. content: of the picture,
+ * see gf__preprocess(). */
 gf_status gf__view_shape(const gf_view *view, uint64_t content, gf_image **image, gf_error *err);
 /* Flip, brightness, contrast, in place on width x height x 3 bytes. */
 void gf__view_colour(const gf_view *view, uint64_t content, uint8_t *rgb, size_t width,

@@ -1,12 +1,14 @@
-/* features/preprocess.c: the one way from a sample to a network's input. Whatever comes in (a picture file, pixels, floats
- * that were scaled by somebody else), bytes of the recipe's size go out. */
+/* features/preprocess.c: the one way from a sample to a network's input. Whatever comes in (a
+ * picture file, pixels, floats that were scaled by somebody else), bytes of the recipe's size go
+ * out. */
 #include <math.h>
 #include <string.h>
 
 #include "features/features_priv.h"
 
-/* preprocess_input(): x = pixel / 127.5 - 1. Half precision keeps a byte's place to 0.03 of a level, so nearest is exact
- * for it too. A value this far (in levels) outside 0..255 was not made that way. */
+/* preprocess_input(): x = pixel / 127.5 - 1. Half precision keeps a byte's place to 0.03 of a
+ * level, so nearest is exact for it too. A value this far (in levels) outside 0..255 was not made
+ * that way. */
 #define LEVELS 127.5f
 #define SLACK  0.5f
 

@@ -1,5 +1,5 @@
-/* features/recipe.c: how a picture becomes a network's input, as a value: taken from a trunk, to and from a model's
- * document, and as a part of the text that a cached feature is known by. */
+/* features/recipe.c: how a picture becomes a network's input, as a value: taken from a trunk, to
+ * and from a model's document, and as a part of the text that a cached feature is known by. */
 #include "features/features_priv.h"
 
 #include <math.h>
@@ -94,8 +94,8 @@ gf_status gf__pool_parse(const char *name, gf_pool *out, gf_error *err)
     return gf_error_set(err, GF_EINVAL, "pool: \"%.40s\", expected none, avg or max", name);
 }
 
-/* The engine is part of it: another library or instruction set sums in another order, and a run with a warm cache must give the
- * same model bytes as one without. */
+/* The engine is part of it: another library or instruction set sums in another order, and a run
+ * with a warm cache must give the same model bytes as one without. */
 char *gf__identity_text(const gf__identity *identity)
 {
     const gf_recipe *recipe = &identity->recipe;

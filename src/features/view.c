@@ -1,9 +1,9 @@
-/* features/view.c: augmentation. A view is a recipe for one altered picture: the same seed and picture give the same bytes
- * on every machine, so that views can be cached like pictures.
+/* features/view.c: augmentation. A view is a recipe for one altered picture: the same seed and
+ * picture give the same bytes on every machine, so that views can be cached like pictures.
  *
- * The kinds are applied in a fixed order: crop, turn (on the picture as decoded, so that nothing is squeezed before it is
- * turned), then after resizing flip, brightness, contrast. Each draws from a stream of its own: adding one leaves the
- * others as they were. */
+ * The kinds are applied in a fixed order: crop, turn (on the picture as decoded, so that nothing is
+ * squeezed before it is turned), then after resizing flip, brightness, contrast. Each draws from a
+ * stream of its own: adding one leaves the others as they were. */
 #include <math.h>
 #include <string.h>
 
@@ -106,8 +106,8 @@ static double clamp(double x, double least, double most)
     return x < least ? least : x > most ? most : x;
 }
 
-/* in, out (H,W,3): out at each point is in at that point turned back about the centre, two-tap bilinear; outside, the
- * nearest edge. */
+/* in, out (H,W,3): out at each point is in at that point turned back about the centre, two-tap
+ * bilinear; outside, the nearest edge. */
 static void turn(uint8_t *out, const uint8_t *in, size_t W, size_t H, double radians)
 {
     const double cosine = cos(radians), sine = sin(radians);

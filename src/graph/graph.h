@@ -1,5 +1,5 @@
-/* graph/graph.h: the door of graph for other folders: building a graph layer by layer, reading and writing it as Keras
- * configuration, and the layers' settings as the engine needs them. */
+/* graph/graph.h: the door of graph for other folders: building a graph layer by layer, reading and
+ * writing it as Keras configuration, and the layers' settings as the engine needs them. */
 #ifndef GRAFT_SRC_GRAPH_H
 #define GRAFT_SRC_GRAPH_H
 
@@ -57,17 +57,19 @@ typedef struct gf__layer_config {
     size_t n_input_dims;   /* Input: 3 for pictures, 1 for features */
 } gf__layer_config;
 
-/* Building. Inputs are indices of layers already there. Shapes are inferred and checked; messages name the layer.
- * Weights are missing until set_weight or zero_weights gives them. */
+/* Building. Inputs are indices of layers already there. Shapes are inferred and checked; messages
+ * name the layer. Weights are missing until set_weight or zero_weights gives them. */
 gf_status gf__graph_new(const char *name, gf_graph **out, gf_error *err);
 gf_status gf__graph_add(gf_graph *graph, const gf__layer_config *config, const size_t *inputs,
                         size_t n_inputs, size_t *index, gf_error *err);
-/* Takes one reference of the tensor; the dtype must be float32 and the shape the layer's own: GF_ESHAPE names both. */
+/* Takes one reference of the tensor; the dtype must be float32 and the shape the layer's own:
+ * GF_ESHAPE names both. */
 gf_status gf__graph_set_weight(gf_graph *graph, size_t layer, const char *weight, gf_tensor *tensor,
                                gf_error *err);
 /* Allocates, zeroed, every weight that is still missing. */
 gf_status gf__graph_zero_weights(gf_graph *graph, gf_error *err);
-/* Puts the layers in Keras' order: by depth, within a depth as the model's creation visited them. */
+/* Puts the layers in Keras' order: by depth, within a depth as the model's creation visited
+ * them. */
 gf_status gf__graph_sort_as_keras(gf_graph *graph, gf_error *err);
 
 const gf__layer_config *gf__layer_config_of(const gf_layer *layer);
@@ -81,13 +83,15 @@ size_t gf__layer_weight_shape(const gf_layer *layer, size_t i, size_t shape[4]);
 /* Output of the graph: its last layer. */
 size_t gf__graph_output(const gf_graph *graph);
 
-/* Keras' model configuration: {"class_name": "Model"|"Functional"|"Sequential", "config": {"name", "layers": [...]}}.
- * Reading understands Keras 1.2 to 2.x spellings (dilation 1 only) and refuses, naming the layer, what graft cannot run.
- * Layers keep the order of the document. The tree is checked: unknown inputs, cycles, two outputs. */
+/* Keras' model configuration: {"class_name": "Model"|"Functional"|"Sequential", "config": {"name",
+ * "layers": [...]}}. Reading understands Keras 1.2 to 2.x spellings (dilation 1 only) and refuses,
+ * naming the layer, what graft cannot run. Layers keep the order of the document. The tree is
+ * checked: unknown inputs, cycles, two outputs. */
 gf_status gf__graph_from_config(const gf__json *model, gf_graph **out, gf_error *err);
 gf_status gf__graph_to_config(const gf_graph *graph, gf__json **out, gf_error *err);
 
-/* The first layer of the tail of Dense, Dropout and Activation layers that a head is made of; n_layers where there is none. */
+/* The first layer of the tail of Dense, Dropout and Activation layers that a head is made of;
+ * n_layers where there is none. */
 size_t gf__graph_head_start(const gf_graph *graph);
 
 #endif

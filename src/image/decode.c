@@ -1,8 +1,8 @@
 /* image/decode.c: picture bytes in, upright RGB out, whatever the format.
  *
- * Tells the formats apart by their first bytes, checks the size the header promises against the limit before any memory
- * is taken, lets the format's decoder fill a sink, and applies the EXIF turn. Both public doors and the path to a
- * network's input (gf__image_decode_resized) are here. */
+ * Tells the formats apart by their first bytes, checks the size the header promises against the
+ * limit before any memory is taken, lets the format's decoder fill a sink, and applies the EXIF
+ * turn. Both public doors and the path to a network's input (gf__image_decode_resized) are here. */
 #include "image/image_priv.h"
 
 #include <assert.h>

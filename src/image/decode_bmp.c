@@ -1,7 +1,8 @@
-/* image/decode_bmp.c: Windows bitmaps, by hand: 1, 4, 8, 16, 24 and 32 bits, RLE4 and RLE8, bit masks, both row orders,
- * headers from OS/2's 12 bytes to V5.
+/* image/decode_bmp.c: Windows bitmaps, by hand: 1, 4, 8, 16, 24 and 32 bits, RLE4 and RLE8, bit
+ * masks, both row orders, headers from OS/2's 12 bytes to V5.
  *
- * A file promises sizes in several places; each is checked against the bytes that are there before it is used. */
+ * A file promises sizes in several places; each is checked against the bytes that are there before
+ * it is used. */
 #include "image/image_priv.h"
 
 #include <string.h>

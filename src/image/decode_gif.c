@@ -1,6 +1,7 @@
 /* image/decode_gif.c: the first frame of a GIF through giflib, on a white canvas.
  *
- * The canvas is the screen the file declares, or the frame's own extent where that reaches further. */
+ * The canvas is the screen the file declares, or the frame's own extent where that reaches
+ * further. */
 #include "image/image_priv.h"
 
 #include <string.h>

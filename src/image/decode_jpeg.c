@@ -1,8 +1,9 @@
 /* image/decode_jpeg.c: JPEG through libjpeg-turbo.
  *
- * Baseline, progressive, grey, YCbCr, RGB, CMYK and YCCK. When the picture will be made smaller, the decoder itself
- * shrinks it by 2, 4 or 8 in the inverse DCT. A file that ends early or holds bytes that cannot be decoded is an error:
- * the grey areas libjpeg would paint are no picture. libjpeg reports by longjmp; the jump never leaves this file. */
+ * Baseline, progressive, grey, YCbCr, RGB, CMYK and YCCK. When the picture will be made smaller,
+ * the decoder itself shrinks it by 2, 4 or 8 in the inverse DCT. A file that ends early or holds
+ * bytes that cannot be decoded is an error: the grey areas libjpeg would paint are no picture.
+ * libjpeg reports by longjmp; the jump never leaves this file. */
 #include "image/image_priv.h"
 
 #include <setjmp.h>
@@ -11,8 +12,9 @@
 #include <jerror.h>
 #include <jpeglib.h>
 
-/* A real progressive file has ten to twenty scans; each may walk over the whole canvas at the cost of a few bytes, so
- * many of them are an attack on the CPU: 40 over 64 megapixels take three seconds. */
+/* A real progressive file has ten to twenty scans; each may walk over the whole canvas at the cost
+ * of a few bytes, so many of them are an attack on the CPU: 40 over 64 megapixels take three
+ * seconds. */
 #define MAX_SCANS 40
 
 typedef struct jpeg_reader {
@@ -96,9 +98,9 @@ static void drop_message(j_common_ptr jpeg)
     (void)jpeg;
 }
 
-/* The bytes are all in memory, so being asked for more means that the file is too short. libjpeg gets an end mark: it may
- * have all the rows already, and complains (JWRN_HIT_MARKER) when it has not. A file of several scans could lack whole
- * ones unnoticed, so there the mark is required. */
+/* The bytes are all in memory, so being asked for more means that the file is too short. libjpeg
+ * gets an end mark: it may have all the rows already, and complains (JWRN_HIT_MARKER) when it has
+ * not. A file of several scans could lack whole ones unnoticed, so there the mark is required. */
 static boolean end_input(j_decompress_ptr jpeg)
 {
     static const JOCTET end_mark[2] = {0xFF, JPEG_EOI};
@@ -145,8 +147,8 @@ static void prepare_reader(jpeg_reader *reader, gf_error *err)
     reader->jpeg.client_data = reader;
 }
 
-/* The reader belongs to the caller of this and of read_picture(): locals of a function that calls setjmp() would be lost
- * after the jump. */
+/* The reader belongs to the caller of this and of read_picture(): locals of a function that calls
+ * setjmp() would be lost after the jump. */
 static void read_info(jpeg_reader *reader, gf__file_view file, gf_image_info *out)
 {
     if (setjmp(reader->on_error) != 0)
@@ -169,8 +171,8 @@ gf_status gf__jpeg_info(gf__file_view file, gf_image_info *out, gf_error *err)
     return reader.st;
 }
 
-/* The largest of 8, 4, 2 and 1 that leaves both sides at least twice the target. libjpeg-turbo knows more scales; only
- * these have fast code. */
+/* The largest of 8, 4, 2 and 1 that leaves both sides at least twice the target. libjpeg-turbo
+ * knows more scales; only these have fast code. */
 static unsigned choose_shrink(const gf_image_info *info, const gf__sink *sink)
 {
     if (sink->target_width == 0 || sink->target_height == 0)

@@ -1,8 +1,9 @@
 /* image/decode_png.c: PNG through libpng.
  *
- * The header and the chunks that matter are read here, so that size limits hold before libpng sees a byte. Every colour
- * type becomes 8-bit RGB or RGBA: 16 bits lose their low byte (as in Pillow), palettes and tRNS are expanded. Only chunks
- * that change pixels are read: compressed text and profiles are where PNG bombs live. */
+ * The header and the chunks that matter are read here, so that size limits hold before libpng sees
+ * a byte. Every colour type becomes 8-bit RGB or RGBA: 16 bits lose their low byte (as in Pillow),
+ * palettes and tRNS are expanded. Only chunks that change pixels are read: compressed text and
+ * profiles are where PNG bombs live. */
 #include "image/image_priv.h"
 
 #include <setjmp.h>
@@ -184,7 +185,8 @@ static gf_status read_rows(png_reader *reader, gf__sink *sink, gf_error *err)
     return GF_OK;
 }
 
-/* The reader is the caller's: locals of a function that calls setjmp() would be lost after the jump. */
+/* The reader is the caller's: locals of a function that calls setjmp() would be lost after the
+ * jump. */
 static void read_picture(png_reader *reader, const gf_image_info *info, gf__sink *sink)
 {
     png_source *source = &reader->source;

@@ -1,7 +1,8 @@
-/* image/decode_webp.c: WebP through libwebp: lossy, lossless, with alpha, and an animation's first frame.
+/* image/decode_webp.c: WebP through libwebp: lossy, lossless, with alpha, and an animation's first
+ * frame.
  *
- * The RIFF container is walked here for what libwebp's decoder leaves out: the EXIF chunk and the frames of an
- * animation. */
+ * The RIFF container is walked here for what libwebp's decoder leaves out: the EXIF chunk and the
+ * frames of an animation. */
 #include "image/image_priv.h"
 
 #include <string.h>

@@ -1,13 +1,16 @@
-/* image/difference_hash.c: 64 bits that stay nearly the same when a picture is scaled or compressed again.
+/* image/difference_hash.c: 64 bits that stay nearly the same when a picture is scaled or compressed
+ * again.
  *
- * The picture is averaged into 9 x 8 grey cells; each bit says whether a cell is brighter than its right neighbour. */
+ * The picture is averaged into 9 x 8 grey cells; each bit says whether a cell is brighter than its
+ * right neighbour. */
 #include "image/image_priv.h"
 
 #include <assert.h>
 
 enum { N_COLUMNS = 9, N_ROWS = 8 };
 
-/* Cell i of n covers [start, end) of a side; a side shorter than n gives cells that share a pixel. */
+/* Cell i of n covers [start, end) of a side; a side shorter than n gives cells that share a
+ * pixel. */
 static void cell_range(size_t side, size_t i, size_t n, size_t *start, size_t *end)
 {
     *start = side * i / n;

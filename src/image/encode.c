@@ -1,6 +1,8 @@
-/* image/encode.c: RGB pixels into JPEG (libjpeg-turbo) and PNG (libpng) bytes: thumbnails of reports, plots.
+/* image/encode.c: RGB pixels into JPEG (libjpeg-turbo) and PNG (libpng) bytes: thumbnails of
+ * reports, plots.
  *
- * Both libraries report by longjmp, which never leaves this file. The bytes are the caller's, from base/mem. */
+ * Both libraries report by longjmp, which never leaves this file. The bytes are the caller's, from
+ * base/mem. */
 #include "image/image_priv.h"
 
 #include <setjmp.h>
@@ -35,7 +37,8 @@ static void drop_message(j_common_ptr jpeg)
     (void)jpeg;
 }
 
-/* The writer is the caller's: locals of a function that calls setjmp() would be lost after the jump. */
+/* The writer is the caller's: locals of a function that calls setjmp() would be lost after the
+ * jump. */
 static void write_jpeg(jpeg_writer *writer, const gf_image *image, int quality)
 {
     struct jpeg_compress_struct *jpeg = &writer->jpeg;

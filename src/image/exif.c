@@ -1,7 +1,7 @@
 /* image/exif.c: the one EXIF field that changes what a network sees: orientation.
  *
- * In: EXIF bytes from a JPEG's APP1 segment, a PNG's eXIf or a WebP's EXIF chunk. Out: 1..8. Nothing here fails: what
- * cannot be read counts as upright. Also the turning itself. */
+ * In: EXIF bytes from a JPEG's APP1 segment, a PNG's eXIf or a WebP's EXIF chunk. Out: 1..8.
+ * Nothing here fails: what cannot be read counts as upright. Also the turning itself. */
 #include "image/image_priv.h"
 
 #include <string.h>
@@ -90,7 +90,8 @@ int gf__exif_orientation_jpeg(gf__file_view file)
     return 1;
 }
 
-/* Where stored pixel (0,0) goes and how far apart its neighbours to the right and below land, in pixels. */
+/* Where stored pixel (0,0) goes and how far apart its neighbours to the right and below land, in
+ * pixels. */
 typedef struct turn_plan {
     ptrdiff_t start, right, down;
 } turn_plan;

@@ -4,28 +4,28 @@
 
 #include "graft/image.h"
 
-/* The version of decode + resize as a whole. It is part of every feature's identity: raise it when a change here
- * can change a pixel, and old cached features are no longer found. */
+/* The version of decode + resize as a whole. It is part of every feature's identity: raise it when
+ * a change here can change a pixel, and old cached features are no longer found. */
 #define GF__IMAGE_RECIPE_VERSION 1
 
-/* Buffers that live across pictures: a fresh 36 MB buffer of 4 KiB pages costs more than decoding into it.
- * One per thread. NULL is allowed where a scratch is asked for. */
+/* Buffers that live across pictures: a fresh 36 MB buffer of 4 KiB pages costs more than decoding
+ * into it. One per thread. NULL is allowed where a scratch is asked for. */
 typedef struct gf__image_scratch gf__image_scratch;
 gf_status gf__image_scratch_new(gf__image_scratch **out, gf_error *err);
 void gf__image_scratch_free(gf__image_scratch *scratch);
 
-/* Decode (at the fitting DCT scale), turn, blend, resize: bytes in, width x height x 3 bytes out. The one path from a
- * picture file to a network's input. */
+/* Decode (at the fitting DCT scale), turn, blend, resize: bytes in, width x height x 3 bytes out.
+ * The one path from a picture file to a network's input. */
 gf_status gf__image_decode_resized(const void *bytes, size_t n_bytes, uint64_t max_pixels,
                                    size_t width, size_t height, gf__image_scratch *scratch,
                                    uint8_t *rgb, gf_error *err);
 
-/* 64-bit difference hash of a picture (9x8 grey, neighbours compared), for finding near duplicates: equal pictures at other
- * sizes or qualities differ in a few bits. */
+/* 64-bit difference hash of a picture (9x8 grey, neighbours compared), for finding near duplicates:
+ * equal pictures at other sizes or qualities differ in a few bits. */
 uint64_t gf__image_difference_hash(const gf_image *image);
 
-/* Plots: a canvas of vector marks that becomes SVG text or a PNG. Units are pixels, origin top left; colours
- * 0xRRGGBB. Marks are remembered, so one drawing gives both files. */
+/* Plots: a canvas of vector marks that becomes SVG text or a PNG. Units are pixels, origin top
+ * left; colours 0xRRGGBB. Marks are remembered, so one drawing gives both files. */
 typedef struct gf__plot gf__plot;
 gf_status gf__plot_new(size_t width, size_t height, gf__plot **out, gf_error *err);
 void gf__plot_free(gf__plot *plot);

@@ -1,15 +1,17 @@
 /* image/image_priv.h: what the files of image share.
  *
- * A decoder reads one format. It is asked twice: for what the header says (cheap; the limits are checked on it), then
- * for the pixels, which it hands row by row to a gf__sink. The sink keeps them as a picture or, on the way to a
- * network's input, resizes each row while it is still in the CPU's cache. */
+ * A decoder reads one format. It is asked twice: for what the header says (cheap; the limits are
+ * checked on it), then for the pixels, which it hands row by row to a gf__sink. The sink keeps them
+ * as a picture or, on the way to a network's input, resizes each row while it is still in the CPU's
+ * cache. */
 #ifndef GRAFT_IMAGE_PRIV_H
 #define GRAFT_IMAGE_PRIV_H
 
 #include "base/base.h"
 #include "image/image.h"
 
-/* Bytes past the end of every pixel buffer that may be read: the resizer loads eight bytes for six. */
+/* Bytes past the end of every pixel buffer that may be read: the resizer loads eight bytes for
+ * six. */
 #define GF__IMAGE_PADDING 16
 
 struct gf_image {
@@ -22,8 +24,8 @@ gf_status gf__rgb_bytes(size_t width, size_t height, size_t *n_bytes, gf_error *
 /* A picture without pixels set yet. GF_ENOMEM, GF_ELIMIT. */
 gf_status gf__image_new(size_t width, size_t height, gf_image **out, gf_error *err);
 
-/* One direction of a resize: output i is the sum over t < n_taps[i] of weights[i * max_taps + t] * input[first[i] + t],
- * weights in 1/2^22. Made again only when the sizes change. Start zeroed. */
+/* One direction of a resize: output i is the sum over t < n_taps[i] of weights[i * max_taps + t] *
+ * input[first[i] + t], weights in 1/2^22. Made again only when the sizes change. Start zeroed. */
 typedef struct gf__filter {
     size_t n_in, n_out;
     size_t max_taps;
@@ -38,7 +40,8 @@ void gf__resize_row(const gf__filter *filter, const uint8_t *row, uint8_t *out);
 void gf__resize_columns(const gf__filter *filter, const uint8_t *rows, size_t n_row_bytes,
                         uint8_t *out);
 
-/* The loops behind them: the plain ones are the specification, the others must equal them bit for bit. */
+/* The loops behind them: the plain ones are the specification, the others must equal them bit for
+ * bit. */
 typedef struct gf__resize_kernels {
     void (*row)(const gf__filter *filter, const uint8_t *row, uint8_t *out);
     void (*columns)(const gf__filter *filter, const uint8_t *rows, size_t n_row_bytes,
@@ -47,7 +50,8 @@ typedef struct gf__resize_kernels {
 const gf__resize_kernels *gf__resize_kernels_plain(void);
 const gf__resize_kernels *gf__resize_kernels_here(void); /* the fastest this CPU has */
 
-/* Memory that only grows. Start zeroed; end with gf__free(block.data). The content is lost when it grows. */
+/* Memory that only grows. Start zeroed; end with gf__free(block.data). The content is lost when it
+ * grows. */
 typedef struct gf__block {
     uint8_t *data;
     size_t capacity;
@@ -77,7 +81,8 @@ typedef struct gf__sink {
 gf_status gf__sink_begin(gf__sink *sink, size_t width, size_t height, gf_error *err);
 /* Memory for row y (width x 3 bytes): decoding straight into it saves a copy. */
 uint8_t *gf__sink_row(gf__sink *sink, size_t y);
-/* Row y is ready. Each row once, in any order; rgb may be gf__sink_row(sink, y), else it is copied. */
+/* Row y is ready. Each row once, in any order; rgb may be gf__sink_row(sink, y), else it is
+ * copied. */
 void gf__sink_put(gf__sink *sink, size_t y, const uint8_t *rgb);
 /* The same from RGBA, blended over white. */
 void gf__sink_put_rgba(gf__sink *sink, size_t y, const uint8_t *rgba);
@@ -111,8 +116,8 @@ gf_status gf__bmp_info(gf__file_view file, gf_image_info *out, gf_error *err);
 gf_status gf__bmp_decode(gf__file_view file, const gf_image_info *info, gf__sink *sink,
                          gf_error *err);
 
-/* Orientation 1..8 of EXIF data (a TIFF header, with or without "Exif\0\0" before it); 1 where it has none or is damaged:
- * a broken EXIF block must not cost a good picture. */
+/* Orientation 1..8 of EXIF data (a TIFF header, with or without "Exif\0\0" before it); 1 where it
+ * has none or is damaged: a broken EXIF block must not cost a good picture. */
 int gf__exif_orientation(const uint8_t *exif, size_t n_bytes);
 /* The same for a JPEG file, whose EXIF block is looked for. */
 int gf__exif_orientation_jpeg(gf__file_view file);

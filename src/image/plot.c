@@ -1,7 +1,7 @@
 /* image/plot.c: drawings as a list of marks, axes with round ticks, and the file they are saved to.
  *
- * Marks are kept as given; plot_svg.c and plot_png.c turn the same list into text or pixels. Adding a mark does not fail:
- * a missing allocation is remembered and comes back from saving. */
+ * Marks are kept as given; plot_svg.c and plot_png.c turn the same list into text or pixels. Adding
+ * a mark does not fail: a missing allocation is remembered and comes back from saving. */
 #include "image/plot_priv.h"
 
 #include <assert.h>
@@ -106,8 +106,8 @@ void gf__plot_rect(gf__plot *plot, double x, double y, double width, double heig
                               .height = height});
 }
 
-/* Class names come from folders, which may be called anything: what is not UTF-8, and control characters, which neither
- * XML nor cairo take, become question marks. */
+/* Class names come from folders, which may be called anything: what is not UTF-8, and control
+ * characters, which neither XML nor cairo take, become question marks. */
 static char *clean_text(const char *text)
 {
     char *clean = gf__strdup(text);
@@ -177,7 +177,8 @@ double gf__plot_y(const gf__plot_frame *frame, double y)
     return frame->top + frame->height * (1.0 - place(y, frame->y_min, frame->y_max));
 }
 
-/* The smallest of 1, 2, 5 times a power of ten that gives at most n_most steps; 0 where the range is empty. */
+/* The smallest of 1, 2, 5 times a power of ten that gives at most n_most steps; 0 where the range
+ * is empty. */
 static double round_step(double min, double max, double n_most)
 {
     static const double factors[] = {1, 2, 5, 10};
@@ -210,8 +211,8 @@ static double sharp(double at)
     return floor(at) + 0.5;
 }
 
-/* Ticks of a frame's side: multiples of step, from the first inside. Counted as integers: beyond 2^53 adding one to a
- * double goes nowhere. */
+/* Ticks of a frame's side: multiples of step, from the first inside. Counted as integers: beyond
+ * 2^53 adding one to a double goes nowhere. */
 typedef struct tick_range {
     double step, first;
     int n;

@@ -1,7 +1,7 @@
 /* image/plot_png.c: a plot as a PNG, drawn by cairo.
  *
- * Cairo brings twenty other shared libraries that a prediction must not wait for, so it is loaded when the first plot is
- * saved as PNG: types come from its headers, functions from a table. */
+ * Cairo brings twenty other shared libraries that a prediction must not wait for, so it is loaded
+ * when the first plot is saved as PNG: types come from its headers, functions from a table. */
 #include "image/image_priv.h"
 #include "image/plot_priv.h"
 

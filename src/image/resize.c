@@ -1,9 +1,10 @@
 /* image/resize.c: the one resize filter, equal to Pillow's BILINEAR bit for bit.
  *
- * In and out: RGB bytes. A triangle of support max(1, scale) around half-pixel centres, first along the rows, then along
- * the columns, 8 bits in between (Pillow 13 takes the columns first where that is less work, and differs by one level
- * there; rows first can be done while they are decoded). Weights are computed in double and rounded to 1/2^22; from there
- * on everything is integer, so every machine and every compiler gives the same pixels. */
+ * In and out: RGB bytes. A triangle of support max(1, scale) around half-pixel centres, first along
+ * the rows, then along the columns, 8 bits in between (Pillow 13 takes the columns first where that
+ * is less work, and differs by one level there; rows first can be done while they are decoded).
+ * Weights are computed in double and rounded to 1/2^22; from there on everything is integer, so
+ * every machine and every compiler gives the same pixels. */
 #include "image/image_priv.h"
 
 #include <assert.h>
@@ -48,7 +49,8 @@ static double triangle(double x)
     return x < 1.0 ? 1.0 - x : 0.0;
 }
 
-/* The operations and their order are Pillow's precompute_coeffs(): another order rounds differently. */
+/* The operations and their order are Pillow's precompute_coeffs(): another order rounds
+ * differently. */
 static void fill_weights(gf__filter *filter, size_t i, double scale, double support)
 {
     const double centre = ((double)i + 0.5) * scale;
@@ -147,8 +149,9 @@ static void columns_plain(const gf__filter *filter, const uint8_t *rows, size_t 
 }
 
 #if defined(__x86_64__)
-/* Two taps at a time, four lanes each: red, green, blue and one that is never stored. An odd last tap is paired with a
- * weight of zero, which every row of weights has behind its taps. Integer sums: equal to the plain loop. */
+/* Two taps at a time, four lanes each: red, green, blue and one that is never stored. An odd last
+ * tap is paired with a weight of zero, which every row of weights has behind its taps. Integer
+ * sums: equal to the plain loop. */
 __attribute__((target("avx2"))) static void row_avx2(const gf__filter *filter, const uint8_t *row,
                                                      uint8_t *out)
 {

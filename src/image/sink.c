@@ -1,17 +1,20 @@
 /* image/sink.c: between a decoder and the resizer.
  *
- * Rows come in, in any order. When the picture is on its way to a network and lies upright, each row is resized to the
- * target's width at once and only the narrow picture is kept: a 12-megapixel PNG needs 2.7 MB here instead of 36.
- * Otherwise the rows become a whole frame. The buffers live in the scratch, across pictures. */
+ * Rows come in, in any order. When the picture is on its way to a network and lies upright, each
+ * row is resized to the target's width at once and only the narrow picture is kept: a 12-megapixel
+ * PNG needs 2.7 MB here instead of 36. Otherwise the rows become a whole frame. The buffers live in
+ * the scratch, across pictures. */
 #include "image/image_priv.h"
 
 #include <string.h>
 
-/* A scratch does not hold on to more than this after a picture: one giant must not fix the size of a server. */
+/* A scratch does not hold on to more than this after a picture: one giant must not fix the size of
+ * a server. */
 #define KEPT_BYTES ((size_t)64 << 20)
 
-/* The row is off every vector's alignment on purpose: into aligned memory libjpeg-turbo's colour conversion writes past
- * the cache, and the resizer would wait for the row to come back (half the time of a 640x480 picture). */
+/* The row is off every vector's alignment on purpose: into aligned memory libjpeg-turbo's colour
+ * conversion writes past the cache, and the resizer would wait for the row to come back (half the
+ * time of a 640x480 picture). */
 #define ROW_OFFSET 4
 
 gf_status gf__block_reserve(gf__block *block, size_t n_bytes, const char *what, gf_error *err)

@@ -1,5 +1,6 @@
-/* model/document_read.c: the JSON document of a model file, checked member by member before anything is believed. It came with a file
- * that may be damaged, newer than this program, or made to harm. Members that are not known here are left alone. */
+/* model/document_read.c: the JSON document of a model file, checked member by member before
+ * anything is believed. It came with a file that may be damaged, newer than this program, or made
+ * to harm. Members that are not known here are left alone. */
 #include <math.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* model/document_write.c: the JSON document of a model file, from what there is to say. Keys stand in a fixed order and nothing here
- * knows the time or the machine: the same model gives the same bytes. */
+/* model/document_write.c: the JSON document of a model file, from what there is to say. Keys stand
+ * in a fixed order and nothing here knows the time or the machine: the same model gives the same
+ * bytes. */
 #include <string.h>
 
 #include "graph/graph.h"

@@ -1,5 +1,6 @@
-/* model/file_read.c: a model from a safetensors file. The document says which tensors there must be and of what shape; every one is looked
- * up and checked before memory is taken for it, so a file cannot ask for more than it brings. */
+/* model/file_read.c: a model from a safetensors file. The document says which tensors there must be
+ * and of what shape; every one is looked up and checked before memory is taken for it, so a file
+ * cannot ask for more than it brings. */
 #include <math.h>
 #include <string.h>
 

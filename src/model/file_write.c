@@ -1,5 +1,6 @@
-/* model/file_write.c: a model into one safetensors file: float tensors first (head, then the trunk of a bundle), pictures last, so
- * that every float stays where a float may lie. The file appears whole or not at all. */
+/* model/file_write.c: a model into one safetensors file: float tensors first (head, then the trunk
+ * of a bundle), pictures last, so that every float stays where a float may lie. The file appears
+ * whole or not at all. */
 #include <assert.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* model/model.c: a loaded model: counting its owners, answering what it is, and finding the trunk it runs on. */
+/* model/model.c: a loaded model: counting its owners, answering what it is, and finding the trunk
+ * it runs on. */
 #include <assert.h>
 #include <string.h>
 
@@ -175,7 +176,8 @@ static gf_status trunk_inside(gf_model *model, gf_trunk **out, gf_error *err)
 
 /* ---- the trunk in a home ---- */
 
-/* Loads name if it is the model's trunk. Loading maps a file and reads its header: weights are not touched. */
+/* Loads name if it is the model's trunk. Loading maps a file and reads its header: weights are not
+ * touched. */
 static bool load_if_same(const gf_model *model, const char *home, const char *name, gf_trunk **out)
 {
     gf_trunk *trunk = NULL;

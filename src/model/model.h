@@ -21,8 +21,8 @@ typedef struct gf__model_content {
     gf_pool pool;
     gf_precision precision;
     gf_recipe recipe;
-    const gf__json *
-        training; /* the training record, copied: options, data, split, history, metrics; may be NULL */
+    /* the training record, copied: options, data, split, history, metrics; may be NULL */
+    const gf__json *training;
     const gf__self_test_sample *samples;
     size_t n_samples;
     double tolerance; /* largest allowed score difference in the self-test */
@@ -32,22 +32,25 @@ typedef struct gf__model_content {
 /* Same content gives the same bytes. */
 gf_status gf__model_save(const char *path, const gf__model_content *content, gf_error *err);
 
-/* The trunk a model runs on: the one inside it, else HOME/trunks by SHA-256 (GF_ENOTFOUND says which one and how to get
- * it). One inside a model is known by a hash of its own graph and weights, made at the first call, and not by the one the file claims: a
- * file must not be able to put its weights into caches under another trunk's name. home may be NULL for a bundle. Ended
- * with gf_trunk_free(). Threads: any, also on one model. */
+/* The trunk a model runs on: the one inside it, else HOME/trunks by SHA-256 (GF_ENOTFOUND says
+ * which one and how to get it). One inside a model is known by a hash of its own graph and weights,
+ * made at the first call, and not by the one the file claims: a file must not be able to put its
+ * weights into caches under another trunk's name. home may be NULL for a bundle. Ended with
+ * gf_trunk_free(). Threads: any, also on one model. */
 gf_status gf__model_trunk(gf_model *model, const char *home, gf_trunk **out, gf_error *err);
 
 /* A model from bytes that the caller keeps alive (the fuzzer's way in). */
 gf_status gf__model_parse(const void *bytes, size_t n_bytes, gf_model **out, gf_error *err);
 
-/* An extractor for the model's cut: the trunk from the bundle, else from HOME/trunks by SHA-256. options->precision AUTO means the
- * model's own where this CPU computes it natively, else float32. Cache and packs as options say. */
+/* An extractor for the model's cut: the trunk from the bundle, else from HOME/trunks by SHA-256.
+ * options->precision AUTO means the model's own where this CPU computes it natively, else float32.
+ * Cache and packs as options say. */
 gf_status gf__model_extractor(gf_model *model, const char *home,
                               const gf_extractor_options *options, gf_extractor **out,
                               gf_error *err);
 
-/* A member of the document that this version does not know is kept by everything that rewrites a model. Borrowed. */
+/* A member of the document that this version does not know is kept by everything that rewrites a
+ * model. Borrowed. */
 const gf__json *gf__model_json(const gf_model *model);
 
 #endif

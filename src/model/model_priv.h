@@ -50,13 +50,15 @@ struct gf_model {
     gf_trunk *trunk;
 };
 
-/* Everything of the document but the tensors' values. Errors name the member: "head: layer 1: units: expected ...". */
+/* Everything of the document but the tensors' values. Errors name the member: "head: layer 1:
+ * units: expected ...". */
 gf_status gf__document_read(gf_model *model, gf_error *err);
 /* graph: the trunk as it goes into the file, NULL unless a bundle. */
 gf_status gf__document_new(const gf__model_content *content, const gf_graph *graph, gf__json **out,
                            gf_error *err);
 
-/* Tensor names: "head/0/kernel", "head/0/bias", "self_test/0", "trunk/conv2d_1/kernel". New text; NULL out of memory. */
+/* Tensor names: "head/0/kernel", "head/0/bias", "self_test/0", "trunk/conv2d_1/kernel". New text;
+ * NULL out of memory. */
 char *gf__head_tensor_name(size_t layer, const char *weight);
 char *gf__trunk_tensor_name(const char *layer, const char *weight);
 char *gf__sample_tensor_name(size_t sample);

@@ -1,5 +1,6 @@
-/* model/predictor.c: picture bytes into scores, the way the model was trained: the same preprocessing, the same cut of the same
- * trunk, the same head. What does not fit together is found when the predictor is made, not at the first picture. */
+/* model/predictor.c: picture bytes into scores, the way the model was trained: the same
+ * preprocessing, the same cut of the same trunk, the same head. What does not fit together is found
+ * when the predictor is made, not at the first picture. */
 #include <string.h>
 #include <time.h>
 
@@ -16,8 +17,8 @@ gf_predictor_options gf_predictor_options_default(void)
     return (gf_predictor_options){.precision = GF_PRECISION_AUTO};
 }
 
-/* The model's own precision where this CPU has it. float32 everywhere is the next best: it is closer to bfloat16 than
- * bfloat16 is to being usable where it is emulated. */
+/* The model's own precision where this CPU has it. float32 everywhere is the next best: it is
+ * closer to bfloat16 than bfloat16 is to being usable where it is emulated. */
 static gf_precision choose_precision(const gf_model *model, gf_precision wanted)
 {
     if (wanted != GF_PRECISION_AUTO)
@@ -88,8 +89,8 @@ static gf_status init(gf_predictor *predictor, const char *home,
     mine.max_pixels = options->max_pixels;
     mine.for_latency = true;
     char *pack_dir = home != NULL ? gf__path_join(home, "packs") : NULL;
-    mine.pack_dir =
-        pack_dir; /* NULL also when memory is short: then weights are packed in memory */
+    /* NULL also when memory is short: then weights are packed in memory */
+    mine.pack_dir = pack_dir;
     gf_status st = gf__model_extractor(predictor->model, home, &mine, &predictor->extractor, err);
     gf__free(pack_dir);
     if (st == GF_OK)
@@ -142,7 +143,8 @@ static double now_ms(void)
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
 }
 
-/* A damaged trunk shows in its features; a head may hide that (ReLU makes 0 of what is not a number). */
+/* A damaged trunk shows in its features; a head may hide that (ReLU makes 0 of what is not a
+ * number). */
 static gf_status check_finite(const gf_model *model, const char *what, const float *values,
                               size_t n, gf_error *err)
 {

@@ -1,11 +1,13 @@
-/* model/self_test.c: does a model still say here what it said where it was made? It carries pictures with the scores they gave; a trunk that
- * was damaged, a kernel that is wrong on this CPU or a changed resize filter shows in them. */
+/* model/self_test.c: does a model still say here what it said where it was made? It carries
+ * pictures with the scores they gave; a trunk that was damaged, a kernel that is wrong on this CPU
+ * or a changed resize filter shows in them. */
 #include <math.h>
 
 #include "model/model_priv.h"
 
-/* Scores made in bfloat16 and replayed in float32 (a CPU without it), or the other way round, differ by rounding that the model's own
- * tolerance does not know. A broken model is off by more. */
+/* Scores made in bfloat16 and replayed in float32 (a CPU without it), or the other way round,
+ * differ by rounding that the model's own tolerance does not know. A broken model is off by
+ * more. */
 #define OTHER_PRECISION_TOLERANCE 0.1
 
 typedef struct finding {

@@ -1,4 +1,5 @@
-/* service/classify.c: one picture into scores of named classes, whether a trunk's own or a trained model's. */
+/* service/classify.c: one picture into scores of named classes, whether a trunk's own or a trained
+ * model's. */
 #include <string.h>
 
 #include "service/service_priv.h"

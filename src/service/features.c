@@ -1,4 +1,5 @@
-/* service/features.c: the output of any layers, for one picture or a whole data set, as arrays in memory and in files. */
+/* service/features.c: the output of any layers, for one picture or a whole data set, as arrays in
+ * memory and in files. */
 #include <string.h>
 
 #include "service/service_priv.h"
@@ -14,7 +15,8 @@ static gf_status resolve_layers(const gf_features_request *r, const gf_graph *gr
                                                  err);
         if (st != GF_OK)
             return st;
-        /* "avg_pool" means pooled by its average whatever --pool says, also where the network has no layer of that name. */
+        /* "avg_pool" means pooled by its average whatever --pool says, also where the network has
+         * no layer of that name. */
         const bool is_avg_pool = strcmp(names[i], "avg_pool") == 0;
         specs[i].pool = !needs_pool ? GF_POOL_NONE : is_avg_pool ? GF_POOL_AVG : r->pool;
         result->layers[i] = gf__strdup(is_avg_pool ? names[i] : specs[i].layer);

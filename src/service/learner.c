@@ -1,5 +1,6 @@
-/* service/learner.c: the article's way: a graph that was cut and extended by hand, compiled, fitted and asked. The frozen layers are
- * run once a picture and their output kept; the Dense layers at the end are the head. */
+/* service/learner.c: the article's way: a graph that was cut and extended by hand, compiled, fitted
+ * and asked. The frozen layers are run once a picture and their output kept; the Dense layers at
+ * the end are the head. */
 #include <string.h>
 
 #include "graph/graph.h"
@@ -46,8 +47,8 @@ static gf_status check_trainable(const gf_graph *graph, size_t head_start, gf_er
     return GF_OK;
 }
 
-/* The trunk's layer whose output the head sees. A global pooling layer that was added to the cut graph is not in the trunk: there the
- * engine pools the layer before it. */
+/* The trunk's layer whose output the head sees. A global pooling layer that was added to the cut
+ * graph is not in the trunk: there the engine pools the layer before it. */
 static gf_status find_cut(const gf_graph *graph, size_t head_start, const gf_graph *trunk,
                           gf_output_spec *cut, gf_error *err)
 {

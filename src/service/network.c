@@ -1,4 +1,5 @@
-/* service/network.c: a name into a graph to look at: a trunk's, or a model file's, trunk and head in one. */
+/* service/network.c: a name into a graph to look at: a trunk's, or a model file's, trunk and head
+ * in one. */
 #include <string.h>
 
 #include "graph/graph.h"

@@ -1,4 +1,5 @@
-/* service/part.c: a part of a data set: its items, their labels in the model's numbering, their features. */
+/* service/part.c: a part of a data set: its items, their labels in the model's numbering, their
+ * features. */
 #include <string.h>
 
 #include "service/service_priv.h"
@@ -56,7 +57,8 @@ gf_status gf__part_init(gf__part *part, const gf_dataset *dataset, const size_t 
     return fill_labels(part, class_names, n_classes, err);
 }
 
-/* Moves the readable items, their labels and rows together. Fewer rows stay in tensors of the old size: n says how many count. */
+/* Moves the readable items, their labels and rows together. Fewer rows stay in tensors of the old
+ * size: n says how many count. */
 static void drop_bad(gf__part *part, const bool *is_bad)
 {
     size_t n = 0;

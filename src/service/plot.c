@@ -1,4 +1,5 @@
-/* service/plot.c: features as a picture: the article's line plot of a vector, and strips of feature maps. */
+/* service/plot.c: features as a picture: the article's line plot of a vector, and strips of feature
+ * maps. */
 #include <stdio.h>
 #include <string.h>
 
@@ -55,7 +56,8 @@ static gf_status draw_vector(gf__plot *plot, double top, const char *layer, cons
     return GF_OK;
 }
 
-/* One map, its own smallest value black and largest white: maps of one layer differ too much in scale to share one. */
+/* One map, its own smallest value black and largest white: maps of one layer differ too much in
+ * scale to share one. */
 static void grey_map(const float *values, size_t n_pixels, size_t n_channels, size_t channel,
                      uint8_t *grey)
 {

@@ -1,4 +1,5 @@
-/* service/record.c: what a training run was, as the record in the model file and as the page people read. */
+/* service/record.c: what a training run was, as the record in the model file and as the page people
+ * read. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* service/service_priv.h: what the use cases share: folders of a home, a part of a data set with its features, small pictures. */
+/* service/service_priv.h: what the use cases share: folders of a home, a part of a data set with
+ * its features, small pictures. */
 #ifndef GRAFT_SERVICE_PRIV_H
 #define GRAFT_SERVICE_PRIV_H
 
@@ -19,11 +20,13 @@ gf_status gf__service_extractor(const gf_context *context, gf_trunk *trunk,
                                 gf_error *err);
 int gf__service_threads(const gf_context *context);
 
-/* Whether a name means a model file (true) or a trunk. Both may be safetensors files: the "graft" document inside says which. */
+/* Whether a name means a model file (true) or a trunk. Both may be safetensors files: the "graft"
+ * document inside says which. */
 gf_status gf__is_model_file(const char *name, bool *is_model, gf_error *err);
 
-/* Items of a data set that are used together, with the features of one or more outputs. Unreadable pictures are taken out when the
- * features are made. Start zeroed; end with gf__part_free(). The data set is borrowed. */
+/* Items of a data set that are used together, with the features of one or more outputs. Unreadable
+ * pictures are taken out when the features are made. Start zeroed; end with gf__part_free(). The
+ * data set is borrowed. */
 typedef struct gf__part {
     const gf_dataset *dataset;
     size_t *items;
@@ -34,12 +37,13 @@ typedef struct gf__part {
     gf_tensor **features; /* n_outputs tensors (n * n_views, size): view 0 first */
     size_t n_outputs, n_views;
 } gf__part;
-/* items NULL: all of the data set. Labels are matched by name with the classes given: GF_EMISMATCH names a class that is not among
- * them. class_names NULL: the data set's own numbers. */
+/* items NULL: all of the data set. Labels are matched by name with the classes given: GF_EMISMATCH
+ * names a class that is not among them. class_names NULL: the data set's own numbers. */
 gf_status gf__part_init(gf__part *part, const gf_dataset *dataset, const size_t *items,
                         size_t n_items, const char *const *class_names, size_t n_classes,
                         gf_error *err);
-/* Makes the features of the plain picture, then of n_views - 1 augmented views (kinds, seeded). GF_EFORMAT if no picture can be read. */
+/* Makes the features of the plain picture, then of n_views - 1 augmented views (kinds, seeded).
+ * GF_EFORMAT if no picture can be read. */
 gf_status gf__part_extract(gf__part *part, gf_extractor *extractor, size_t n_views, unsigned kinds,
                            uint64_t seed, const gf_observer *obs, gf_error *err);
 /* The features of output i as training data. Borrowed from the part. */
@@ -55,16 +59,19 @@ gf_status gf__part_metrics(const gf__part *part, size_t output, const gf_head *h
 gf_status gf__part_probe(const gf__part *part, size_t n_classes, const gf_probe_options *options,
                          const gf_observer *obs, double *accuracy, gf_error *err);
 
-/* Wrong answers of a part, most certain first: indices into the part. *order is new, ended with gf__free(). */
+/* Wrong answers of a part, most certain first: indices into the part. *order is new, ended with
+ * gf__free(). */
 gf_status gf__part_mistakes(const gf__part *part, const gf_metrics *metrics, size_t **order,
                             size_t *n, gf_error *err);
-/* "item: is A, taken for B (0.93)" for each. *lines is new: every line and the list are ended with gf__free(). */
+/* "item: is A, taken for B (0.93)" for each. *lines is new: every line and the list are ended with
+ * gf__free(). */
 gf_status gf__mistake_lines(const gf__part *part, const gf_metrics *metrics, const size_t *order,
                             size_t n, const char *const *class_names, char ***lines, gf_error *err);
 void gf__strings_free(char **strings, size_t n);
 gf_status gf__class_names_copy(const gf_dataset *dataset, char ***out, size_t *n, gf_error *err);
 
-/* A picture of an item as a small JPEG that fits side x side pixels. *bytes is new, ended with gf_image_bytes_free(). */
+/* A picture of an item as a small JPEG that fits side x side pixels. *bytes is new, ended with
+ * gf_image_bytes_free(). */
 gf_status gf__thumbnail(const gf_dataset *dataset, size_t item, uint64_t max_pixels, size_t side,
                         uint8_t **bytes, size_t *n_bytes, gf_error *err);
 /* The recipe's own picture of an item as PNG: what a self-test keeps. */
@@ -86,7 +93,8 @@ typedef struct gf__train_facts {
 gf_status gf__training_record(const gf__train_facts *facts, gf__json **out, gf_error *err);
 gf_status gf__training_report(const gf__train_facts *facts, const char *path, gf_error *err);
 
-/* The mistakes of a part as pictures of a report; at most GF__REPORT_PICTURES of them. Ended with gf__report_pictures_free(). */
+/* The mistakes of a part as pictures of a report; at most GF__REPORT_PICTURES of them. Ended with
+ * gf__report_pictures_free(). */
 #define GF__REPORT_PICTURES 60
 gf_status gf__report_pictures(const gf__part *part, const gf_metrics *metrics, const size_t *order,
                               size_t n, uint64_t max_pixels, gf_report_picture **out,

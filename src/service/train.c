@@ -6,7 +6,8 @@
 #include "service/service_priv.h"
 
 #define SELF_TEST_SAMPLES 3
-/* Scores of the self-test may differ by this much: another CPU's kernels sum in another order, and bf16 has 8 bits. */
+/* Scores of the self-test may differ by this much: another CPU's kernels sum in another order, and
+ * bf16 has 8 bits. */
 #define SELF_TEST_TOLERANCE_F32  1e-3
 #define SELF_TEST_TOLERANCE_BF16 5e-2
 
@@ -111,7 +112,8 @@ static gf_status check_writable(const char *path, gf_error *err)
     return st;
 }
 
-/* The outputs to make features of: one cut, or with "auto" every block output, pooled, in one pass. */
+/* The outputs to make features of: one cut, or with "auto" every block output, pooled, in one
+ * pass. */
 static gf_status choose_outputs(train_job *job, gf_error *err)
 {
     const gf_graph *graph = gf_trunk_graph(job->trunk);
@@ -214,7 +216,8 @@ static gf_status fit(train_job *job, gf_error *err)
     if (st != GF_OK)
         return st;
     char *checkpoint = r->output != NULL ? gf__asprintf("%s.checkpoint", r->output) : NULL;
-    /* The data's identity for --resume: the same pictures through another cut or precision are other data. */
+    /* The data's identity for --resume: the same pictures through another cut or precision are
+     * other data. */
     char *data_id = gf__asprintf("%s %s %s %s", job->sha256, gf_trunk_sha256(job->trunk),
                                  job->result->layer, gf_precision_name(job->result->precision));
     if (data_id == NULL || (r->output != NULL && checkpoint == NULL)) {
@@ -268,7 +271,8 @@ static gf__train_facts facts_of(const train_job *job)
                              .result = job->result};
 }
 
-/* A few held-out pictures, one of each of the first classes, with the scores the head gives them. */
+/* A few held-out pictures, one of each of the first classes, with the scores the head gives
+ * them. */
 static gf_status make_samples(const train_job *job, const gf_recipe *recipe,
                               gf__self_test_sample *samples, float *scores, size_t *n,
                               gf_error *err)

@@ -1,9 +1,9 @@
 /* tensor/archive.c: zip archives through libzip, read from memory and written to a file.
  *
- * Reading trusts nothing: a member may not claim more bytes than its packed ones can unpack to, so a small file cannot ask
- * for much memory, and what is unpacked must end where it claims with the checksum it claims. Writing is one pass
- * in which libzip pulls. The same members give the same bytes: every date is the zip format's first day, as
- * numpy writes it. */
+ * Reading trusts nothing: a member may not claim more bytes than its packed ones can unpack to, so
+ * a small file cannot ask for much memory, and what is unpacked must end where it claims with the
+ * checksum it claims. Writing is one pass in which libzip pulls. The same members give the same
+ * bytes: every date is the zip format's first day, as numpy writes it. */
 #include "tensor/archive_priv.h"
 
 #include <string.h>
@@ -289,8 +289,8 @@ static gf_status write_zip(const char *path, source *sources, size_t n, bool is_
     return st;
 }
 
-/* libzip itself writes another file beside the writer's and renames it over that one; the writer then
- * brings it to the disk and gives it the final name. */
+/* libzip itself writes another file beside the writer's and renames it over that one; the writer
+ * then brings it to the disk and gives it the final name. */
 static gf_status write_aside(const char *path, source *sources, size_t n, bool is_compressed,
                              gf_error *err)
 {

@@ -20,8 +20,9 @@ void gf__archive_close(gf__archive *archive); /* NULL is fine */
 size_t gf__archive_n_members(const gf__archive *archive);
 const char *gf__archive_name_at(const gf__archive *archive, size_t i); /* borrowed */
 
-/* Starts unpacking. *size_bytes is what the directory claims; a claim that the packed bytes cannot keep is GF_EFORMAT here, so
- * that memory for *size_bytes may be had. GF_EUNSUPPORTED: encrypted, or neither stored nor deflated. */
+/* Starts unpacking. *size_bytes is what the directory claims; a claim that the packed bytes cannot
+ * keep is GF_EFORMAT here, so that memory for *size_bytes may be had. GF_EUNSUPPORTED: encrypted,
+ * or neither stored nor deflated. */
 gf_status gf__archive_begin(gf__archive *archive, size_t i, size_t *size_bytes, gf_error *err);
 /* The next n_bytes, all of them. */
 gf_status gf__archive_read(gf__archive *archive, void *bytes, size_t n_bytes, gf_error *err);
@@ -37,7 +38,8 @@ typedef struct gf__archive_entry {
     void *user;
 } gf__archive_entry;
 
-/* Written aside and renamed. n > 0. GF_EINVAL for a name that occurs twice; a failure of produce comes back as it is. */
+/* Written aside and renamed. n > 0. GF_EINVAL for a name that occurs twice; a failure of produce
+ * comes back as it is. */
 gf_status gf__archive_write(const char *path, const gf__archive_entry *entries, size_t n,
                             bool is_compressed, gf_error *err);
 

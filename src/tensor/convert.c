@@ -1,7 +1,7 @@
 /* tensor/convert.c: any value type to float32, and the two 16-bit floats by themselves.
  *
- * One loop per type, picked from a table. 64-bit integers and doubles are rounded to the nearest float, doubles past
- * its range become infinite, as numpy's astype(float32) does. */
+ * One loop per type, picked from a table. 64-bit integers and doubles are rounded to the nearest
+ * float, doubles past its range become infinite, as numpy's astype(float32) does. */
 #include <string.h>
 
 #include "tensor/tensor_priv.h"
@@ -70,7 +70,8 @@ DEFINE_CONVERSION(convert_u32, uint32_t, (float)x)
 DEFINE_CONVERSION(convert_i32, int32_t, (float)x)
 DEFINE_CONVERSION(convert_u64, uint64_t, (float)x)
 DEFINE_CONVERSION(convert_i64, int64_t, (float)x)
-/* A byte, not a C bool: files hold what they like, and reading another bool than 0 or 1 is undefined. */
+/* A byte, not a C bool: files hold what they like, and reading another bool than 0 or 1 is
+ * undefined. */
 DEFINE_CONVERSION(convert_bool, uint8_t, x != 0 ? 1.0f : 0.0f)
 
 static void (*const conversions[GF__N_DTYPES])(float *to, const void *from, size_t n) = {

@@ -1,5 +1,5 @@
-/* tensor/name_index.c: an array of (name, position) sorted by name. Archives come from anywhere: one with a million names
- * must not cost a million squared. */
+/* tensor/name_index.c: an array of (name, position) sorted by name. Archives come from anywhere:
+ * one with a million names must not cost a million squared. */
 #include <stdlib.h>
 #include <string.h>
 

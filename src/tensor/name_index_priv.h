@@ -1,4 +1,5 @@
-/* tensor/name_index_priv.h: finds things by name in logarithmic time, and names that occur twice. */
+/* tensor/name_index_priv.h: finds things by name in logarithmic time, and names that occur
+ * twice. */
 #ifndef GRAFT_SRC_NAME_INDEX_PRIV_H
 #define GRAFT_SRC_NAME_INDEX_PRIV_H
 

@@ -1,7 +1,7 @@
 /* tensor/npy.c: .npy files and bytes into tensors and back.
  *
- * Values are copied as they stand, then put into the machine's byte order and C order; nearly every file needs
- * neither. */
+ * Values are copied as they stand, then put into the machine's byte order and C order; nearly every
+ * file needs neither. */
 #include <string.h>
 
 #include "tensor/npy_priv.h"
@@ -26,8 +26,8 @@ static void swap_bytes(uint8_t *values, size_t n_values, size_t item_bytes)
     }
 }
 
-/* to[i0,i1,...] in C order = from[i0,i1,...] in Fortran order. The last index moves fastest; offset follows it by adding
- * strides, as an odometer does. */
+/* to[i0,i1,...] in C order = from[i0,i1,...] in Fortran order. The last index moves fastest; offset
+ * follows it by adding strides, as an odometer does. */
 static void reorder(uint8_t *to, const uint8_t *from, const gf__npy_header *header)
 {
     size_t index[GF_TENSOR_MAX_DIMS] = {0};

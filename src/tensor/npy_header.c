@@ -1,8 +1,8 @@
 /* tensor/npy_header.c: the header of .npy, both ways.
  *
- * It is the text of a Python dict with three keys, as in {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }.
- * numpy evaluates it; here a parser accepts what such dicts hold and nothing else. Untrusted bytes: everything is
- * checked against the bytes that are there. */
+ * It is the text of a Python dict with three keys, as in {'descr': '<f4', 'fortran_order': False,
+ * 'shape': (3, 4), }. numpy evaluates it; here a parser accepts what such dicts hold and nothing
+ * else. Untrusted bytes: everything is checked against the bytes that are there. */
 #include "tensor/npy_priv.h"
 
 #include <ctype.h>

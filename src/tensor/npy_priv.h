@@ -1,7 +1,8 @@
-/* tensor/npy_priv.h: the .npy format for npy.c (files) and npz (members of a zip, read piece by piece).
+/* tensor/npy_priv.h: the .npy format for npy.c (files) and npz (members of a zip, read piece by
+ * piece).
  *
- * A .npy is a preamble (magic, version, header length), a header (one Python dict as text) and the values. The
- * format: numpy's documentation, numpy.lib.format. */
+ * A .npy is a preamble (magic, version, header length), a header (one Python dict as text) and the
+ * values. The format: numpy's documentation, numpy.lib.format. */
 #ifndef GRAFT_SRC_NPY_PRIV_H
 #define GRAFT_SRC_NPY_PRIV_H
 
@@ -24,10 +25,12 @@ typedef struct gf__npy_header {
 
 /* Do these bytes begin as a .npy array does? */
 bool gf__npy_is(const uint8_t *bytes, size_t n_bytes);
-/* Where the values begin, from the first GF__NPY_PREAMBLE bytes (or all there are) of an array of n_total bytes. */
+/* Where the values begin, from the first GF__NPY_PREAMBLE bytes (or all there are) of an array of
+ * n_total bytes. */
 gf_status gf__npy_data_offset(const uint8_t *bytes, size_t n_bytes, size_t n_total, size_t *offset,
                               gf_error *err);
-/* The header, from all bytes before the values. n_total as above: it must be exactly what dtype and shape need. */
+/* The header, from all bytes before the values. n_total as above: it must be exactly what dtype and
+ * shape need. */
 gf_status gf__npy_parse_header(const uint8_t *bytes, size_t offset, size_t n_total,
                                gf__npy_header *out, gf_error *err);
 /* Preamble and header, padded as numpy does (byte for byte what numpy 2 writes). descr: "<f4". */
@@ -38,7 +41,8 @@ gf_status gf__npy_describe(gf_dtype dtype, char descr[GF__NPY_DESCR], gf_error *
 
 /* A tensor for a header's numbers; GF_EUNSUPPORTED for text. */
 gf_status gf__npy_new_tensor(const gf__npy_header *header, gf_tensor **out, gf_error *err);
-/* The file's values, already in the tensor, into the machine's byte order and C order. May replace *tensor. */
+/* The file's values, already in the tensor, into the machine's byte order and C order. May replace
+ * *tensor. */
 gf_status gf__npy_arrange(const gf__npy_header *header, gf_tensor **tensor, gf_error *err);
 
 /* Text values (one dimension) as UTF-8: one block of n + 1 pointers and the text behind them. */

@@ -1,4 +1,5 @@
-/* tensor/npy_strings.c: numpy's fixed-width Unicode strings (dtype U: UCS-4, padded with NULs) to UTF-8 and back. */
+/* tensor/npy_strings.c: numpy's fixed-width Unicode strings (dtype U: UCS-4, padded with NULs) to
+ * UTF-8 and back. */
 #include <string.h>
 
 #include "tensor/npy_priv.h"
@@ -119,7 +120,8 @@ gf_status gf__npy_count_chars(const char *text, size_t *n_chars, gf_error *err)
     return GF_OK;
 }
 
-/* The character at *text, which moves past it; 0 again and again at the end. The text is known to be UTF-8. */
+/* The character at *text, which moves past it; 0 again and again at the end. The text is known to
+ * be UTF-8. */
 static uint32_t next_character(const char **text)
 {
     const uint8_t first = (uint8_t) * *text;

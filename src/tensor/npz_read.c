@@ -1,7 +1,8 @@
 /* tensor/npz_read.c: arrays out of a .npz, which is a zip of .npy members.
  *
- * The file is mapped and unpacked member by member, straight into the tensor. A member's size must be exactly what its own
- * header asks for. The archive keeps its place, so one lock a file lets one thread at a time unpack. */
+ * The file is mapped and unpacked member by member, straight into the tensor. A member's size must
+ * be exactly what its own header asks for. The archive keeps its place, so one lock a file lets one
+ * thread at a time unpack. */
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>

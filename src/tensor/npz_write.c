@@ -1,7 +1,8 @@
-/* tensor/npz_write.c: arrays into a .npz, without holding more than one row of what is made on demand.
+/* tensor/npz_write.c: arrays into a .npz, without holding more than one row of what is made on
+ * demand.
  *
- * The archive pulls bytes. A stream hands out a member's .npy header, then row after row; a tensor is one row that is
- * there already, a string is a row of UCS-4 characters. */
+ * The archive pulls bytes. A stream hands out a member's .npy header, then row after row; a tensor
+ * is one row that is there already, a string is a row of UCS-4 characters. */
 #include <stdio.h>
 #include <string.h>
 

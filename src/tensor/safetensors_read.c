@@ -1,8 +1,9 @@
 /* tensor/safetensors_read.c: named tensors as views of a mapped safetensors file.
  *
- * A file is the header's length (8 bytes, little-endian), the header (a JSON object, at most 100 MB as in the safetensors
- * library, may be padded with spaces) and the values. The values of all tensors must fill the rest without holes
- * and without overlaps, so that no byte of a file goes unchecked. */
+ * A file is the header's length (8 bytes, little-endian), the header (a JSON object, at most 100 MB
+ * as in the safetensors library, may be padded with spaces) and the values. The values of all
+ * tensors must fill the rest without holes and without overlaps, so that no byte of a file goes
+ * unchecked. */
 #include <stdlib.h>
 #include <string.h>
 

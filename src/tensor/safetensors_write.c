@@ -1,7 +1,7 @@
 /* tensor/safetensors_write.c: named tensors into a safetensors file, values in the order given.
  *
- * The header is padded with spaces so that the values begin on a cache line of the mapped file. The same tensors and
- * metadata give the same bytes. */
+ * The header is padded with spaces so that the values begin on a cache line of the mapped file. The
+ * same tensors and metadata give the same bytes. */
 #include <string.h>
 
 #include "tensor/tensor_priv.h"

@@ -1,7 +1,7 @@
 /* tensor/tensor.c: the array itself: value types, shapes, ownership.
  *
- * A tensor owns its values or views somebody else's; the struct is the same, only `owned` differs. It is counted because
- * graphs cut from one another share their weights. */
+ * A tensor owns its values or views somebody else's; the struct is the same, only `owned` differs.
+ * It is counted because graphs cut from one another share their weights. */
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdio.h>

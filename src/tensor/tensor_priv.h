@@ -21,8 +21,8 @@ typedef struct gf__dtype_info {
 
 const gf__dtype_info *gf__dtype_info_of(gf_dtype dtype);
 
-/* Number of values and bytes of a shape; false where the product of the dimensions that are not 0 does not fit:
- * then no product of some of them can wrap anywhere else. */
+/* Number of values and bytes of a shape; false where the product of the dimensions that are not 0
+ * does not fit: then no product of some of them can wrap anywhere else. */
 bool gf__shape_size(const size_t *shape, size_t n_dims, size_t item_bytes, size_t *n_values,
                     size_t *size_bytes);
 

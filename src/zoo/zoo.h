@@ -7,8 +7,9 @@
 #include "graph/graph.h"
 #include "tensor/tensor.h"
 
-/* A trunk made of parts instead of loaded from a home: one that came inside a model file, or a test's. On success graph and file are
- * the trunk's, which frees them with its last owner; on failure they stay the caller's. Strings are copied. */
+/* A trunk made of parts instead of loaded from a home: one that came inside a model file, or a
+ * test's. On success graph and file are the trunk's, which frees them with its last owner; on
+ * failure they stay the caller's. Strings are copied. */
 typedef struct gf__trunk_parts {
     const char *name;
     const char *sha256; /* 64 hex digits: what graph and weights are known by */
@@ -20,20 +21,22 @@ typedef struct gf__trunk_parts {
 } gf__trunk_parts;
 gf_status gf__trunk_take(const gf__trunk_parts *parts, gf_trunk **out, gf_error *err);
 
-/* Computes the SHA-256 of graph and weights, and compares it with what the trunk's file says: loading trusts it (hashing 95 MB
- * costs more than starting). GF_EMISMATCH for a damaged file. */
+/* Computes the SHA-256 of graph and weights, and compares it with what the trunk's file says:
+ * loading trusts it (hashing 95 MB costs more than starting). GF_EMISMATCH for a damaged file. */
 gf_status gf__trunk_verify(const gf_trunk *trunk, gf_error *err);
-/* What a trunk of this graph and these weights is known by: 64 hex digits. Every weight must be set. */
+/* What a trunk of this graph and these weights is known by: 64 hex digits. Every weight must be
+ * set. */
 gf_status gf__graph_sha256(const gf_graph *graph, char hex[GF__SHA256_HEX], gf_error *err);
 
-/* The block outputs a cut is chosen from when the user says "auto", in order: "mixed0" ... "mixed10". *n of them;
- * borrowed static strings. 0 for an architecture that has no table: the caller takes the layer before the top. */
+/* The block outputs a cut is chosen from when the user says "auto", in order: "mixed0" ...
+ * "mixed10". *n of them; borrowed static strings. 0 for an architecture that has no table: the
+ * caller takes the layer before the top. */
 const char *const *gf__zoo_block_outputs(const gf_graph *graph, size_t *n);
 
-/* The layer a head is put on when nothing is said: "avg_pool" by that name, or the layer that pools (the npm checkpoint
- * pools with average_pooling2d_10 + flatten_1; asking it for "avg_pool" means this place: mixed10 pooled by its average).
- * *layer is borrowed from the graph; *needs_pool tells that it is spatial and must be pooled. Any other name or index is
- * looked up as it stands. */
+/* The layer a head is put on when nothing is said: "avg_pool" by that name, or the layer that pools
+ * (the npm checkpoint pools with average_pooling2d_10 + flatten_1; asking it for "avg_pool" means
+ * this place: mixed10 pooled by its average). *layer is borrowed from the graph; *needs_pool tells
+ * that it is spatial and must be pooled. Any other name or index is looked up as it stands. */
 gf_status gf__zoo_resolve_cut(const gf_graph *graph, const char *name, const char **layer,
                               bool *needs_pool, gf_error *err);
 

@@ -1,4 +1,5 @@
-/* fuzz.h: what every fuzz target defines. It returns 0; a failure is a crash, a hang or a sanitizer's report. */
+/* fuzz.h: what every fuzz target defines. It returns 0; a failure is a crash, a hang or a
+ * sanitizer's report. */
 #ifndef GRAFT_TESTS_FUZZ_H
 #define GRAFT_TESTS_FUZZ_H
 

@@ -1,4 +1,5 @@
-/* fuzz_image.c: any bytes as a picture file: its header, its pixels, and the path into a network. */
+/* fuzz_image.c: any bytes as a picture file: its header, its pixels, and the path into a
+ * network. */
 #include "fuzz.h"
 #include "image/image.h"
 

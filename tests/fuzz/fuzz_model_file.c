@@ -1,4 +1,5 @@
-/* fuzz_model_file.c: any bytes as a model file: its document, its head's weights, its pictures, the trunk inside. */
+/* fuzz_model_file.c: any bytes as a model file: its document, its head's weights, its pictures, the
+ * trunk inside. */
 #include "model/model.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes);

@@ -2,8 +2,9 @@
  *
  *     fuzz_image_replay FILE|FOLDER...
  *
- * Files of a folder are taken in the order of their names. A folder that does not exist holds no inputs. Prints each name
- * before it is run, so that the last line of a crash says which file it was. */
+ * Files of a folder are taken in the order of their names. A folder that does not exist holds no
+ * inputs. Prints each name before it is run, so that the last line of a crash says which file it
+ * was. */
 #include <stdio.h>
 
 #include "base/base.h"

@@ -1,8 +1,9 @@
-/* make_model.c: writes tests/golden/model/format-N.safetensors, a small model with its trunk inside, for the tests that open it in every
- * later version. Run once when the format's number changes, never to make an old file anew:
+/* make_model.c: writes tests/golden/model/format-N.safetensors, a small model with its trunk
+ * inside, for the tests that open it in every later version. Run once when the format's number
+ * changes, never to make an old file anew:
  *
- *     ninja -C build tests/golden/make_model && build/tests/golden/make_model tests/golden/model/format-1.safetensors
- */
+ *     ninja -C build tests/golden/make_model && build/tests/golden/make_model
+ * tests/golden/model/format-1.safetensors */
 #include "tiny_model.h"
 
 static const char *path;

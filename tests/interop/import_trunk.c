@@ -1,5 +1,6 @@
-/* import_trunk.c: FILE NAME HOME. Imports a checkpoint and prints the network it became, a layer a line, tabs between:
- * index, name, class, output shape, parameters, inputs. check_keras.py compares that with Keras. */
+/* import_trunk.c: FILE NAME HOME. Imports a checkpoint and prints the network it became, a layer a
+ * line, tabs between: index, name, class, output shape, parameters, inputs. check_keras.py compares
+ * that with Keras. */
 #include <stdio.h>
 
 #include "graft/zoo.h"

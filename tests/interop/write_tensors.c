@@ -1,5 +1,5 @@
-/* write_tensors.c: writes samples of every value type and file format into a folder, through the public calls only.
- * check_tensor.py reads them with numpy and safetensors.
+/* write_tensors.c: writes samples of every value type and file format into a folder, through the
+ * public calls only. check_tensor.py reads them with numpy and safetensors.
  *
  * Value i of a sample is 3 * i - 5, wrapped into the type; of bool it is i odd. */
 #include <stdio.h>

@@ -1,8 +1,7 @@
 /* check.h: the words our tests are written in, on top of cmocka.
  *
- *     TEST(split__keeps_every_row_once) { CHECK_OK(gf_split_new(...)); CHECK_EQ(split->n_train, 8); }
- *     TESTS_MAIN(UNIT(split__keeps_every_row_once))
- */
+ *     TEST(split__keeps_every_row_once) { CHECK_OK(gf_split_new(...)); CHECK_EQ(n, 8); }
+ *     TESTS_MAIN(UNIT(split__keeps_every_row_once)) */
 #ifndef GRAFT_TESTS_CHECK_H
 #define GRAFT_TESTS_CHECK_H
 
@@ -34,7 +33,8 @@
 #define CHECK_EQ(got, want)  assert_int_equal((uintmax_t)(got), (uintmax_t)(want))
 #define CHECK_STR(got, want) assert_string_equal(got, want)
 
-/* Under a sanitizer, too, an allocation that cannot be had gives NULL: that is what the tests ask about. */
+/* Under a sanitizer, too, an allocation that cannot be had gives NULL: that is what the tests ask
+ * about. */
 GF_API const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
@@ -56,7 +56,8 @@ static gf_error check_err __attribute__((unused));
             fail_msg("%s gave %s: %s", #call, gf_status_name(check_status), check_err.message); \
     } while (0)
 
-/* CHECK_FAILS(GF_EFORMAT, "byte 12", call(..., &check_err)): the code, and a part of the message. */
+/* CHECK_FAILS(GF_EFORMAT, "byte 12", call(..., &check_err)): the code, and a part of the
+ * message. */
 #define CHECK_FAILS(want, part, call)                                                            \
     do {                                                                                         \
         check_err.message[0] = '\0';                                                             \
@@ -78,7 +79,8 @@ static gf_error check_err __attribute__((unused));
                      (double)(tolerance));                                           \
     } while (0)
 
-/* A file below tests/, as GRAFT_TESTS says (meson sets it). Static buffer, valid until the next call. */
+/* A file below tests/, as GRAFT_TESTS says (meson sets it). Static buffer, valid until the next
+ * call. */
 static inline const char *check_fixture(const char *relative)
 {
     static char path[4096];

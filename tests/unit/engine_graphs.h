@@ -1,6 +1,7 @@
 /* engine_graphs.h: small networks with weights from formulas, for the tests of the engine.
  *
- * tests/golden/make_engine.py repeats the formulas and the network of small_graph() for ONNX Runtime. */
+ * tests/golden/make_engine.py repeats the formulas and the network of small_graph() for ONNX
+ * Runtime. */
 #ifndef GRAFT_TESTS_ENGINE_GRAPHS_H
 #define GRAFT_TESTS_ENGINE_GRAPHS_H
 
@@ -102,7 +103,8 @@ static inline size_t add_simple(gf_graph *graph, size_t input, const char *name,
     return ADD1(graph, input, .class_id = class_id, .name = name);
 }
 
-/* Every class of layer. The numbers matter: weights are made from them, here and in make_engine.py. */
+/* Every class of layer. The numbers matter: weights are made from them, here and in
+ * make_engine.py. */
 static inline gf_graph *small_graph_without_weights(void)
 {
     gf_graph *g = new_graph(17, 14, 3);
@@ -153,7 +155,8 @@ static inline size_t input_size(const gf_graph *graph)
     return n;
 }
 
-/* A picture of the graph's size, and the same as the network's own input. Both ended with free(). */
+/* A picture of the graph's size, and the same as the network's own input. Both ended with
+ * free(). */
 static inline uint8_t *make_pixels(const gf_graph *graph, uint32_t seed)
 {
     uint8_t *pixels = malloc(input_size(graph));

@@ -155,7 +155,8 @@ TEST(view__works_on_a_single_pixel)
     CHECK_OK(gf__preprocess(&sample, &options, NULL, pixels, &check_err));
 }
 
-/* A ramp from left to right, turned by a: its value falls off along the rows and down the columns as cos a and sin a. */
+/* A ramp from left to right, turned by a: its value falls off along the rows and down the columns
+ * as cos a and sin a. */
 TEST(view__rotate_turns_by_at_most_15_degrees)
 {
     enum { W = 101, H = 101 };

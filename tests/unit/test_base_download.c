@@ -1,4 +1,5 @@
-/* test_base_download.c: downloads from a server of our own on the loopback, which misbehaves as its paths say. */
+/* test_base_download.c: downloads from a server of our own on the loopback, which misbehaves as its
+ * paths say. */
 #include "check.h"
 
 #include <arpa/inet.h>

@@ -1,4 +1,5 @@
-/* test_base_error.c: messages are one line of UTF-8 that says what happened; observers may be missing. */
+/* test_base_error.c: messages are one line of UTF-8 that says what happened; observers may be
+ * missing. */
 #include "check.h"
 
 #include <errno.h>

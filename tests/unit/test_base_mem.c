@@ -1,4 +1,5 @@
-/* test_base_mem.c: the allocator's edges, alignment, sizes that do not fit, and failing on demand. */
+/* test_base_mem.c: the allocator's edges, alignment, sizes that do not fit, and failing on
+ * demand. */
 #include "check.h"
 
 #include "base/base.h"

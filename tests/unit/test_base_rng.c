@@ -1,4 +1,5 @@
-/* test_base_rng.c: numpy's legacy generator bit for bit, and that ours is uniform, seeded and unbiased. */
+/* test_base_rng.c: numpy's legacy generator bit for bit, and that ours is uniform, seeded and
+ * unbiased. */
 #include "check.h"
 
 #include "../golden/numpy_rng.h"

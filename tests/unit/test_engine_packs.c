@@ -1,4 +1,5 @@
-/* Packed weights in a file: mapped instead of made, made again when it is not what it should be, shared by processes. */
+/* Packed weights in a file: mapped instead of made, made again when it is not what it should be,
+ * shared by processes. */
 #include <dirent.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -195,7 +196,8 @@ TEST(packs__other_weights_threads_precision_or_cut_get_their_own_file)
     remove_dir(dir);
 }
 
-/* A plain file stands where the folder should be: nothing can be written, and nothing is lost but time. */
+/* A plain file stands where the folder should be: nothing can be written, and nothing is lost but
+ * time. */
 TEST(packs__a_folder_that_cannot_be_written_is_no_error)
 {
     char *dir = check_temp_dir();

@@ -1,5 +1,5 @@
-/* Precisions: names, what this CPU computes natively, and how far bf16 is from f32. The program starts itself again with
- * oneDNN held to AVX2, to see what happens on a CPU without bf16. */
+/* Precisions: names, what this CPU computes natively, and how far bf16 is from f32. The program
+ * starts itself again with oneDNN held to AVX2, to see what happens on a CPU without bf16. */
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,7 +41,8 @@ TEST(precision__a_plan_never_says_auto)
     gf_graph_free(graph);
 }
 
-/* bfloat16 has 8 bits; eight layers of it stay within some percent of the largest value of each layer. */
+/* bfloat16 has 8 bits; eight layers of it stay within some percent of the largest value of each
+ * layer. */
 TEST(precision__bf16_is_close_to_f32_in_every_layer)
 {
     if (gf_precision_resolve(GF_PRECISION_AUTO) != GF_PRECISION_BF16)
@@ -95,7 +96,8 @@ TEST(precision__bf16_pools_into_float)
     gf_graph_free(graph);
 }
 
-/* Runs in the second process, held to AVX2: 0 where everything is as it should be, else the line. */
+/* Runs in the second process, held to AVX2: 0 where everything is as it should be, else the
+ * line. */
 static int check_avx2(void)
 {
     gf_graph *graph = small_graph();

@@ -1,5 +1,5 @@
-/* test_feature_cache.c: rows on disk: what is kept comes back, what is damaged does not, whoever kills, shares or fills the
- * disk meanwhile. */
+/* test_feature_cache.c: rows on disk: what is kept comes back, what is damaged does not, whoever
+ * kills, shares or fills the disk meanwhile. */
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>

@@ -1,5 +1,6 @@
-/* test_features.c: the one preprocessing path, and features of single pictures and whole data sets. A network of 16 x 16 pixels
- * does for most; the last tests run the real trunk of GRAFT_TEST_HOME. */
+/* test_features.c: the one preprocessing path, and features of single pictures and whole data sets.
+ * A network of 16 x 16 pixels does for most; the last tests run the real trunk of
+ * GRAFT_TEST_HOME. */
 #include "engine/engine.h"
 #include "features/extractor_priv.h"
 #include "tiny.h"
@@ -519,7 +520,8 @@ TEST(extractor_dataset__gives_several_outputs_of_one_pass)
     check_remove_dir(dir);
 }
 
-/* Taking a convolution out between its neighbours changes their last bits, so such a pass must not fill their cache. */
+/* Taking a convolution out between its neighbours changes their last bits, so such a pass must not
+ * fill their cache. */
 TEST(extractor_dataset__keeps_no_rows_of_cuts_that_depend_on_each_other)
 {
     char *dir = check_temp_dir(), *pictures = tiny_path(dir, "pictures");

@@ -1,5 +1,5 @@
-/* image decode: every format and oddity against Pillow's pixels (tests/golden/make_images.py), the limits, and files
- * that are broken in every way we could think of. */
+/* image decode: every format and oddity against Pillow's pixels (tests/golden/make_images.py), the
+ * limits, and files that are broken in every way we could think of. */
 #include "check.h"
 
 #include "base/base.h"
@@ -103,7 +103,8 @@ TEST(decode__bmp_gives_pillows_pixels)
     CHECK_EQ(check_family("bmp-"), 13);
 }
 
-/* The path of every picture into a network: rows resized as they come must give what resizing the whole gives. */
+/* The path of every picture into a network: rows resized as they come must give what resizing the
+ * whole gives. */
 TEST(decode_resized__equals_decode_then_resize)
 {
     FILE *list = fopen(fixture("images.txt"), "r");

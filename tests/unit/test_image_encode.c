@@ -1,4 +1,5 @@
-/* image encode: what is written can be read back; and the difference hash, which finds the same picture again. */
+/* image encode: what is written can be read back; and the difference hash, which finds the same
+ * picture again. */
 #include "check.h"
 
 #include "base/base.h"

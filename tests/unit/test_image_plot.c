@@ -1,4 +1,5 @@
-/* image plot: one drawing as SVG and as PNG, ticks at round numbers, and text that comes from anywhere. */
+/* image plot: one drawing as SVG and as PNG, ticks at round numbers, and text that comes from
+ * anywhere. */
 #include "check.h"
 
 #include "base/base.h"

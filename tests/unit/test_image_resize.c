@@ -1,11 +1,12 @@
-/* image resize: equal to Pillow's BILINEAR bit for bit (golden hashes from tests/golden/make_images.py), and what it
- * refuses. */
+/* image resize: equal to Pillow's BILINEAR bit for bit (golden hashes from
+ * tests/golden/make_images.py), and what it refuses. */
 #include "check.h"
 
 #include "base/base.h"
 #include "image/image_priv.h"
 
-/* noise() of make_images.py, as a picture: through a BMP, since pictures are made by decoding only. */
+/* noise() of make_images.py, as a picture: through a BMP, since pictures are made by decoding
+ * only. */
 static gf_image *new_noise(size_t width, size_t height)
 {
     const size_t stride = (3 * width + 3) / 4 * 4, n_bytes = 54 + stride * height;

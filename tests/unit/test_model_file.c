@@ -1,5 +1,5 @@
-/* test_model_file.c: a model comes back from its file as it was, a file of format 1 opens for ever, and a file that is
- * damaged, foreign or newer says so. */
+/* test_model_file.c: a model comes back from its file as it was, a file of format 1 opens for ever,
+ * and a file that is damaged, foreign or newer says so. */
 #include "tiny_model.h"
 
 static char *save_tiny(const char *dir, const char *name, bool is_bundle)
@@ -88,7 +88,8 @@ TEST(model_file__is_the_same_bytes_for_the_same_model)
     check_remove_dir(dir);
 }
 
-/* tests/golden/make_model.c made it with graft 0.1.0. Never made again: it stands for the files people have. */
+/* tests/golden/make_model.c made it with graft 0.1.0. Never made again: it stands for the files
+ * people have. */
 TEST(model_file__of_format_1_opens_in_this_version)
 {
     gf_model *model = NULL;

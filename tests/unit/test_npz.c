@@ -1,4 +1,5 @@
-/* test_npz.c: reading, refusing and writing .npz. Files by numpy and odd zips: tests/golden/make_tensor.py. */
+/* test_npz.c: reading, refusing and writing .npz. Files by numpy and odd zips:
+ * tests/golden/make_tensor.py. */
 #include "check.h"
 
 #include <signal.h>
@@ -181,7 +182,8 @@ TEST(npz_load__refuses_bombs_and_foreign_methods)
     }
 }
 
-/* Reads everything there is; whatever comes back, it must not crash, and errors must say something. */
+/* Reads everything there is; whatever comes back, it must not crash, and errors must say
+ * something. */
 static size_t read_all(const uint8_t *bytes, size_t n_bytes)
 {
     gf_npz *file = NULL;

@@ -1,4 +1,5 @@
-/* test_predictor.c: picture bytes into scores with a model from a file, wherever its trunk is, and the self-test. */
+/* test_predictor.c: picture bytes into scores with a model from a file, wherever its trunk is, and
+ * the self-test. */
 #include <unistd.h>
 
 #include "tiny_model.h"
@@ -264,7 +265,8 @@ TEST(model_verify__says_when_a_stored_picture_is_damaged)
 
 /* ---- trunks of a home ---- */
 
-/* A home with the real trunk under a name of our own: found by what it is, not by what it is called. */
+/* A home with the real trunk under a name of our own: found by what it is, not by what it is
+ * called. */
 TEST(predictor__finds_the_trunk_by_its_hash_whatever_its_name)
 {
     const char *real_home = getenv("GRAFT_TEST_HOME");

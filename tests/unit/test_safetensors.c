@@ -18,7 +18,8 @@ static gf_safetensors *open_golden(const char *name)
     return file;
 }
 
-/* A header and n_data zero bytes, in a block of the exact size. *n_bytes is set. End with gf__free(). */
+/* A header and n_data zero bytes, in a block of the exact size. *n_bytes is set. End with
+ * gf__free(). */
 static uint8_t *make_file(const char *header, size_t n_data, size_t *n_bytes)
 {
     const uint64_t n_header = strlen(header);

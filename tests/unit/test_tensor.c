@@ -113,7 +113,8 @@ TEST(shape_text__cuts_what_does_not_fit)
     CHECK(text[GF__SHAPE_TEXT - 2] == ')');
 }
 
-/* Every finite half is a small multiple of 2^-24, so scalbn of its parts is an independent answer. */
+/* Every finite half is a small multiple of 2^-24, so scalbn of its parts is an independent
+ * answer. */
 TEST(f16_to_f32__is_exact_for_every_half)
 {
     for (uint32_t half = 0; half <= 0xffff; half++) {

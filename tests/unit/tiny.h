@@ -1,5 +1,6 @@
-/* tiny.h: a network of 16 x 16 pixels that runs in microseconds, pictures for it, and a head, for tests of what
- * stands above the engine. Everything is drawn from seeds: the same on every machine. */
+/* tiny.h: a network of 16 x 16 pixels that runs in microseconds, pictures for it, and a head, for
+ * tests of what stands above the engine. Everything is drawn from seeds: the same on every
+ * machine. */
 #ifndef GRAFT_TESTS_TINY_H
 #define GRAFT_TESTS_TINY_H
 

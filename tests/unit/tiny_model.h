@@ -71,7 +71,8 @@ static inline void tiny_save_model(const char *path, gf_trunk *trunk, const gf_h
     gf__json_free(training);
 }
 
-/* A change to a model file: a piece of its document exchanged (once), a tensor left out, or put in another's place. NULL: not. */
+/* A change to a model file: a piece of its document exchanged (once), a tensor left out, or put in
+ * another's place. NULL: not. */
 typedef struct tiny_change {
     const char *from, *to;
     const char *drop;
