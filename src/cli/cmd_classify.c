@@ -105,7 +105,12 @@ static gf_status classify_all(gf__cli *cli, const classify_settings *s, gf_class
         result = gf__error_nomem(err, "scores", n_classes * sizeof *scores);
         goto done;
     }
-    for (size_t i = 0; i < n_paths && !gf__cli_is_interrupted(); i++) {
+    for (size_t i = 0; i < n_paths; i++) {
+        if (gf__cli_is_interrupted()) {
+            result = gf_error_set(err, GF_ECANCELED, "stopped after %zu of %zu pictures", i,
+                                  n_paths);
+            break;
+        }
         gf_error problem = {0};
         gf_predict_timing timing = {0};
         const gf_status st = classify_one(classifier, paths[i], scores, &timing, &problem);

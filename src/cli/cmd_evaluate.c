@@ -44,7 +44,7 @@ static void print_evaluation(const gf_evaluation *e)
     printf("Loss %.6f, Accuracy %.4f: %zu of %zu right, 95 %% interval %.1f-%.1f %%\n", m->loss,
            m->accuracy, m->n - e->n_mistakes, m->n, 100 * m->accuracy_low, 100 * m->accuracy_high);
     if (e->n_skipped > 0)
-        printf("%zu pictures could not be read\n", e->n_skipped);
+        printf("%zu picture%s could not be read\n", e->n_skipped, e->n_skipped == 1 ? "" : "s");
     print_confusion(e);
     if (e->n_mistakes > 0)
         printf("\nmistakes, most certain first\n");

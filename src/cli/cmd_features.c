@@ -64,7 +64,8 @@ static void print_text(const gf_features_result *result)
                100.0 * (double)s.n_zero / (double)n);
     }
     if (result->n_skipped > 0)
-        printf("%zu pictures could not be read\n", result->n_skipped);
+        printf("%zu picture%s could not be read\n", result->n_skipped,
+               result->n_skipped == 1 ? "" : "s");
 }
 
 static gf__json *layer_json(const gf_features_result *result, size_t i)

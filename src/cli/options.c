@@ -34,6 +34,19 @@ static const gf__option *find_option(const gf__option *table, size_t n, const ch
     return NULL;
 }
 
+/* Capitals stand for any text, and what follows them is the ending it must have: "NAME", "F.npy". */
+static bool fits_placeholder(const char *word, size_t n_word, const char *value)
+{
+    const size_t n_capitals = strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    if (n_word == 0 || n_capitals == 0)
+        return false;
+    if (n_capitals >= n_word)
+        return true;
+    const size_t n_ending = n_word - n_capitals, n_value = strlen(value);
+    return n_value > n_ending &&
+           strncmp(value + n_value - n_ending, word + n_capitals, n_ending) == 0;
+}
+
 /* Whether value is one of the words in "adam|sgd|rmsprop". Without a bar in it, the argument is a placeholder. */
 static bool is_choice(const char *choices, const char *value)
 {
@@ -42,8 +55,7 @@ static bool is_choice(const char *choices, const char *value)
         if (*word == '|')
             word++;
         const size_t n_word = strcspn(word, "|");
-        /* A word that starts with a capital stands for any value ("avg_pool|auto|NAME", "F.npy|F.npz"). */
-        if (*word >= 'A' && *word <= 'Z')
+        if (fits_placeholder(word, n_word, value))
             return true;
         if (n_word == n_value && strncmp(word, value, n_value) == 0)
             return true;

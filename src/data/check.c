@@ -298,8 +298,8 @@ static gf_status say_imbalance(set_check *check, gf_error *err)
     for (size_t k = 0; k < report->n_classes && st == GF_OK; k++) {
         if (report->n_per_class[k] * IMBALANCE >= largest)
             continue;
-        snprintf(note, sizeof note, "%zu items, the largest class has %zu", report->n_per_class[k],
-                 largest);
+        snprintf(note, sizeof note, "%zu item%s, the largest class has %zu", report->n_per_class[k],
+                 report->n_per_class[k] == 1 ? "" : "s", largest);
         st = add_issue(check, GF_ISSUE_IMBALANCE, report->class_names[k], NULL, note, err);
     }
     for (size_t k = 0; k < empty->n && st == GF_OK; k++)

@@ -342,6 +342,24 @@ static gf_status save_model(const train_job *job, gf_error *err)
     return st;
 }
 
+/* A class whose pictures are all unreadable, or all held out, is one the head can never name. */
+static gf_status warn_of_unseen_classes(const train_job *job, gf_error *err)
+{
+    const size_t n_classes = job->result->n_classes;
+    size_t *counts = gf__calloc(n_classes, sizeof *counts);
+    if (counts == NULL)
+        return gf__error_nomem(err, "counts", n_classes * sizeof *counts);
+    for (size_t i = 0; i < job->train.n; i++)
+        counts[job->train.labels[i]]++;
+    for (size_t k = 0; k < n_classes; k++)
+        if (counts[k] == 0)
+            gf__observe_log(observer_of(job), GF_LOG_WARNING,
+                            "class %s: not one picture to learn from; the model will not know it",
+                            job->result->class_names[k]);
+    gf__free(counts);
+    return GF_OK;
+}
+
 static void tell_started(const train_job *job)
 {
     if (job->watch != NULL && job->watch->started != NULL)
@@ -363,6 +381,8 @@ static gf_status run_job(train_job *job, gf_error *err)
         st = make_features(job, err);
     if (st == GF_OK)
         st = gf_dataset_hash(job->dataset, observer_of(job), job->sha256, err);
+    if (st == GF_OK)
+        st = warn_of_unseen_classes(job, err);
     if (st == GF_OK)
         st = choose_cut(job, err);
     if (st != GF_OK)

@@ -104,7 +104,7 @@ static gf_status explain_offline(const gf__publication *publication, const char 
     const gf_error cause = *err;
     return gf_error_set(
         err, GF_ENETWORK,
-        "%.180s. Without a network: `npm pack nsfwjs`, unpack it, `graft pull %s --from "
+        "%.240s. Without a network: `npm pack nsfwjs`, unpack it, `graft pull %s --from "
         "package/`; or bring %s yourself and give it with --from FILE",
         cause.message, name, publication->file);
 }

@@ -3,7 +3,7 @@
 #
 # A script is plain shell. It sees $graft (the program), $home (a graft home with the trunk, caches of its own), $fixtures (tests/), $pictures
 # (real pictures, one folder a kind), and `try COMMAND...`, which prints the command, its stdout and stderr, and its exit status when
-# that is not 0. Times, sizes and paths of this machine are made alike before comparing (see `plain`).
+# that is not 0. Times, sizes and paths of this machine are made alike before comparing, and of progress only the last line of a stage is kept (see `plain`).
 # Usage: run.sh SCRIPT.sh GRAFT      with UPDATE=1: writes the expected output instead
 set -u
 script=$(realpath "$1")
@@ -32,7 +32,8 @@ cd "$scratch/work" || exit 1
 plain() {
     sed -E -e "s#$scratch/work/?##g; s#$home#HOME#g; s#$fixtures#TESTS#g; s#$pictures#PICTURES#g; s#$graft#graft#g" \
         -e 's/[0-9]+\.[0-9]+ ?s\b/N s/g; s/[0-9]+\.[0-9]+ ?ms\b/N ms/g; s/[0-9.]+\/s\b/N\/s/g' \
-        -e 's/, [0-9]+ s left//'
+        -e 's/, [0-9]+ s left//' \
+        -e '/^[a-z]+ +[0-9]+\/[0-9]+  /{/^[a-z]+ +([0-9]+)\/\1  /!d; s/  [^ ]*$//}'
 }
 try() {
     local shown=()

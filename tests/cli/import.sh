@@ -1,0 +1,73 @@
+# Checkpoints of TensorFlow.js and Keras into trunks of the home; damaged ones named and not half-imported.
+zoo=$fixtures/golden/zoo
+# Asked for meanwhile, because it tries for seven seconds before it gives up: no --from and no network.
+{ https_proxy=http://127.0.0.1:9 $graft pull inception_v3 --home "$PWD/offline" --quiet; echo "exit status $?"; } >offline.txt 2>&1 &
+offline=$!
+trunks() { ls "$home/trunks" | grep -v '^inception_v3\.' | tr '\n' ' '; echo; }
+
+# The same small network four ways: float32 and quantised shards, the npm wrapping, a whole Keras model.
+try $graft import "$zoo/small_float32/model.json" --as small
+try $graft import "$zoo/small_quantised" --as quantised
+try $graft import "$zoo/small.h5" --as small_h5
+mkdir -p npm
+python3 - "$zoo/small_float32" <<'PY'
+import base64, json, sys, os
+folder = sys.argv[1]
+model = json.load(open(folder + "/model.json"))
+names = []
+for group in model["weightsManifest"]:
+    for i, path in enumerate(group["paths"]):
+        data = base64.b64encode(open(os.path.join(folder, path), "rb").read()).decode()
+        group["paths"][i] = path.replace(".bin", "")
+        names.append((path.replace(".bin", ""), data))
+body = json.dumps({"modelTopology": model["modelTopology"], "weightsManifest": model["weightsManifest"]})
+module = "!function(a){module.exports=a()}(function(){return function(){return{1:[function(a,b,c){b.exports=%s},{}]}}()});\n"
+open("npm/model.min.js", "w").write(module % body)
+for name, data in names:
+    open(f"npm/{name}.min.js", "w").write(module % f'"{data}"')
+PY
+try $graft import npm/model.min.js --as wrapped
+trunks
+for name in small quantised small_h5 wrapped; do $graft layers $name | tail -5 | head -1; done
+
+# Inception-v3 in Keras' own files, filled with a rule: the topology is known, so the name decides nothing.
+try $graft pull inception_v3 --from "$zoo/inception_v3_filled.h5" --home "$PWD/other" --json
+ls other/trunks
+$graft layers inception_v3 --home "$PWD/other" | sed -n '/^  311/p; /^  312/p; /^Total/p'
+
+# Damaged: what is wrong, and nothing new in the home.
+cp -r "$zoo/small_float32" cut
+head -c 900 "$zoo/small_float32/group1-shard1of2.bin" >cut/group1-shard1of2.bin
+try $graft import cut/model.json --as bad
+rm cut/group1-shard2of2.bin
+try $graft import cut --as bad
+cp -r "$zoo/small_float32" wrong
+sed -i 's/"units": *[0-9]*/"units": 77/' wrong/model.json
+try $graft import wrong/model.json --as bad
+head -c 20000 "$zoo/small.h5" >cut.h5
+try $graft import cut.h5 --as bad
+head -c 8 "$zoo/small.h5" >head.h5
+try $graft import head.h5 --as bad
+try $graft import "$zoo/small_weights.h5" --as bad
+printf '{"modelTopology": ' >text.json
+try $graft import text.json --as bad
+printf 'a checkpoint, really' >text.h5
+try $graft import text.h5 --as bad
+mkdir none
+try $graft import none --as bad
+try $graft import missing.h5 --as bad
+try $graft import "$zoo/small.h5" --as ../bad
+try $graft import "$zoo/small.h5" --as ""
+trunks
+ls "$home/trunks/"*.tmp* "$home/downloads" 2>/dev/null
+
+# Pulling: an unknown name, a bad source, and no network.
+try $graft pull resnet50
+try $graft pull inception_v3 --from none
+try $graft pull inception_v3 --from "$zoo/small.h5"
+try $graft pull inception_v3 --from http://127.0.0.1:9/model.json
+cp "$zoo/small.h5" inception_v3_weights_tf_dim_ordering_tf_kernels.h5
+try $graft pull inception_v3 --from inception_v3_weights_tf_dim_ordering_tf_kernels.h5 --home "$PWD/third"
+wait $offline
+sed -E 's#https://[^ ]*/#ADDRESS/#; s/: Failed to connect.* \(/: no connection (/' offline.txt
+ls -R offline third 2>/dev/null
