@@ -53,7 +53,7 @@ while read -r line; do
 done <lines
 wait $pid
 echo "interrupted: exit status $?"
-echo "$last"
+echo "$last" | sed "s,epoch [0-9]*,epoch N,"
 ls parts.safetensors*
 $graft train set --precision f32 --layer mixed4 --hidden 256 --epochs 200 -o parts.safetensors --quiet --resume 2>&1 | head -1
 $graft train set --precision f32 --layer mixed4 --hidden 256 --epochs 300 -o parts.safetensors --quiet --resume >/dev/null
