@@ -11,7 +11,7 @@
  *
  * A picture's features depend on the picture, the view, the recipe, the trunk, the cut, the
  * precision and the engine: not on its neighbours, the number of threads, or whether it comes as a
- * file or as pixels. Those seven are also the key of the cache.
+ * file or as pixels. Those seven, and max_pixels, are also the key of the cache.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef GRAFT_FEATURES_H

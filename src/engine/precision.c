@@ -34,6 +34,11 @@ gf_precision gf_precision_resolve(gf_precision precision)
     return gf__dnnl_has_bf16() ? GF_PRECISION_BF16 : GF_PRECISION_F32;
 }
 
+void gf__engine_describe(gf__buffer *out)
+{
+    gf__dnnl_describe(out);
+}
+
 const char *gf_engine_isa(void)
 {
     return gf__dnnl_isa();

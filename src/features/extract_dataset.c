@@ -209,12 +209,12 @@ static gf_status open_caches(extraction *run, gf_error *err)
     gf_status st = GF_OK;
     for (size_t i = 0; i < extractor->n_outputs && st == GF_OK; i++) {
         const gf__extractor_output *output = &extractor->outputs[i];
-        gf__identity identity = {gf_trunk_sha256(extractor->trunk),
-                                 output->layer,
-                                 output->pool,
-                                 extractor->precision,
-                                 extractor->recipe,
-                                 {0}};
+        gf__identity identity = {.trunk_sha256 = gf_trunk_sha256(extractor->trunk),
+                                 .layer = output->layer,
+                                 .pool = output->pool,
+                                 .precision = extractor->precision,
+                                 .recipe = extractor->recipe,
+                                 .max_pixels = extractor->max_pixels};
         if (run->request.view != NULL)
             identity.view = *run->request.view;
         char *text = gf__identity_text(&identity);

@@ -73,13 +73,15 @@ static gf_status init_output(gf__extractor_output *output, const gf_graph *graph
 }
 
 /* Layers that end what the engine computes as one: taking them out changes nothing for the rest.
- * Taking out what is fused into its successor (a Conv2D before its BatchNormalization) makes the
- * engine round there, and moves the last bits of all that follows. */
+ * Taking out what is fused into its successor (a Conv2D before its BatchNormalization, the input
+ * whose scale goes into the first Conv2D) makes the engine round there, and moves the last bits of
+ * all that follows. */
 static bool is_boundary(const gf_layer *layer)
 {
-    switch (gf__layer_config_of(layer)->class_id) {
-    case GF__LAYER_INPUT:
-    case GF__LAYER_ACTIVATION:
+    const gf__layer_config *config = gf__layer_config_of(layer);
+    switch (config->class_id) {
+    case GF__LAYER_ACTIVATION: /* a linear one is passed through on the way to a normalisation */
+        return config->activation != GF__ACTIVATION_LINEAR;
     case GF__LAYER_RELU:
     case GF__LAYER_MAX_POOLING2D:
     case GF__LAYER_AVERAGE_POOLING2D:
@@ -141,7 +143,8 @@ static gf_status init(gf_extractor *extractor, gf_trunk *trunk, const gf_output_
     extractor->recipe = gf_recipe_of(trunk);
     extractor->precision = gf_precision_resolve(options->precision);
     extractor->n_threads = options->n_threads > 0 ? options->n_threads : gf_threads_available();
-    extractor->max_pixels = options->max_pixels;
+    extractor->max_pixels = options->max_pixels > 0 ? options->max_pixels
+                                                    : gf_image_options_default().max_pixels;
     extractor->for_latency = options->for_latency;
 
     extractor->outputs = gf__calloc(n_outputs, sizeof *extractor->outputs);

@@ -26,7 +26,7 @@ struct gf_extractor {
     gf_recipe recipe;
     gf_precision precision; /* never AUTO */
     int n_threads;
-    uint64_t max_pixels;
+    uint64_t max_pixels; /* never 0 */
     bool for_latency;
     char *cache_dir, *pack_dir; /* or NULL */
     gf__extractor_output *outputs;

@@ -12,6 +12,7 @@ typedef struct gf__identity {
     gf_pool pool;
     gf_precision precision;
     gf_recipe recipe;
+    uint64_t max_pixels; /* beyond it there is no feature, cached or not */
     gf_view view;
 } gf__identity;
 /* New text, ended with gf__free(); NULL out of memory. */

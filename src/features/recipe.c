@@ -1,5 +1,6 @@
 /* features/recipe.c: how a picture becomes a network's input, as a value: taken from a trunk, to
  * and from a model's document, and as a part of the text that a cached feature is known by. */
+#include "engine/engine.h"
 #include "features/features_priv.h"
 
 #include <math.h>
@@ -102,10 +103,11 @@ char *gf__identity_text(const gf__identity *identity)
     gf__buffer text = {0};
     gf__buffer_printf(&text, "trunk %s\nlayer %s\npool %s\n", identity->trunk_sha256,
                       identity->layer, gf__pool_name(identity->pool));
-    gf__buffer_printf(&text, "precision %s\nengine %s, %s\n",
-                      gf_precision_name(identity->precision), gf_engine_library(), gf_engine_isa());
-    gf__buffer_printf(&text, "recipe %d, %zux%zu, scale %.9g, shift %.9g\n", recipe->version,
+    gf__buffer_printf(&text, "precision %s\nengine ", gf_precision_name(identity->precision));
+    gf__engine_describe(&text);
+    gf__buffer_printf(&text, "\nrecipe %d, %zux%zu, scale %.9g, shift %.9g\n", recipe->version,
                       recipe->width, recipe->height, (double)recipe->scale, (double)recipe->shift);
+    gf__buffer_printf(&text, "at most %llu pixels\n", (unsigned long long)identity->max_pixels);
     if (identity->view.kinds == 0)
         gf__buffer_puts(&text, "view none\n"); /* whatever the seed */
     else

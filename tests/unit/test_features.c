@@ -486,6 +486,9 @@ TEST(extractor_dataset__caches_by_trunk_cut_precision_and_view)
     CHECK_EQ(n_cached_for("tiny", "conv", &flip, dataset, &options), 0);
     CHECK_EQ(n_cached_for("tiny", "conv", &flip_2, dataset, &options), 0);
     CHECK_EQ(n_cached_for("tiny", "conv", &flip, dataset, &options), 5);
+    options.max_pixels = 20 * 24; /* a picture that is refused has no features, cached or not */
+    CHECK_EQ(n_cached_for("tiny", "conv", NULL, dataset, &options), 0);
+    options.max_pixels = 0;
     if (gf_precision_resolve(GF_PRECISION_AUTO) == GF_PRECISION_BF16) {
         options.precision = GF_PRECISION_BF16;
         CHECK_EQ(n_cached_for("tiny", "conv", NULL, dataset, &options), 0);
@@ -520,8 +523,8 @@ TEST(extractor_dataset__gives_several_outputs_of_one_pass)
     check_remove_dir(dir);
 }
 
-/* Taking a convolution out between its neighbours changes their last bits, so such a pass must not
- * fill their cache. */
+/* Taking a convolution out between its neighbours changes their last bits, and so does the input,
+ * whose scale is then not folded into the first weights: such a pass must not fill their cache. */
 TEST(extractor_dataset__keeps_no_rows_of_cuts_that_depend_on_each_other)
 {
     char *dir = check_temp_dir(), *pictures = tiny_path(dir, "pictures");
@@ -531,13 +534,14 @@ TEST(extractor_dataset__keeps_no_rows_of_cuts_that_depend_on_each_other)
     gf_trunk *trunk = tiny_trunk("tiny");
     gf_extractor_options options = f32_options(1);
     options.cache_dir = cache_dir;
-    const gf_output_spec specs[] = {{"conv", GF_POOL_AVG}, {"avg_pool", GF_POOL_NONE}};
+    const gf_output_spec specs[2][2] = {{{"conv", GF_POOL_AVG}, {"avg_pool", GF_POOL_NONE}},
+                                        {{"input_1", GF_POOL_AVG}, {"avg_pool", GF_POOL_NONE}}};
     gf_extractor *extractor = NULL;
     gf_tensor *out[2];
     size_t n_cached = 9;
     const gf_extract_request request = {.n_cached = &n_cached};
-    for (int round = 0; round < 2; round++) {
-        CHECK_OK(gf_extractor_new(trunk, specs, 2, &options, &extractor, &check_err));
+    for (int round = 0; round < 4; round++) {
+        CHECK_OK(gf_extractor_new(trunk, specs[round / 2], 2, &options, &extractor, &check_err));
         CHECK_OK(gf_extractor_dataset(extractor, dataset, &request, NULL, out, &check_err));
         CHECK_EQ(n_cached, 0);
         gf_tensor_free(out[0]);
