@@ -1,7 +1,8 @@
 /* dnnl.c: the only file that sees oneDNN (Debian 12 has 2.6, others 3.x) and OpenMP under it.
  *
- * Version 3 took away the operation descriptors of version 2 and made memory descriptors opaque. Both live behind the
- * functions of the first part ("layout"); from the second part on nothing depends on the version. */
+ * Version 3 took away the operation descriptors of version 2 and made memory descriptors opaque.
+ * Both live behind the functions of the first part ("layout"); from the second part on nothing
+ * depends on the version. */
 #include <stdio.h>
 #include <string.h>
 
@@ -255,7 +256,8 @@ typedef struct isa_name {
     const char *name;
 } isa_name;
 
-/* Best first; the values of the enumeration are sets of bits, a later one includes what it builds on. */
+/* Best first; the values of the enumeration are sets of bits, a later one includes what it
+ * builds on. */
 static const isa_name isa_names[] = {
     {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
     {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
@@ -306,7 +308,8 @@ static dnnl_data_type_t type_of(const gf__value *value)
     return value->dtype == GF_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
 }
 
-/* (1,C,H,W) lying as height, width, channels; the channels of a wider tensor where the value has a host. */
+/* (1,C,H,W) lying as height, width, channels; the channels of a wider tensor where the value has
+ * a host. */
 static dnnl_status_t picture_layout(layout *l, const gf__program *program, const gf__value *value)
 {
     const gf__value *memory = value->host == GF__NONE ? value : &program->values[value->host];
@@ -384,7 +387,8 @@ static dnnl_status_t make_attributes(recipe *r, gf__activation activation)
     dnnl_status_t status = dnnl_primitive_attr_create(&r->attr);
     if (status != dnnl_success)
         return status;
-    /* The caller's scratch: a primitive with memory of its own could not be run by two threads at once. */
+    /* The caller's scratch: a primitive with memory of its own could not be run by two threads
+     * at once. */
     status = dnnl_primitive_attr_set_scratchpad_mode(r->attr, dnnl_scratchpad_mode_user);
     if (status != dnnl_success || activation == GF__ACTIVATION_LINEAR)
         return status;
@@ -605,9 +609,9 @@ static dnnl_status_t bind(gf__call *call, const gf__device *device, int arg, con
     return status;
 }
 
-/* Binds as a row of bytes. Creating a memory object zeroes the padding of a blocked layout, and packed
- * weights lie in a file mapped for reading: their true layout would be written to. Primitives take layouts from their
- * own descriptor and only the address from here. */
+/* Binds as a row of bytes. Creating a memory object zeroes the padding of a blocked layout, and
+ * packed weights lie in a file mapped for reading: their true layout would be written to.
+ * Primitives take layouts from their own descriptor and only the address from here. */
 static dnnl_status_t bind_bytes(gf__call *call, const gf__device *device, int arg, size_t n_bytes,
                                 const void *address)
 {

@@ -1,27 +1,29 @@
-/* dnnl_priv.h: what the rest of the engine knows of oneDNN: primitives that are made once, packed weights of a layout
- * that only oneDNN understands, and calls that bind a primitive to memory. dnnl.c alone sees its headers, those of
- * version 2 and 3, and OpenMP. */
+/* dnnl_priv.h: what the rest of the engine knows of oneDNN: primitives that are made once,
+ * packed weights of a layout that only oneDNN understands, and calls that bind a primitive to
+ * memory. dnnl.c alone sees its headers, those of version 2 and 3, and OpenMP. */
 #ifndef GRAFT_ENGINE_DNNL_PRIV_H
 #define GRAFT_ENGINE_DNNL_PRIV_H
 
 #include "engine/engine_priv.h"
 
-/* Appends library version, build and instruction set: what packed layouts depend on besides the primitives. */
+/* Appends library version, build and instruction set: what packed layouts depend on besides the
+ * primitives. */
 void gf__dnnl_describe(gf__buffer *out);
 const char *gf__dnnl_version(void); /* "oneDNN 2.6.3", of the headers this was built with */
 const char *gf__dnnl_isa(void);     /* "avx512_core_bf16" */
 bool gf__dnnl_has_bf16(void);       /* computed by the CPU, not emulated */
 
-/* OpenMP keeps the number of threads per calling thread. Everything between enter and leave, in this
- * thread, uses n_threads; leave puts back what enter returned. */
+/* OpenMP keeps the number of threads per calling thread. Everything between enter and leave, in
+ * this thread, uses n_threads; leave puts back what enter returned. */
 int gf__threads_enter(int n_threads);
 void gf__threads_leave(int before);
 
 gf_status gf__device_new(gf__device **out, gf_error *err);
 void gf__device_free(gf__device *device);
 
-/* The primitive for a CONV, DENSE or POOL. GF_EUNSUPPORTED where oneDNN has only its reference implementation,
- * which takes seconds where a kernel takes milliseconds. Between enter and leave: packed layouts depend on the number. */
+/* The primitive for a CONV, DENSE or POOL. GF_EUNSUPPORTED where oneDNN has only its reference
+ * implementation, which takes seconds where a kernel takes milliseconds. Between enter and
+ * leave: packed layouts depend on the number. */
 gf_status gf__prim_new(const gf__device *device, const gf__program *program, const gf__op *op,
                        gf__prim **out, gf_error *err);
 void gf__prim_free(gf__prim *prim);
@@ -31,11 +33,13 @@ const char *gf__prim_name(
     const gf__prim *prim); /* "brgconv:avx512_core": oneDNN's own; valid with the primitive */
 /* Appends everything that the packed layout depends on. */
 void gf__prim_describe(const gf__prim *prim, gf__buffer *out);
-/* packed (gf__prim_weights_bytes, aligned) from weights in Keras' order: (KH,KW,I,O), depthwise (KH,KW,C,1), Dense (I,O). */
+/* packed (gf__prim_weights_bytes, aligned) from weights in Keras' order: (KH,KW,I,O), depthwise
+ * (KH,KW,C,1), Dense (I,O). */
 gf_status gf__prim_pack(const gf__device *device, const gf__prim *prim, const float *weights,
                         uint8_t *packed, gf_error *err);
 
-/* A primitive bound to memory, for one thread. Addresses are kept, not copied. NULL where there is none. */
+/* A primitive bound to memory, for one thread. Addresses are kept, not copied. NULL where there
+ * is none. */
 typedef struct gf__call gf__call;
 typedef struct gf__stream gf__stream;
 gf_status gf__stream_new(const gf__device *device, gf__stream **out, gf_error *err);

@@ -1,14 +1,15 @@
 /* engine_priv.h: what passes between the steps of making and running a plan.
  *
  *     lower.c    graph + outputs     -> program: fused operations over values
- *     places.c   program             -> parts of a Concatenate go to their place as soon as they are made
+ *     places.c   program             -> parts of a Concatenate go to their place at once
  *     layout.c   program             -> where each value lies in the arena
  *     dnnl.c     program             -> primitives: the only file that sees oneDNN and OpenMP
- *     weights.c  layers              -> folded floats in the primitives' layout, packs.c keeps them in a file
+ *     weights.c  layers              -> folded and packed, packs.c keeps them in a file
  *     exec.c     plan + arena        -> results
  *
- * A program is for one picture. A run of n pictures walks it n times: measured, the walk is as fast as one of batch 16
- * (here and in ONNX Runtime), needs a sixteenth of the arena, and a picture's bytes cannot depend on its neighbours. */
+ * A program is for one picture. A run of n pictures walks it n times: measured, the walk is as
+ * fast as one of batch 16 (here and in ONNX Runtime), needs a sixteenth of the arena, and a
+ * picture's bytes cannot depend on its neighbours. */
 #ifndef GRAFT_ENGINE_PRIV_H
 #define GRAFT_ENGINE_PRIV_H
 
@@ -23,7 +24,8 @@
 typedef struct gf__value {
     size_t height, width, channels;
     gf_dtype dtype; /* f32 or bf16 */
-    /* Not GF__NONE: the value is no memory of its own but the channels from first_channel on of another one. */
+    /* Not GF__NONE: the value is no memory of its own but the channels from first_channel on of
+     * another one. */
     size_t host;
     size_t first_channel;
     size_t first_op, last_op; /* it must be kept between these */
@@ -80,13 +82,15 @@ typedef struct gf__output {
     size_t shape[3], n_dims, size; /* size in floats */
 } gf__output;
 
-typedef struct gf__device gf__device; /* oneDNN's engine and the number of threads */
+typedef struct gf__device gf__device; /* oneDNN's engine */
 
 struct gf_plan {
     gf_plan_options options; /* resolved; strings are not kept */
     gf__program program;
     gf__output *outputs;
     size_t n_outputs;
+    size_t n_lanes;      /* pictures that a run works on at once, each with an arena of its own */
+    int n_inner_threads; /* inside an operation; 1 where there are lanes */
     gf__device *device;
     size_t arena_bytes;   /* values */
     size_t scratch_bytes; /* the largest that a primitive asks for */
@@ -102,7 +106,8 @@ gf_status gf__lower(const gf_graph *graph, const gf_output_spec *specs, size_t n
                     gf_error *err);
 void gf__program_clear(gf__program *program);
 
-/* places.c: values that view others are resolved to memory, and every PLACE moves up behind what makes its part. */
+/* places.c: values that view others are resolved to memory, and every PLACE moves up behind what
+ * makes its part. */
 gf_status gf__place_parts(gf__program *program, gf_error *err);
 
 /* layout.c. Sets every value's offset and *arena_bytes. */

@@ -1,37 +1,70 @@
-/* exec.c: runs a plan. An exec owns all that changes during a run: the arena, oneDNN's scratch, the results, and the
- * calls that bind the plan's primitives to them. Running takes no lock and allocates nothing. */
+/* exec.c: runs a plan. An exec owns all that changes during a run: arena, oneDNN's scratch, the
+ * results, and the calls that bind the plan's primitives to them. Running takes no lock of ours and
+ * allocates nothing.
+ *
+ * A plan for one picture puts all its threads into each operation. A plan for several has lanes
+ * instead, one for each thread: a lane works alone on its own picture, so nobody waits at the
+ * end of every layer (14 to 20 percent more pictures on two cores, and no collapse when a core
+ * is busy with something else). */
 #include "engine/dnnl_priv.h"
 #include "engine/kernels_priv.h"
 
-struct gf_exec {
-    const gf_plan *plan;
+typedef struct lane {
     uint8_t *arena;
     uint8_t *scratch;
-    float **results;  /* for each output, max_batch * size floats */
     gf__call **calls; /* for each operation; NULL for our own kernels */
     gf__stream *stream;
+    gf_status status;
+    gf_error err;
+} lane;
+
+struct gf_exec {
+    const gf_plan *plan;
+    float **results; /* for each output, max_batch * size floats */
+    lane *lanes;
+    gf__pool *pool;    /* NULL for one lane */
+    const void *input; /* of the run going on */
 };
 
-static uint8_t *address(const gf_exec *exec, size_t value)
+static uint8_t *address(const lane *l, const gf_plan *plan, size_t value)
 {
-    return exec->arena + exec->plan->program.values[value].offset;
+    return l->arena + plan->program.values[value].offset;
 }
 
-static gf_status bind_calls(gf_exec *exec, gf_error *err)
+static gf_status bind_calls(lane *l, const gf_plan *plan, gf_error *err)
 {
-    const gf_plan *plan = exec->plan;
-    gf_status st = gf__stream_new(plan->device, &exec->stream, err);
+    gf_status st = gf__stream_new(plan->device, &l->stream, err);
     for (size_t i = 0; st == GF_OK && i < plan->program.n_ops; i++) {
         const gf__op *op = &plan->program.ops[i];
         const bool has_weights = op->weights.size_bytes > 0;
         if (op->prim == NULL)
             continue;
-        st = gf__call_new(plan->device, op->prim, address(exec, op->src[0]),
+        st = gf__call_new(plan->device, op->prim, address(l, plan, op->src[0]),
                           has_weights ? plan->weights + op->weights.offset : NULL,
                           has_weights ? plan->weights + op->bias.offset : NULL,
-                          address(exec, op->dst), exec->scratch, &exec->calls[i], err);
+                          address(l, plan, op->dst), l->scratch, &l->calls[i], err);
     }
     return st;
+}
+
+static gf_status open_lane(lane *l, const gf_plan *plan, gf_error *err)
+{
+    l->arena = gf__alloc_aligned(plan->arena_bytes);
+    l->scratch = gf__alloc_aligned(plan->scratch_bytes);
+    l->calls = gf__calloc(plan->program.n_ops, sizeof(gf__call *));
+    if (l->arena == NULL || l->scratch == NULL || l->calls == NULL)
+        return gf__error_nomem(err, "an exec", plan->arena_bytes + plan->scratch_bytes);
+    return bind_calls(l, plan, err);
+}
+
+static void close_lane(lane *l, const gf_plan *plan)
+{
+    for (size_t i = 0; l->calls != NULL && i < plan->program.n_ops; i++)
+        gf__call_free(l->calls[i]);
+    gf__stream_free(l->stream);
+    gf__free(l->calls);
+    gf__free(l->scratch);
+    gf__free(l->arena);
 }
 
 static gf_status make_results(gf_exec *exec, gf_error *err)
@@ -56,19 +89,17 @@ gf_status gf_exec_new(const gf_plan *plan, gf_exec **out, gf_error *err)
     if (exec == NULL)
         return gf__error_nomem(err, "an exec", sizeof *exec);
     exec->plan = plan;
-    exec->arena = gf__alloc_aligned(plan->arena_bytes);
-    exec->scratch = gf__alloc_aligned(plan->scratch_bytes);
     exec->results = gf__calloc(plan->n_outputs, sizeof(float *));
-    exec->calls = gf__calloc(plan->program.n_ops, sizeof(gf__call *));
-    if (exec->arena == NULL || exec->scratch == NULL || exec->results == NULL ||
-        exec->calls == NULL) {
-        st = gf__error_nomem(err, "an exec", plan->arena_bytes + plan->scratch_bytes);
+    exec->lanes = gf__calloc(plan->n_lanes, sizeof *exec->lanes);
+    if (exec->results == NULL || exec->lanes == NULL) {
+        st = gf__error_nomem(err, "an exec", plan->n_lanes * sizeof *exec->lanes);
         goto done;
     }
     st = make_results(exec, err);
-    if (st != GF_OK)
-        goto done;
-    st = bind_calls(exec, err);
+    for (size_t i = 0; st == GF_OK && i < plan->n_lanes; i++)
+        st = open_lane(&exec->lanes[i], plan, err);
+    if (st == GF_OK && plan->n_lanes > 1)
+        st = gf__pool_new((int)plan->n_lanes, &exec->pool, err);
     if (st != GF_OK)
         goto done;
     *out = exec;
@@ -82,52 +113,51 @@ void gf_exec_free(gf_exec *exec)
 {
     if (exec == NULL)
         return;
-    for (size_t i = 0; exec->calls != NULL && i < exec->plan->program.n_ops; i++)
-        gf__call_free(exec->calls[i]);
+    gf__pool_free(exec->pool);
+    for (size_t i = 0; exec->lanes != NULL && i < exec->plan->n_lanes; i++)
+        close_lane(&exec->lanes[i], exec->plan);
     for (size_t k = 0; exec->results != NULL && k < exec->plan->n_outputs; k++)
         gf__free(exec->results[k]);
-    gf__stream_free(exec->stream);
-    gf__free(exec->calls);
+    gf__free(exec->lanes);
     gf__free(exec->results);
-    gf__free(exec->scratch);
-    gf__free(exec->arena);
     gf__free(exec);
 }
 
-static void load_input(gf_exec *exec, const gf__op *op, const void *input, size_t picture)
+static void load_input(const lane *l, const gf_plan *plan, const gf__op *op, const void *input,
+                       size_t picture)
 {
-    const gf_plan *plan = exec->plan;
     const gf__value *dst = &plan->program.values[op->dst];
     const size_t n = plan->program.input_values;
     if (plan->options.input == GF_INPUT_U8)
-        gf__load_pixels(address(exec, op->dst), dst->dtype, (const uint8_t *)input + picture * n, n,
-                        op->scale, op->shift);
+        gf__load_pixels(address(l, plan, op->dst), dst->dtype, (const uint8_t *)input + picture * n,
+                        n, op->scale, op->shift);
     else
-        gf__convert(address(exec, op->dst), dst->dtype, (const float *)input + picture * n,
+        gf__convert(address(l, plan, op->dst), dst->dtype, (const float *)input + picture * n,
                     GF_DTYPE_F32, n);
 }
 
-static void place(gf_exec *exec, const gf__op *op)
+static void place(const lane *l, const gf_plan *plan, const gf__op *op)
 {
-    const gf__value *src = &exec->plan->program.values[op->src[0]];
-    const gf__value *dst = &exec->plan->program.values[op->dst];
-    const gf__value *host = &exec->plan->program.values[dst->host];
+    const gf__value *src = &plan->program.values[op->src[0]];
+    const gf__value *dst = &plan->program.values[op->dst];
+    const gf__value *host = &plan->program.values[dst->host];
     const size_t number_bytes = gf_dtype_size(src->dtype);
-    gf__place_rows(address(exec, op->dst), host->channels * number_bytes, address(exec, op->src[0]),
-                   src->channels * number_bytes, src->height * src->width);
+    gf__place_rows(address(l, plan, op->dst), host->channels * number_bytes,
+                   address(l, plan, op->src[0]), src->channels * number_bytes,
+                   src->height * src->width);
 }
 
 /* An operation that is not oneDNN's. result is where output op->output of this picture goes. */
-static void run_own(gf_exec *exec, const gf__op *op, float *result)
+static void run_own(const lane *l, const gf_plan *plan, const gf__op *op, float *result)
 {
-    const gf__value *src = &exec->plan->program.values[op->src[0]];
+    const gf__value *src = &plan->program.values[op->src[0]];
     const size_t n_pixels = src->height * src->width;
-    const uint8_t *from = address(exec, op->src[0]);
-    uint8_t *to = op->dst != GF__NONE ? address(exec, op->dst) : (uint8_t *)result;
-    const uint8_t *weights = exec->plan->weights;
+    const uint8_t *from = address(l, plan, op->src[0]);
+    uint8_t *to = op->dst != GF__NONE ? address(l, plan, op->dst) : (uint8_t *)result;
+    const uint8_t *weights = plan->weights;
     switch (op->kind) {
     case GF__OP_PLACE:
-        place(exec, op);
+        place(l, plan, op);
         break;
     case GF__OP_GLOBAL_POOL:
         gf__global_pool((float *)(void *)to, from, src->dtype, n_pixels, src->channels, op->is_max);
@@ -143,7 +173,7 @@ static void run_own(gf_exec *exec, const gf__op *op, float *result)
                 op->padding);
         break;
     case GF__OP_ADD:
-        gf__add(to, from, address(exec, op->src[1]), src->dtype, n_pixels * src->channels,
+        gf__add(to, from, address(l, plan, op->src[1]), src->dtype, n_pixels * src->channels,
                 op->activation);
         break;
     case GF__OP_ACTIVATION:
@@ -161,39 +191,54 @@ static void run_own(gf_exec *exec, const gf__op *op, float *result)
     }
 }
 
-static gf_status run_picture(gf_exec *exec, const void *input, size_t picture, gf_error *err)
+static gf_status run_picture(gf_exec *exec, const lane *l, size_t picture, gf_error *err)
 {
     const gf_plan *plan = exec->plan;
     for (size_t i = 0; i < plan->program.n_ops; i++) {
         const gf__op *op = &plan->program.ops[i];
         if (op->kind == GF__OP_INPUT) {
-            load_input(exec, op, input, picture);
+            load_input(l, plan, op, exec->input, picture);
         } else if (op->prim != NULL) {
-            gf_status st = gf__call_run(exec->calls[i], exec->stream, err);
+            gf_status st = gf__call_run(l->calls[i], l->stream, err);
             if (st != GF_OK)
                 return st;
         } else {
             float *result = NULL;
             if (op->output != GF__NONE)
                 result = exec->results[op->output] + picture * plan->outputs[op->output].size;
-            run_own(exec, op, result);
+            run_own(l, plan, op, result);
         }
     }
     return GF_OK;
 }
 
+/* One picture in the lane of the thread that came for it. After a failure the lane does no more. */
+static void run_in_lane(void *user, size_t picture, int thread)
+{
+    gf_exec *exec = user;
+    lane *l = &exec->lanes[thread];
+    if (l->status != GF_OK)
+        return;
+    const int before = gf__threads_enter(exec->plan->n_inner_threads);
+    l->status = run_picture(exec, l, picture, &l->err);
+    gf__threads_leave(before);
+}
+
 gf_status gf_exec_run(gf_exec *exec, const void *input, size_t n, gf_error *err)
 {
     const gf_plan *plan = exec->plan;
-    gf_status st = GF_OK;
     if (n == 0 || n > plan->options.max_batch)
         return gf_error_set(err, GF_EINVAL, "a run of %zu pictures, expected 1 to %zu", n,
                             plan->options.max_batch);
-    const int before = gf__threads_enter(plan->options.n_threads);
-    for (size_t picture = 0; st == GF_OK && picture < n; picture++)
-        st = run_picture(exec, input, picture, err);
-    gf__threads_leave(before);
-    return st;
+    exec->input = input;
+    for (size_t i = 0; i < plan->n_lanes; i++)
+        exec->lanes[i].status = GF_OK;
+    gf__pool_run(exec->pool, n, run_in_lane, exec);
+    exec->input = NULL;
+    for (size_t i = 0; i < plan->n_lanes; i++)
+        if (exec->lanes[i].status != GF_OK)
+            return gf_error_set(err, exec->lanes[i].status, "%s", exec->lanes[i].err.message);
+    return GF_OK;
 }
 
 const float *gf_exec_output(const gf_exec *exec, size_t i)

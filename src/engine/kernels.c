@@ -1,6 +1,6 @@
-/* kernels.c: the loops of kernels_priv.h. Plain C that the compiler vectorises; together they take about one percent of a
- * run, so nothing here is written for one instruction set. Numbers that are not float pass through a small buffer
- * of floats. */
+/* kernels.c: the loops of kernels_priv.h. Plain C that the compiler vectorises; together they
+ * take about one percent of a run, so nothing here is written for one instruction set. Numbers
+ * that are not float pass through a small buffer of floats. */
 #include <math.h>
 #include <string.h>
 
@@ -78,7 +78,8 @@ void gf__place_rows(uint8_t *dst, size_t dst_step, const uint8_t *src, size_t ro
         memcpy(dst + row * dst_step, src + row * row_bytes, row_bytes);
 }
 
-/* n floats starting at number `first` of src: in place where they are floats, else through buffer. */
+/* n floats starting at number `first` of src: in place where they are floats, else through
+ * buffer. */
 static const float *load(float *buffer, const void *src, gf_dtype dtype, size_t first, size_t n)
 {
     if (dtype == GF_DTYPE_F32)

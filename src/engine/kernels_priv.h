@@ -1,5 +1,6 @@
-/* kernels_priv.h: our own loops: everything that is not a convolution, a Dense layer or a windowed pooling. Destination first.
- * Values are float or bfloat16 (as uint16_t) by their dtype; sums are made in float or double whatever they are. */
+/* kernels_priv.h: our own loops: everything that is not a convolution, a Dense layer or a
+ * windowed pooling. Destination first. Values are float or bfloat16 (as uint16_t) by their
+ * dtype; sums are made in float or double whatever they are. */
 #ifndef GRAFT_ENGINE_KERNELS_PRIV_H
 #define GRAFT_ENGINE_KERNELS_PRIV_H
 
@@ -13,7 +14,8 @@ void gf__convert(void *dst, gf_dtype dst_dtype, const void *src, gf_dtype src_dt
 /* dst = pixel * scale + shift. */
 void gf__load_pixels(void *dst, gf_dtype dtype, const uint8_t *pixels, size_t n, float scale,
                      float shift);
-/* n_rows rows of row_bytes, each dst_step bytes after the last in dst: channels into a wider tensor. */
+/* n_rows rows of row_bytes, each dst_step bytes after the last in dst: channels into a wider
+ * tensor. */
 void gf__place_rows(uint8_t *dst, size_t dst_step, const uint8_t *src, size_t row_bytes,
                     size_t n_rows);
 /* dst (C) floats from src (P, C): mean or maximum over P. */

@@ -1,6 +1,7 @@
-/* layout.c: where each value lies in the arena. A value's bytes are its own from the operation that makes it to the last that
- * reads it, and somebody else's before and after. Largest first, each at the lowest place that is free for its whole
- * life: for Inception-v3 that comes within a few percent of the most that is ever alive at once. */
+/* layout.c: where each value lies in the arena. A value's bytes are its own from the operation
+ * that makes it to the last that reads it, and somebody else's before and after. Largest first,
+ * each at the lowest place that is free for its whole life: for Inception-v3 that comes within a
+ * few percent of the most that is ever alive at once. */
 #include <stdlib.h>
 
 #include "engine/engine_priv.h"
@@ -58,8 +59,8 @@ static int by_size_falling(const void *a, const void *b)
     return x < y ? -1 : x > y; /* qsort is not stable, a plan must be the same every time */
 }
 
-/* The lowest offset that collides with none of the values already laid out. Each collision moves the offset past one of
- * them, so the search starts again until there is none. */
+/* The lowest offset that collides with none of the values already laid out. Each collision moves
+ * the offset past one of them, so the search starts again until there is none. */
 static size_t find_offset(gf__value *const *placed, size_t n_placed, const gf__value *value)
 {
     const size_t need = gf__align(gf__value_bytes(value));

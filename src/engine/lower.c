@@ -1,11 +1,14 @@
-/* lower.c: a graph and the outputs asked for become a program: operations over values, in the order they run.
+/* lower.c: a graph and the outputs asked for become a program: operations over values, in the order
+ * they run.
  *
- * What is fused: Conv2D, DepthwiseConv2D and Dense take in the BatchNormalization and the ReLU that follow when nobody
- * else reads what lies between (another layer, or a requested output). ZeroPadding2D goes into the convolution's own padding.
- * Dropout is nothing. A Concatenate is memory into which its parts are placed (places.c). Layers that no requested output
- * needs are left out.
+ * What is fused: Conv2D, DepthwiseConv2D and Dense take in the BatchNormalization and the ReLU that
+ * follow when nobody else reads what lies between (another layer, or a requested output).
+ * ZeroPadding2D goes into the convolution's own padding. Dropout is nothing. A Concatenate is
+ * memory into which its parts are placed (places.c). Layers that no requested output needs are left
+ * out.
  *
- * Numbers: spatial values have the plan's precision; from the first vector on (pooled, flattened) everything is float32. */
+ * Numbers: spatial values have the plan's precision; from the first vector on (pooled,
+ * flattened) everything is float32. */
 #include <string.h>
 
 #include "engine/engine_priv.h"
@@ -123,7 +126,8 @@ static gf_status add_op(lowering *low, const gf__op *op)
     return GF_OK;
 }
 
-/* Layer i is there; whoever asked for it gets it now, while it is warm and before its memory is reused. */
+/* Layer i is there; whoever asked for it gets it now, while it is warm and before its memory is
+ * reused. */
 static gf_status finish(lowering *low, size_t i, size_t value)
 {
     low->nodes[i].value = value;
@@ -183,8 +187,8 @@ static gf_status absorb(lowering *low, gf__op *op, size_t *i)
     return GF_OK;
 }
 
-/* Adds op with what it can take in; a softmax becomes an operation of its own. The result belongs to the last layer
- * taken in. */
+/* Adds op with what it can take in; a softmax becomes an operation of its own. The result
+ * belongs to the last layer taken in. */
 static gf_status add_fused(lowering *low, gf__op *op, size_t i)
 {
     const bool has_softmax = op->activation == GF__ACTIVATION_SOFTMAX;
@@ -228,8 +232,8 @@ static gf_status lower_conv(lowering *low, size_t i)
     return st == GF_OK ? add_fused(low, &op, i) : st;
 }
 
-/* Whether x * scale + shift may move into the weights of the only reader: with zero padding around the picture it may
- * not, because there zero means shift. */
+/* Whether x * scale + shift may move into the weights of the only reader: with zero padding
+ * around the picture it may not, because there zero means shift. */
 static bool can_fold_scale(const lowering *low, size_t i)
 {
     const node *n = &low->nodes[i];
@@ -410,8 +414,8 @@ static gf_status lower_padding(lowering *low, size_t i)
     return st == GF_OK ? finish(low, i, op.dst) : st;
 }
 
-/* Channels last in memory already, so flattening moves nothing; the copy is for the change of precision, or
- * because a vector is described as 1 x 1 x D. */
+/* Channels last in memory already, so flattening moves nothing; the copy is for the change of
+ * precision, or because a vector is described as 1 x 1 x D. */
 static gf_status lower_flatten(lowering *low, size_t i)
 {
     gf__op op = new_op(GF__OP_CONVERT, input_value(low, i, 0), GF__NONE);
@@ -445,9 +449,10 @@ static gf_status (*const lower_layer[GF__N_LAYER_CLASSES])(lowering *, size_t) =
     [GF__LAYER_DROPOUT] = lower_nothing,
 };
 
-/* Puts the layers that layer `last` needs into order[], each after its inputs and as late as it can be: a branch is
- * finished before the next one starts, so what it works on is still in the cache and few values live at once. stack
- * has room for n_layers items, next_input says how far each layer on it is. */
+/* Puts the layers that layer `last` needs into order[], each after its inputs and as late as it
+ * can be: a branch is finished before the next one starts, so what it works on is still in the
+ * cache and few values live at once. stack has room for n_layers items, next_input says how far
+ * each layer on it is. */
 static void visit(lowering *low, size_t last, size_t *stack, size_t *next_input, size_t *order,
                   size_t *n_order)
 {

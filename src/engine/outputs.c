@@ -1,5 +1,5 @@
-/* outputs.c: a requested output (layer by name or index, pooling) into the layer's index and the shape of its
- * result. Plans and the reference agree by sharing this. */
+/* outputs.c: a requested output (layer by name or index, pooling) into the layer's index and the
+ * shape of its result. Plans and the reference agree by sharing this. */
 #include <string.h>
 
 #include "engine/engine_priv.h"

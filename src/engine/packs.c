@@ -5,9 +5,10 @@
  *     data     the spans of gf__weights_layout, each 64-byte aligned
  *     trailer  64 bytes: checksum of the data
  *
- * The key covers everything that the bytes depend on: the weights' identity, library and instruction set, the number of
- * threads, and every operation with its layers, folding and packed layout. A file that is not exactly what its key says is
- * made again; it is written aside and renamed, so two processes may both do it and readers keep what they have mapped. */
+ * The key covers everything that the bytes depend on: the weights' identity, library and
+ * instruction set, the number of threads, and every operation with its layers, folding and
+ * packed layout. A file that is not exactly what its key says is made again; it is written aside
+ * and renamed, so two processes may both do it and readers keep what they have mapped. */
 #include <string.h>
 
 #include "engine/dnnl_priv.h"
@@ -27,8 +28,9 @@ typedef struct pack_trailer {
     uint8_t zeros[56];
 } pack_trailer;
 
-/* Four independent lanes, so that the check runs at the speed of memory: it reads all of the file before the first run does
- * and thereby also takes the page faults. Guards against a damaged disk, not against a person. */
+/* Four independent lanes, so that the check runs at the speed of memory: it reads all of the
+ * file before the first run does and thereby also takes the page faults. Guards against a
+ * damaged disk, not against a person. */
 typedef struct checksum {
     uint64_t lanes[4];
 } checksum;
@@ -68,7 +70,7 @@ static gf_status make_key(const gf_plan *plan, const char *weights_key, char key
 {
     gf__buffer text = {0};
     gf__buffer_printf(&text, "pack of %s\n%s threads %d ", weights_key,
-                      gf_precision_name(plan->options.precision), plan->options.n_threads);
+                      gf_precision_name(plan->options.precision), plan->n_inner_threads);
     gf__dnnl_describe(&text);
     for (size_t i = 0; i < plan->program.n_ops; i++)
         if (plan->program.ops[i].layer != NULL || plan->program.ops[i].norm != NULL)
@@ -199,7 +201,7 @@ gf_status gf__packs_load(gf_plan *plan, const gf_plan_options *options, gf_error
                            (write_pack(plan, options->pack_dir, path, key, NULL) == GF_OK &&
                             map_pack(plan, path, key));
     gf__free(path);
-    /* A full disk or a folder that cannot be written costs the time of packing, nothing else. Weights that are
-     * missing fail again here, and are reported. */
+    /* A full disk or a folder that cannot be written costs the time of packing, nothing else.
+     * Weights that are missing fail again here, and are reported. */
     return is_mapped ? GF_OK : pack_in_memory(plan, err);
 }

@@ -1,8 +1,9 @@
 /* places.c: the parts of a Concatenate in its memory.
  *
- * Copied, not written in place by whoever makes them: oneDNN (2.6 and 3.2, tried) has only its reference implementation for a
- * convolution or pooling whose destination is a slice of a wider tensor. Copied right after they are made, while they are in the
- * cache, all parts of Inception-v3 cost 0.7 percent of a run. */
+ * Copied, not written in place by whoever makes them: oneDNN (2.6 and 3.2, tried) has only its
+ * reference implementation for a convolution or pooling whose destination is a slice of a wider
+ * tensor. Copied right after they are made, while they are in the cache, all parts of
+ * Inception-v3 cost 0.7 percent of a run. */
 #include "engine/engine_priv.h"
 
 /* Views of views become views of the memory itself, so that nobody else has to follow a chain. */
@@ -17,8 +18,8 @@ static void resolve_hosts(gf__program *program)
     }
 }
 
-/* Moves every PLACE right behind the operation that makes its part: the part is still in the cache then, and its memory is
- * free for the next branch. */
+/* Moves every PLACE right behind the operation that makes its part: the part is still in the
+ * cache then, and its memory is free for the next branch. */
 static gf_status hoist_places(gf__program *program, gf_error *err)
 {
     const size_t n_ops = program->n_ops;

@@ -1,4 +1,5 @@
-/* plan.c: a plan is made here, step by step: lower, primitives, memory, weights. Nothing in it changes afterwards. */
+/* plan.c: a plan is made here, step by step: lower, primitives, memory, weights. Nothing in it
+ * changes afterwards. */
 #include <math.h>
 #include <string.h>
 
@@ -36,6 +37,19 @@ static gf_status check_options(gf_plan_options *options, gf_error *err)
     if (options->n_threads == 0)
         options->n_threads = gf_threads_available();
     return GF_OK;
+}
+
+/* One picture gets all threads; several get a lane each, as far as there are threads. */
+static void share_out_threads(gf_plan *plan)
+{
+    const gf_plan_options *options = &plan->options;
+    plan->n_lanes = 1;
+    plan->n_inner_threads = options->n_threads;
+    if (options->max_batch == 1)
+        return;
+    plan->n_lanes = (size_t)options->n_threads < options->max_batch ? (size_t)options->n_threads
+                                                                    : options->max_batch;
+    plan->n_inner_threads = 1;
 }
 
 static bool needs_prim(const gf__op *op)
@@ -113,7 +127,8 @@ gf_status gf_plan_new(const gf_graph *graph, const gf_output_spec *outputs, size
     st = gf__lower(graph, outputs, n_outputs, &plan->options, &plan->program, plan->outputs, err);
     if (st != GF_OK)
         goto done;
-    const int before = gf__threads_enter(resolved.n_threads);
+    share_out_threads(plan);
+    const int before = gf__threads_enter(plan->n_inner_threads);
     st = build(plan, &resolved, err);
     gf__threads_leave(before);
     if (st != GF_OK)
@@ -167,5 +182,5 @@ size_t gf_plan_memory_bytes(const gf_plan *plan)
 
 size_t gf_plan_arena_bytes(const gf_plan *plan)
 {
-    return plan->arena_bytes + plan->scratch_bytes;
+    return plan->n_lanes * (plan->arena_bytes + plan->scratch_bytes);
 }

@@ -1,5 +1,6 @@
-/* ref.c: the whole graph in plain C, layer by layer as Keras describes them: the specification that plans are tested against.
- * Nothing is fused or folded, values are float, sums double. One kernel for each class of layer. */
+/* ref.c: the whole graph in plain C, layer by layer as Keras describes them: the specification
+ * that plans are tested against. Nothing is fused or folded, values are float, sums double. One
+ * kernel for each class of layer. */
 #include <math.h>
 #include <string.h>
 
@@ -252,7 +253,8 @@ static gf_status run_input(const reference *ref, const gf_layer *layer, map *y, 
     return GF_OK;
 }
 
-/* Dropout does nothing outside training, and flattening nothing to memory that is channels last already. */
+/* Dropout does nothing outside training, and flattening nothing to memory that is channels last
+ * already. */
 static gf_status run_copy(const reference *ref, const gf_layer *layer, map *y, gf_error *err)
 {
     memcpy(y->data, ref->maps[gf_layer_input_at(layer, 0)].data, size_of(y) * sizeof(float));
@@ -321,7 +323,8 @@ static gf_status run_layer(const reference *ref, size_t i, gf_error *err)
     return kernels[gf__layer_config_of(layer)->class_id](ref, layer, y, err);
 }
 
-/* Inputs come before the layers that read them, so one pass backwards finds what the outputs need. */
+/* Inputs come before the layers that read them, so one pass backwards finds what the outputs
+ * need. */
 static void mark_needed(const gf_graph *graph, bool *is_needed)
 {
     for (size_t i = gf_graph_n_layers(graph); i-- > 0;) {

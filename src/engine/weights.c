@@ -1,6 +1,6 @@
-/* weights.c: the floats of layers into what primitives read: BatchNormalization and the scaling of raw pixels folded into
- * weights and bias, then packed into the primitive's layout. Runs once for each pack file; the graph's weights, views
- * of a mapped file, are not touched otherwise. */
+/* weights.c: the floats of layers into what primitives read: BatchNormalization and the scaling
+ * of raw pixels folded into weights and bias, then packed into the primitive's layout. Runs once
+ * for each pack file; the graph's weights, views of a mapped file, are not touched otherwise. */
 #include <math.h>
 #include <string.h>
 
@@ -62,9 +62,10 @@ static gf_status fold_norm(const gf_layer *norm, size_t C, double *scale, double
     return st;
 }
 
-/* Moves pixel * scale + shift into folded weights (n values, output channel last) and shift[]. The part of shift is
- * computed from the weights as they will be stored: bfloat16 rounds them, and pixels are far from zero mean, so a shift of
- * the unrounded weights would leave the rounding error times 127 in every sum. */
+/* Moves pixel * scale + shift into folded weights (n values, output channel last) and shift[].
+ * The part of shift is computed from the weights as they will be stored: bfloat16 rounds them,
+ * and pixels are far from zero mean, so a shift of the unrounded weights would leave the
+ * rounding error times 127 in every sum. */
 static void fold_pixels(const gf__op *op, bool is_bf16, float *weights, size_t n, double *shift,
                         size_t O)
 {

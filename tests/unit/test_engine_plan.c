@@ -1,5 +1,6 @@
-/* Plans against the plain kernels: what is fused, folded, placed and pooled gives the same numbers; results do not depend on
- * batch, neighbours, exec or thread; what cannot be run is refused. */
+/* Plans against the plain kernels: what is fused, folded, placed and pooled gives the same
+ * numbers; results do not depend on batch, neighbours, exec or thread; what cannot be run is
+ * refused. */
 #include <pthread.h>
 
 #include "engine/dnnl_priv.h"
@@ -78,7 +79,8 @@ TEST(plan__pools_an_output_when_asked)
     gf_graph_free(graph);
 }
 
-/* The scaling of pixels can move into a convolution only where no zeros stand around the picture. */
+/* The scaling of pixels can move into a convolution only where no zeros stand around the
+ * picture. */
 static void check_first_convolution(bool is_same_padding, bool has_norm)
 {
     gf_graph *graph = new_graph(15, 13, 3);
@@ -167,7 +169,8 @@ TEST(plan__places_parts_through_many_concatenates)
     gf_graph_free(g);
 }
 
-/* What no convolution takes in: a normalisation after an activation, one of a vector, a padding that is read twice. */
+/* What no convolution takes in: a normalisation after an activation, one of a vector, a padding
+ * that is read twice. */
 TEST(plan__runs_layers_that_cannot_be_fused)
 {
     gf_graph *g = new_graph(10, 9, 3);
@@ -258,7 +261,8 @@ TEST(plan__runs_only_what_the_outputs_need)
     gf_graph_free(graph);
 }
 
-/* Twenty convolutions in a row: two values are alive at a time, so two is what the arena has room for. */
+/* Twenty convolutions in a row: two values are alive at a time, so two is what the arena has
+ * room for. */
 TEST(plan__arena_holds_what_is_alive_and_no_more)
 {
     gf_graph *g = new_graph(32, 32, 16);
@@ -324,7 +328,8 @@ static void *run_in_thread(void *user)
     return NULL;
 }
 
-/* Pictures one at a time by a plan for one, as the results that everything else is compared with. */
+/* Pictures one at a time by a plan for one, as the results that everything else is compared
+ * with. */
 static void run_alone(const gf_graph *graph, gf_plan_options options, const uint8_t *pixels,
                       float *results)
 {
@@ -338,7 +343,8 @@ static void run_alone(const gf_graph *graph, gf_plan_options options, const uint
     }
 }
 
-static void check_independence(gf_precision precision)
+/* Pictures on n_threads at once, and three execs at once beside each other. */
+static void check_independence(gf_precision precision, int n_threads)
 {
     gf_graph *graph = small_graph();
     gf_plan_options options = f32_options();
@@ -349,6 +355,7 @@ static void check_independence(gf_precision precision)
     hash_bytes(pixels, sizeof pixels, 77);
     run_alone(graph, options, pixels, alone);
     options.max_batch = N_PICTURES;
+    options.n_threads = n_threads;
     ran r = run_plan(graph, &output, 1, &options, pixels, N_PICTURES);
     for (size_t n = 1; n <= N_PICTURES; n++) {
         CHECK_OK(gf_exec_run(r.exec, pixels, n, &check_err));
@@ -374,9 +381,11 @@ static void check_independence(gf_precision precision)
 
 TEST(exec__results_do_not_depend_on_batch_neighbours_or_thread)
 {
-    check_independence(GF_PRECISION_F32);
-    if (gf_precision_resolve(GF_PRECISION_AUTO) == GF_PRECISION_BF16)
-        check_independence(GF_PRECISION_BF16);
+    for (int n_threads = 1; n_threads <= 8; n_threads += n_threads == 1 ? 1 : 6) {
+        check_independence(GF_PRECISION_F32, n_threads);
+        if (gf_precision_resolve(GF_PRECISION_AUTO) == GF_PRECISION_BF16)
+            check_independence(GF_PRECISION_BF16, n_threads);
+    }
 }
 
 TEST(exec__two_threads_give_the_same_bytes_every_time)
@@ -397,6 +406,31 @@ TEST(exec__two_threads_give_the_same_bytes_every_time)
     end_run(&a);
     end_run(&b);
     free(pixels);
+    gf_graph_free(graph);
+}
+
+/* Lanes are for pictures at once, and no more of them are made than there can be pictures. */
+TEST(exec__has_a_lane_for_each_thread_when_there_are_several_pictures)
+{
+    gf_graph *graph = small_graph();
+    const struct {
+        int n_threads;
+        size_t max_batch, n_lanes;
+        int n_inner_threads;
+    } rows[] = {{1, 1, 1, 1}, {2, 1, 1, 2}, {1, 16, 1, 1}, {2, 16, 2, 1}, {8, 3, 3, 1}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        gf_plan_options options = f32_options();
+        gf_plan *plan = NULL;
+        options.n_threads = rows[i].n_threads;
+        options.max_batch = rows[i].max_batch;
+        CHECK_OK(gf_plan_new(graph, &(gf_output_spec){"softmax", GF_POOL_NONE}, 1, &options, &plan,
+                             &check_err));
+        CHECK_EQ(plan->n_lanes, rows[i].n_lanes);
+        CHECK_EQ(plan->n_inner_threads, rows[i].n_inner_threads);
+        CHECK_EQ(gf_plan_arena_bytes(plan),
+                 plan->n_lanes * (plan->arena_bytes + plan->scratch_bytes));
+        gf_plan_free(plan);
+    }
     gf_graph_free(graph);
 }
 
@@ -481,8 +515,9 @@ TEST(exec__refuses_more_pictures_than_planned)
     gf_graph_free(graph);
 }
 
-/* The trap: with a destination inside a wider tensor oneDNN 2.6 quietly takes an implementation that needs seconds.
- * A library that has a fast one for it may also succeed; "ref" it must never be. */
+/* The trap: with a destination inside a wider tensor oneDNN 2.6 quietly takes an implementation
+ * that needs seconds. A library that has a fast one for it may also succeed; "ref" it must never
+ * be. */
 TEST(plan__never_takes_a_reference_convolution)
 {
     gf__value values[] = {
@@ -516,10 +551,12 @@ TEST(plan__never_takes_a_reference_convolution)
 TEST(plan__survives_every_allocation_failure)
 {
     gf_graph *graph = small_graph();
-    const gf_plan_options options = f32_options();
+    gf_plan_options options = f32_options();
     const gf_output_spec output = {"softmax", GF_POOL_NONE};
     uint8_t *pixels = make_pixels(graph, 0);
     gf_status st = GF_ENOMEM;
+    options.max_batch = 2;
+    options.n_threads = 2;
     for (size_t n = 0; st == GF_ENOMEM; n++) {
         gf_plan *plan = NULL;
         gf_exec *exec = NULL;
@@ -552,6 +589,7 @@ TESTS_MAIN(
     UNIT(plan__needs_nothing_of_the_graph_once_it_is_made),
     UNIT(exec__results_do_not_depend_on_batch_neighbours_or_thread),
     UNIT(exec__two_threads_give_the_same_bytes_every_time),
+    UNIT(exec__has_a_lane_for_each_thread_when_there_are_several_pictures),
     UNIT(exec__leaves_the_callers_openmp_setting_alone),
     UNIT(plan__refuses_options_that_make_no_sense), UNIT(plan__refuses_outputs_that_make_no_sense),
     UNIT(plan__names_the_layer_it_cannot_run), UNIT(exec__refuses_more_pictures_than_planned),
