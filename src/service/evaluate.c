@@ -4,7 +4,6 @@
 typedef struct evaluation_job {
     const gf_context *context;
     gf_model *model;
-    gf_trunk *trunk;
     gf_dataset *dataset;
     gf_extractor *extractor;
     gf__part part;
@@ -30,14 +29,7 @@ static gf_status copy_class_names(evaluation_job *job, gf_error *err)
 static gf_status measure(evaluation_job *job, const gf_observer *obs, gf_error *err)
 {
     gf_evaluation *result = job->result;
-    const gf_output_spec output = {.layer = gf_model_layer(job->model),
-                                   .pool = gf_model_pool(job->model)};
-    gf_precision precision = gf_model_precision(job->model);
-    /* A bf16 model on a CPU without it: the features differ by rounding only. */
-    if (gf_precision_resolve(GF_PRECISION_AUTO) == GF_PRECISION_F32)
-        precision = GF_PRECISION_F32;
-    gf_status st = gf__service_extractor(job->context, job->trunk, &output, 1, precision, true,
-                                         &job->extractor, err);
+    gf_status st = gf__service_model_extractor(job->context, job->model, &job->extractor, err);
     if (st == GF_OK)
         st = gf__part_extract(&job->part, job->extractor, 1, 0, 0, obs, err);
     if (st == GF_OK)
@@ -115,8 +107,6 @@ gf_status gf_service_evaluate(const gf_context *context, const char *model, cons
                            (const char *const *)job.result->class_names, job.result->n_classes,
                            err);
     if (st == GF_OK)
-        st = gf__model_trunk(job.model, context->home, &job.trunk, err);
-    if (st == GF_OK)
         st = measure(&job, obs, err);
     if (st == GF_OK && report != NULL)
         st = save_report(&job, report, model, err);
@@ -128,7 +118,6 @@ gf_status gf_service_evaluate(const gf_context *context, const char *model, cons
     gf__free(job.order);
     gf__part_free(&job.part);
     gf_extractor_free(job.extractor);
-    gf_trunk_free(job.trunk);
     gf_dataset_free(job.dataset);
     gf_model_unref(job.model);
     return st;

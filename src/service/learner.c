@@ -47,6 +47,28 @@ static gf_status check_trainable(const gf_graph *graph, size_t head_start, gf_er
     return GF_OK;
 }
 
+static const char *input_name(const gf_graph *graph, const gf_layer *layer, size_t i)
+{
+    return gf_layer_name(gf_graph_layer_at(graph, (ptrdiff_t)gf_layer_input_at(layer, i)));
+}
+
+/* Whether the trunk has this very layer. Its name is not enough: a layer added to the cut graph may
+ * have got the name of one that was cut off. */
+static bool is_in_trunk(const gf_graph *graph, const gf_layer *layer, const gf_graph *trunk)
+{
+    size_t index = 0;
+    if (gf_graph_find_layer(trunk, gf_layer_name(layer), &index, NULL) != GF_OK)
+        return false;
+    const gf_layer *found = gf_graph_layer_at(trunk, (ptrdiff_t)index);
+    if (strcmp(gf_layer_class_name(found), gf_layer_class_name(layer)) != 0 ||
+        gf_layer_n_inputs(found) != gf_layer_n_inputs(layer))
+        return false;
+    for (size_t i = 0; i < gf_layer_n_inputs(layer); i++)
+        if (strcmp(input_name(trunk, found, i), input_name(graph, layer, i)) != 0)
+            return false;
+    return true;
+}
+
 /* The trunk's layer whose output the head sees. A global pooling layer that was added to the cut
  * graph is not in the trunk: there the engine pools the layer before it. */
 static gf_status find_cut(const gf_graph *graph, size_t head_start, const gf_graph *trunk,
@@ -57,16 +79,31 @@ static gf_status find_cut(const gf_graph *graph, size_t head_start, const gf_gra
     size_t index = 0;
     cut->layer = gf_layer_name(layer);
     cut->pool = GF_POOL_NONE;
-    if (gf_graph_find_layer(trunk, cut->layer, &index, NULL) == GF_OK)
+    if (is_in_trunk(graph, layer, trunk))
         return GF_OK;
     if (strcmp(class_name, "GlobalAveragePooling2D") == 0)
         cut->pool = GF_POOL_AVG;
     else if (strcmp(class_name, "GlobalMaxPooling2D") == 0)
         cut->pool = GF_POOL_MAX;
     if (cut->pool != GF_POOL_NONE)
-        cut->layer = gf_layer_name(
-            gf_graph_layer_at(graph, (ptrdiff_t)gf_layer_input_at(layer, 0)));
+        cut->layer = input_name(graph, layer, 0);
     return gf_graph_find_layer(trunk, cut->layer, &index, err);
+}
+
+static gf_status make_head(gf_learner *learner, gf_error *err)
+{
+    gf_status st = gf_head_from_graph(learner->graph, learner->head_start, &learner->head, err);
+    if (st != GF_OK)
+        return st;
+    const size_t found = gf_extractor_output_size(learner->extractor, 0);
+    const size_t want = gf_head_n_features(learner->head);
+    if (found != want)
+        st = gf_error_set(
+            err, GF_ESHAPE,
+            "layer %s gives %zu values in trunk %s, the graph's Dense layers take %zu: "
+            "was it cut from another network?",
+            learner->cut.layer, found, gf_trunk_name(learner->trunk), want);
+    return st;
 }
 
 gf_status gf_learner_new(const gf_context *context, gf_trunk *trunk, gf_graph *graph,
@@ -97,7 +134,7 @@ gf_status gf_learner_new(const gf_context *context, gf_trunk *trunk, gf_graph *g
         st = gf__service_extractor(&learner->context, trunk, &learner->cut, 1, GF_PRECISION_AUTO,
                                    true, &learner->extractor, err);
     if (st == GF_OK)
-        st = gf_head_from_graph(graph, head_start, &learner->head, err);
+        st = make_head(learner, err);
     if (st == GF_OK) {
         *out = learner;
         learner = NULL;

@@ -18,6 +18,9 @@ gf_status gf__service_extractor(const gf_context *context, gf_trunk *trunk,
                                 const gf_output_spec *outputs, size_t n_outputs,
                                 gf_precision precision, bool is_cached, gf_extractor **out,
                                 gf_error *err);
+/* The one that a model's head was trained behind, with packs and cache; checked to fit the head. */
+gf_status gf__service_model_extractor(const gf_context *context, gf_model *model,
+                                      gf_extractor **out, gf_error *err);
 int gf__service_threads(const gf_context *context);
 
 /* Whether a name means a model file (true) or a trunk. Both may be safetensors files: the "graft"
