@@ -3,6 +3,7 @@
 #define GRAFT_SRC_BASE_H
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/download.h"
 #include "base/error.h"
 #include "base/fs.h"

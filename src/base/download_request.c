@@ -19,6 +19,7 @@
 
 #include <curl/curl.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
 
@@ -75,13 +76,6 @@ typedef struct request {
     char own_reason[128]; /* why a callback gave the request up */
     char curl_reason[CURL_ERROR_SIZE];
 } request;
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Once loaded it stays (RTLD_NODELETE: it registers exit handlers), so that a second call costs
  * nine look-ups, and no table has to be kept between calls. */
@@ -262,7 +256,7 @@ static size_t receive_header(char *bytes, size_t item_bytes, size_t n_items, voi
 
 static bool report_progress(request *r)
 {
-    r->last_progress_ms = now_ms();
+    r->last_progress_ms = gf__clock_ms();
     const gf_status st = gf__observe_progress(r->obs, "download", r->part->n_have, r->part->n_total,
                                               r->url, &r->failure);
     return st == GF_OK || give_up(r, st);
@@ -273,7 +267,7 @@ static int watch_request(void *user, curl_off_t n_expected, curl_off_t n_receive
                          curl_off_t n_to_send, curl_off_t n_sent)
 {
     request *r = user;
-    const int64_t now = now_ms();
+    const int64_t now = gf__clock_ms();
     if (n_received != r->n_seen) {
         r->n_seen = n_received;
         r->last_change_ms = now;
@@ -452,7 +446,7 @@ gf_status gf__request_rest(const char *url, const gf__download_options *options,
                            gf_error *err)
 {
     request r = {.url = url, .options = options, .obs = obs, .part = part};
-    r.last_change_ms = now_ms();
+    r.last_change_ms = gf__clock_ms();
     *verdict = (gf__request_verdict){0};
     gf_status st = load_curl(&r.curl, err);
     if (st != GF_OK)

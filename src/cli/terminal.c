@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -37,13 +36,6 @@ void gf__terminal_catch_signals(void)
 bool gf__cli_is_interrupted(void)
 {
     return interrupted != 0;
-}
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static bool is_bytes(const char *stage)
@@ -116,7 +108,7 @@ static bool show_progress(void *user, const gf_progress *p)
     gf__progress_bar *bar = &((gf__cli *)user)->bar;
     if (bar->is_quiet)
         return !interrupted;
-    const double time_s = now_s();
+    const double time_s = gf__clock_s();
     if (strcmp(bar->stage, p->stage) != 0 || p->n_done < bar->n_done)
         start_stage(bar, p, time_s);
     bar->n_done = p->n_done;

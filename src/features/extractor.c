@@ -7,7 +7,6 @@
  * the same bytes whatever the number of threads. for_latency is the other bargain. */
 #include <assert.h>
 #include <string.h>
-#include <time.h>
 
 #include "features/extractor_priv.h"
 #include "graph/graph.h"
@@ -299,13 +298,6 @@ gf_status gf__extractor_run(gf_extractor *extractor, gf__extractor_worker *worke
     return st;
 }
 
-static double now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
-}
-
 static gf_status extract(gf_extractor *extractor, const gf_sample *sample, const gf_view *view,
                          float *const *features, gf_extract_timing *timing, gf_error *err)
 {
@@ -313,14 +305,14 @@ static gf_status extract(gf_extractor *extractor, const gf_sample *sample, const
     gf_status st = gf__extractor_ready(extractor, worker, err);
     if (st != GF_OK)
         return st;
-    const double start = now_ms();
+    const double start = 1e3 * gf__clock_s();
     st = gf__extractor_preprocess(extractor, worker, sample, view, err);
     if (st != GF_OK)
         return st;
-    const double decoded = now_ms();
+    const double decoded = 1e3 * gf__clock_s();
     st = gf__extractor_run(extractor, worker, features, err);
     if (timing != NULL)
-        *timing = (gf_extract_timing){decoded - start, now_ms() - decoded};
+        *timing = (gf_extract_timing){decoded - start, 1e3 * gf__clock_s() - decoded};
     return st;
 }
 

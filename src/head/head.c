@@ -227,6 +227,25 @@ void gf_head_initialise(gf_head *head, uint64_t seed)
     }
 }
 
+static const char *const activation_names[] = {
+    [GF_HEAD_LINEAR] = "linear", [GF_HEAD_RELU] = "relu", [GF_HEAD_SOFTMAX] = "softmax"};
+
+const char *gf__head_activation_name(gf_head_activation activation)
+{
+    return activation_names[activation];
+}
+
+bool gf__head_activation_parse(const char *name, gf_head_activation *out)
+{
+    for (size_t i = 0; i < sizeof activation_names / sizeof activation_names[0]; i++) {
+        if (strcmp(activation_names[i], name) == 0) {
+            *out = (gf_head_activation)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 void gf__head_activate(const gf__head_part *part, float *rows, size_t n)
 {
     const size_t n_values = n * part->layer.units;

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "head/head.h"
 #include "model/model_priv.h"
 
 #define MAX_NAME 64
@@ -134,21 +135,11 @@ static gf_status read_classes(gf_model *model, gf_error *err)
 
 static gf_status read_activation(const gf__json *json, gf_head_activation *out, gf_error *err)
 {
-    static const struct {
-        const char *word;
-        gf_head_activation activation;
-    } words[] = {{"linear", GF_HEAD_LINEAR}, {"relu", GF_HEAD_RELU}, {"softmax", GF_HEAD_SOFTMAX}};
     const char *word = NULL;
     const gf_status st = gf__json_get_string(json, "activation", &word, err);
-    if (st != GF_OK)
-        return st;
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strcmp(words[i].word, word) == 0) {
-            *out = words[i].activation;
-            return GF_OK;
-        }
-    }
-    return gf_error_set(err, GF_EUNSUPPORTED, "activation: \"%.40s\" is not known here", word);
+    if (st == GF_OK && !gf__head_activation_parse(word, out))
+        return gf_error_set(err, GF_EUNSUPPORTED, "activation: \"%.40s\" is not known here", word);
+    return st;
 }
 
 static gf_status read_head_layer(const gf__json *json, gf_head_layer *out, gf_error *err)

@@ -4,10 +4,8 @@
 #include <string.h>
 
 #include "graph/graph.h"
+#include "head/head.h"
 #include "model/model_priv.h"
-
-static const char *const activation_words[] = {
-    [GF_HEAD_LINEAR] = "linear", [GF_HEAD_RELU] = "relu", [GF_HEAD_SOFTMAX] = "softmax"};
 
 static gf_status set_trunk(gf__json *document, const gf__model_content *content,
                            const gf_graph *graph, gf_error *err)
@@ -42,7 +40,7 @@ static gf__json *list_of_layers(const gf_head *head)
         gf__json *item = gf__json_object();
         gf__json_set_string(item, "name", layer.name);
         gf__json_set_int(item, "units", (int64_t)layer.units);
-        gf__json_set_string(item, "activation", activation_words[layer.activation]);
+        gf__json_set_string(item, "activation", gf__head_activation_name(layer.activation));
         gf__json_set_number(item, "dropout", layer.dropout);
         gf__json_append(list, item);
     }

@@ -2,7 +2,6 @@
  * preprocessing, the same cut of the same trunk, the same head. What does not fit together is found
  * when the predictor is made, not at the first picture. */
 #include <string.h>
-#include <time.h>
 
 #include "model/model_priv.h"
 
@@ -136,13 +135,6 @@ gf_precision gf__predictor_precision(const gf_predictor *predictor)
     return gf_extractor_precision(predictor->extractor);
 }
 
-static double now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
-}
-
 /* A damaged trunk shows in its features; a head may hide that (ReLU makes 0 of what is not a
  * number). */
 static gf_status check_finite(const gf_model *model, const char *what, const float *values,
@@ -167,11 +159,12 @@ gf_status gf_predictor_picture(gf_predictor *predictor, const void *bytes, size_
         st = check_finite(model, "feature", predictor->features, model->n_features, err);
     if (st != GF_OK)
         return st;
-    const double start = now_ms();
+    const double start = 1e3 * gf__clock_s();
     st = gf_head_predict(model->head, predictor->features, 1, scores, err);
     if (st == GF_OK)
         st = check_finite(model, "score", scores, model->n_classes, err);
     if (timing != NULL)
-        *timing = (gf_predict_timing){extract.decode_ms, extract.network_ms, now_ms() - start};
+        *timing = (gf_predict_timing){extract.decode_ms, extract.network_ms,
+                                      1e3 * gf__clock_s() - start};
     return st;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "graph/graph.h"
+#include "head/head.h"
 #include "service/service_priv.h"
 
 struct gf_network {
@@ -40,12 +41,6 @@ gf_status gf__is_model_file(const char *name, bool *is_model, gf_error *err)
     return st;
 }
 
-static const char *activation_word(gf_head_activation activation)
-{
-    static const char *const words[] = {"linear", "relu", "softmax"};
-    return words[activation];
-}
-
 /* The head's layers with their weights, behind the cut. */
 static gf_status append_head(gf_graph *graph, const gf_head *head, gf_error *err)
 {
@@ -54,7 +49,7 @@ static gf_status append_head(gf_graph *graph, const gf_head *head, gf_error *err
     for (size_t i = 0; i < gf_head_n_layers(head) && st == GF_OK; i++) {
         const gf_head_layer layer = gf_head_layer_at(head, i);
         const gf_dense_options options = {.units = layer.units,
-                                          .activation = activation_word(layer.activation),
+                                          .activation = gf__head_activation_name(layer.activation),
                                           .name = layer.name};
         if (layer.dropout > 0)
             st = gf_graph_add_dropout(graph, layer.dropout, err);

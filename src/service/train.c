@@ -1,7 +1,6 @@
 /* service/train.c: the main job: data set and trunk in, trained model file and report out. */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "service/service_priv.h"
 
@@ -37,13 +36,6 @@ typedef struct train_job {
     gf_train_result *result;
     char sha256[GF__SHA256_HEX];
 } train_job;
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static gf_status check_request(const gf_train_request *request, gf_error *err)
 {
@@ -143,7 +135,7 @@ static gf_status choose_outputs(train_job *job, gf_error *err)
 static gf_status make_features(train_job *job, gf_error *err)
 {
     const gf_train_request *r = job->request;
-    const double started_s = now_s();
+    const double started_s = gf__clock_s();
     gf_status st = gf_trunk_load(r->context.home, r->trunk, &job->trunk, err);
     if (st != GF_OK)
         return st;
@@ -164,7 +156,7 @@ static gf_status make_features(train_job *job, gf_error *err)
     result->n_train = job->train.n;
     result->n_test = job->test.n;
     result->n_skipped = job->train.n_skipped + job->test.n_skipped;
-    result->features_s = now_s() - started_s;
+    result->features_s = gf__clock_s() - started_s;
     return st;
 }
 
@@ -211,7 +203,7 @@ static gf_status fit(train_job *job, gf_error *err)
     const gf_train_request *r = job->request;
     const gf_fit_data train = gf__part_fit_data(&job->train, job->chosen);
     const gf_fit_data test = gf__part_fit_data(&job->test, job->chosen);
-    const double started_s = now_s();
+    const double started_s = gf__clock_s();
     gf_status st = make_head(job, err);
     if (st != GF_OK)
         return st;
@@ -235,7 +227,7 @@ static gf_status fit(train_job *job, gf_error *err)
                                         .is_resumed = r->is_resumed,
                                         .data_id = data_id};
     st = gf_fit(job->head, &train, &test, &options, &callbacks, &job->result->history, err);
-    job->result->fit_s = now_s() - started_s;
+    job->result->fit_s = gf__clock_s() - started_s;
 done:
     gf__free(checkpoint);
     gf__free(data_id);
@@ -404,14 +396,14 @@ gf_status gf_service_train(const gf_train_request *request, const gf_train_watch
                            gf_train_result **out, gf_error *err)
 {
     *out = NULL;
-    const double started_s = now_s();
+    const double started_s = gf__clock_s();
     train_job job = {.request = request, .watch = watch};
     job.result = gf__calloc(1, sizeof *job.result);
     if (job.result == NULL)
         return gf__error_nomem(err, "result", sizeof *job.result);
     gf_status st = run_job(&job, err);
     if (st == GF_OK) {
-        job.result->total_s = now_s() - started_s;
+        job.result->total_s = gf__clock_s() - started_s;
         *out = job.result;
         job.result = NULL;
     }

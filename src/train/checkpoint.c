@@ -54,19 +54,6 @@ static weight_piece find_piece(gf_head *head, const weight_block *block, size_t 
                           .n_dims = 1};
 }
 
-static const char *activation_name(gf_head_activation activation)
-{
-    switch (activation) {
-    case GF_HEAD_LINEAR:
-        return "linear";
-    case GF_HEAD_RELU:
-        return "relu";
-    case GF_HEAD_SOFTMAX:
-        return "softmax";
-    }
-    return "?";
-}
-
 static gf__json *describe_head(const gf_head *head)
 {
     gf__json *json = gf__json_object();
@@ -75,7 +62,7 @@ static gf__json *describe_head(const gf_head *head)
         const gf_head_layer layer = gf_head_layer_at(head, i);
         gf__json *row = gf__json_object();
         gf__json_set_int(row, "units", (int64_t)layer.units);
-        gf__json_set_string(row, "activation", activation_name(layer.activation));
+        gf__json_set_string(row, "activation", gf__head_activation_name(layer.activation));
         gf__json_set_number(row, "dropout", layer.dropout);
         gf__json_set(json, layer.name, row);
     }

@@ -3,7 +3,6 @@
  * draws what an uninterrupted one would have drawn. */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "train/checkpoint_priv.h"
@@ -27,13 +26,6 @@ typedef struct trainer {
     float *class_weights; /* n_classes, or NULL */
     double saved_at_s;
 } trainer;
-
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static gf_status check_data(const gf_head *head, const gf_fit_data *data, const char *what,
                             gf_error *err)
@@ -257,16 +249,16 @@ static gf_status save(trainer *t, bool is_forced, gf_error *err)
 {
     if (t->callbacks->checkpoint_path == NULL)
         return GF_OK;
-    if (!is_forced && now_s() - t->saved_at_s < checkpoint_interval_s)
+    if (!is_forced && gf__clock_s() - t->saved_at_s < checkpoint_interval_s)
         return GF_OK;
     const gf_status st = gf__checkpoint_save(t->callbacks->checkpoint_path, &t->state, err);
-    t->saved_at_s = now_s();
+    t->saved_at_s = gf__clock_s();
     return st;
 }
 
 static gf_status run_epoch(trainer *t, gf_error *err)
 {
-    const double start_s = now_s();
+    const double start_s = gf__clock_s();
     gf_history *history = t->state.history;
     gf_epoch *epoch = &history->epochs[history->n_epochs];
 
@@ -279,7 +271,7 @@ static gf_status run_epoch(trainer *t, gf_error *err)
             "help",
             epoch->number, t->state.options->learning_rate);
     evaluate(t, epoch);
-    epoch->time_s = now_s() - start_s;
+    epoch->time_s = gf__clock_s() - start_s;
     history->n_epochs++;
     remember_best(t, epoch);
 
@@ -316,7 +308,7 @@ gf_status gf_fit(gf_head *head, const gf_fit_data *train, const gf_fit_data *val
                  .val = val,
                  .callbacks = callbacks != NULL ? callbacks : &no_callbacks,
                  .batch_size = options->batch_size < train->n ? options->batch_size : train->n,
-                 .saved_at_s = now_s()};
+                 .saved_at_s = gf__clock_s()};
     t.state = (gf__training){.options = options,
                              .data_id = t.callbacks->data_id,
                              .n_train = train->n,

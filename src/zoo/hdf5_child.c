@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "zoo/zoo_priv.h"
@@ -106,13 +105,6 @@ static gf_status spawn(const char *program, const char *path, const char *output
     return GF_OK;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Reads what the child says until it closes its end, which it does at the latest by dying, or the
  * time is over. */
 static void read_message(int fd, int64_t end_ms, char *message, size_t size)
@@ -120,7 +112,7 @@ static void read_message(int fd, int64_t end_ms, char *message, size_t size)
     size_t n = 0;
     for (;;) {
         char chunk[512];
-        const int64_t left_ms = end_ms - now_ms();
+        const int64_t left_ms = end_ms - gf__clock_ms();
         struct pollfd waited = {.fd = fd, .events = POLLIN};
         const int ready = left_ms > 0 ? poll(&waited, 1, (int)left_ms) : 0;
         if (ready < 0 && errno == EINTR)
@@ -145,7 +137,7 @@ static bool wait_for(pid_t pid, int64_t end_ms, int *wait_status)
         if (!is_in_time)
             continue; /* EINTR */
         poll(NULL, 0, 2);
-        if (now_ms() >= end_ms) {
+        if (gf__clock_ms() >= end_ms) {
             kill(pid, SIGKILL);
             is_in_time = false;
         }
@@ -171,7 +163,7 @@ static gf_status run(const char *program, const char *path, const char *output, 
     gf_status st = spawn(program, path, output, &c, err);
     if (st != GF_OK)
         return st;
-    const int64_t end_ms = now_ms() + TIMEOUT_MS;
+    const int64_t end_ms = gf__clock_ms() + TIMEOUT_MS;
     read_message(c.message_fd, end_ms, message, sizeof message);
     close(c.message_fd);
     const bool is_in_time = wait_for(c.pid, end_ms, &wait_status);
