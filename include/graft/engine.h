@@ -84,10 +84,11 @@ GF_API gf_status gf_exec_new(const gf_plan *plan, gf_exec **out, gf_error *err);
 GF_API void gf_exec_free(gf_exec *exec);
 /* input: n of what the options said, borrowed for this call. 1 <= n <= max_batch.
  * Threads: one exec per thread; any number of execs share a plan.
- * Results are bytes that depend on the picture, the plan's precision, the library and the CPU's
- * instruction set, and not on n, max_batch, neighbours, exec or thread. Where n_threads > 1 share
- * one picture they are the same on every run with that n_threads: how the work is divided is
- * fixed, and each value is summed by one thread. */
+ * Results are bytes that depend on the picture, the plan's outputs (a layer that is asked for is
+ * not fused into the next) and precision, the library and the CPU's instruction set, and not on n,
+ * max_batch, neighbours, exec or thread. Where n_threads > 1 share one picture they are the same on
+ * every run with that n_threads: how the work is divided is fixed, and each value is summed by one
+ * thread. */
 GF_API gf_status gf_exec_run(gf_exec *exec, const void *input, size_t n, gf_error *err);
 /* (n, output_size) floats of the last run; valid until the next one. */
 GF_API const float *gf_exec_output(const gf_exec *exec, size_t i);
