@@ -110,11 +110,14 @@ gf_status gf__read_file(const char *path, size_t limit_bytes, char **out, size_t
 
 static gf_status make_dir(const char *path, gf_error *err)
 {
-    if (mkdir(path, 0777) == 0 || gf__is_dir(path))
+    if (mkdir(path, 0777) == 0)
         return GF_OK;
-    if (errno == EEXIST)
+    const int why = errno; /* of mkdir(): looking whether it is there sets another */
+    if (gf__is_dir(path))
+        return GF_OK;
+    if (why == EEXIST)
         return gf_error_set(err, GF_EIO, "%s: cannot make this folder, a file has its name", path);
-    return gf__error_errno(err, errno, "%s: cannot make this folder", path);
+    return gf__error_errno(err, why, "%s: cannot make this folder", path);
 }
 
 gf_status gf__make_dirs(const char *path, gf_error *err)

@@ -149,12 +149,21 @@ static gf_status run_command(const gf__command *command, int argc, char **argv, 
     gf__terminal_attach(cli);
     st = command->run(cli, settings, err);
     gf__bar_end(&cli->bar);
-    if (st == GF_OK && (fflush(stdout) != 0 || ferror(stdout)))
+    if (st == GF_OK && !gf__terminal_flush())
         st = gf_error_set(err, GF_EIO, "the result could not be written to stdout");
 done:
     gf__free(settings);
     gf__free(home);
     return st;
+}
+
+/* The status of a text that was printed. */
+static int end_of_text(void)
+{
+    if (gf__terminal_flush())
+        return EXIT_SUCCESS;
+    fprintf(stderr, "graft: the text could not be written to stdout\n");
+    return EXIT_FAILED;
 }
 
 /* The words that are answered without a command. -1: it is none of them. */
@@ -170,20 +179,20 @@ static int run_word(int argc, char **argv)
         if (command == NULL)
             return report_unknown(argc - 1, argv + 1);
         gf__help_command(command, stdout);
-        return EXIT_SUCCESS;
+        return end_of_text();
     }
     if (strcmp(argv[0], "help") == 0 || strcmp(argv[0], "--help") == 0 ||
         strcmp(argv[0], "-h") == 0) {
         gf__help_program(commands, N_COMMANDS, stdout);
-        return EXIT_SUCCESS;
+        return end_of_text();
     }
     if (strcmp(argv[0], "version") == 0 || strcmp(argv[0], "--version") == 0) {
         printf("graft %s (%s, %s)\n", gf_version(), gf_engine_library(), gf_engine_isa());
-        return EXIT_SUCCESS;
+        return end_of_text();
     }
     if (strcmp(argv[0], "--markdown-help") == 0) { /* for tools/make-cli-docs.sh */
         gf__help_markdown(commands, N_COMMANDS, stdout);
-        return EXIT_SUCCESS;
+        return end_of_text();
     }
     return -1;
 }
@@ -207,6 +216,7 @@ static void tame_spinning(char **argv)
 int main(int argc, char **argv)
 {
     char **whole = argv;
+    gf__terminal_hold_descriptors();
     argc--;
     argv++;
     const int answered = run_word(argc, argv);
@@ -218,7 +228,7 @@ int main(int argc, char **argv)
         return report_unknown(argc, argv);
     if (wants_help(argc - n_used, argv + n_used)) {
         gf__help_command(command, stdout);
-        return EXIT_SUCCESS;
+        return end_of_text();
     }
     tame_spinning(whole);
     gf__cli cli = {.command = command->name};

@@ -1,5 +1,6 @@
 /* cli/terminal.c: what people see while something runs: a bar that redraws itself on a terminal, a
  * plain line every few seconds elsewhere. */
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -29,8 +30,24 @@ void gf__terminal_catch_signals(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE,
-           SIG_IGN); /* writing to a closed pipe is an error we report, not a silent death */
+    /* Writing to a closed pipe, or past `ulimit -f`, is an error we report, not a silent death. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+void gf__terminal_hold_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+bool gf__terminal_flush(void)
+{
+    return fflush(stdout) == 0 && ferror(stdout) == 0;
 }
 
 bool gf__cli_is_interrupted(void)

@@ -31,7 +31,7 @@ cd "$scratch/work" || exit 1
 
 plain() {
     sed -E -e "s#$scratch/work/?##g; s#$home#HOME#g; s#$fixtures#TESTS#g; s#$pictures#PICTURES#g; s#$graft#graft#g" \
-        -e 's/[0-9]+\.[0-9]+ ?s\b/N s/g; s/[0-9]+\.[0-9]+ ?ms\b/N ms/g; s/[0-9.]+\/s\b/N\/s/g' \
+        -e 's/[0-9]+\.[0-9]+ ?s\b/N s/g; s/[0-9]+\.[0-9]+ ?ms\b/N ms/g; s/[0-9.]+\/s\b/N\/s/g; s/\.import-[A-Za-z0-9]+/.import-X/g' \
         -e 's/, [0-9]+ s left//' \
         -e '/^[a-z]+ +[0-9]+\/[0-9]+  /{/^[a-z]+ +([0-9]+)\/\1  /!d; s/  [^ ]*$//}'
 }

@@ -1,0 +1,42 @@
+# Ctrl-C and SIGTERM: an orderly end with status 4 wherever they come, and nothing half-done left.
+. "$fixtures/faults/faults.sh"
+small_set set 5
+mkdir -p many/food many/animals
+for kind in food animals; do find "$pictures/$kind" -name '*.png' | LC_ALL=C sort | head -20 | while read -r f; do cp "$f" many/$kind/; done; done
+
+# stop_when CONDITION SIGNAL COMMAND...: sends the signal once the condition holds, then waits for the end.
+stop_when() {
+    local condition=$1 signal=$2
+    shift 2
+    "$@" >out 2>err &
+    local pid=$!
+    until eval "$condition" || ! kill -0 $pid 2>/dev/null; do read -rt 0.01 <> <(:); done
+    kill "-$signal" $pid
+    wait $pid
+    echo "exit status $?"
+    grep -v '^features\|^hash' err
+}
+has_rows='[ -n "$(find "$home/features" -size +8k 2>/dev/null)" ]'
+for signal in INT TERM; do
+    rm -rf "$home/features"
+    stop_when "$has_rows" $signal $graft train many --precision f32 --threads 1 -o m.safetensors
+    ls m.safetensors* 2>/dev/null
+done
+rm -rf "$home/features"
+stop_when "$has_rows" INT $graft features many --precision f32 --threads 1 -o f.npz --quiet
+ls f.npz* 2>/dev/null
+
+# While training: a checkpoint, that the next run goes on from.
+stop_when 'grep -q "^Epoch 30/" err' TERM $graft train set --precision f32 --layer mixed0 --hidden 64 --epochs 100000 -o t.safetensors | sed -E '/^Epoch|pictures to learn/d; s/epoch [0-9]+ of/epoch N of/'
+ls t.safetensors*
+$graft train set --precision f32 --layer mixed0 --hidden 64 --epochs 100000 -o t.safetensors --resume >out 2>err &
+pid=$!
+until grep -q '^Epoch' err; do read -rt 0.01 <> <(:); done
+kill -INT $pid
+wait $pid
+test "$(sed -n 's,^Epoch \([0-9]*\)/.*,\1,p' err | head -1)" -gt 30 && echo "went on"
+
+# While packing, and while classifying many pictures.
+stop_when 'ls big.npz.tmp* >/dev/null 2>&1' INT $graft dataset make many -o big.npz --size 1200 --threads 1 --quiet
+ls big.npz* 2>/dev/null
+stop_when '[ -s out ]' INT stdbuf -oL $graft classify many/*/*.png many/*/*.png --precision f32 --threads 1 | sed -E 's/after [0-9]+/after N/'
