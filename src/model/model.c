@@ -176,19 +176,19 @@ static gf_status trunk_inside(gf_model *model, gf_trunk **out, gf_error *err)
 
 /* ---- the trunk in a home ---- */
 
-/* Loads name if it is the model's trunk. Loading maps a file and reads its header: weights are not
- * touched. */
-static bool load_if_same(const gf_model *model, const char *home, const char *name, gf_trunk **out)
+/* *out is the trunk called name if it is the model's, NULL if it is another. Loading maps a file and
+ * reads its header: weights are not touched. */
+static gf_status load_if_same(const gf_model *model, const char *home, const char *name,
+                              gf_trunk **out, gf_error *err)
 {
     gf_trunk *trunk = NULL;
-    if (gf_trunk_load(home, name, &trunk, NULL) != GF_OK)
-        return false;
-    if (strcmp(gf_trunk_sha256(trunk), model->trunk_sha256) == 0) {
+    const gf_status st = gf_trunk_load(home, name, &trunk, err);
+    if (st == GF_OK && strcmp(gf_trunk_sha256(trunk), model->trunk_sha256) == 0) {
         *out = trunk;
-        return true;
+        trunk = NULL;
     }
     gf_trunk_free(trunk);
-    return false;
+    return st;
 }
 
 /* Under another name: the user may have imported it as something else. */
@@ -205,7 +205,7 @@ static bool search_home(const gf_model *model, const char *home, gf_trunk **out)
             if (n_chars < sizeof ending || strcmp(gf__path_extension(name), ending) != 0)
                 continue;
             name[n_chars - (sizeof ending - 1)] = '\0'; /* the list is ours */
-            is_found = load_if_same(model, home, name, out);
+            is_found = load_if_same(model, home, name, out, NULL) == GF_OK && *out != NULL;
         }
     }
     gf__dir_list_free(&list);
@@ -218,9 +218,15 @@ gf_status gf__model_trunk(gf_model *model, const char *home, gf_trunk **out, gf_
     *out = NULL;
     if (gf_model_is_bundle(model))
         return trunk_inside(model, out, err);
-    if (home != NULL &&
-        (load_if_same(model, home, model->trunk_name, out) || search_home(model, home, out)))
-        return GF_OK;
+    if (home != NULL) {
+        gf_error why;
+        const gf_status st = load_if_same(model, home, model->trunk_name, out, &why);
+        if (*out != NULL || search_home(model, home, out))
+            return GF_OK;
+        /* A file that is there and cannot be read is the news, not that its trunk is missing. */
+        if (st != GF_OK && st != GF_ENOTFOUND)
+            return gf_error_set(err, st, "%s", why.message);
+    }
     return gf_error_set(err, GF_ENOTFOUND,
                         "the model runs on trunk %s with SHA-256 %.12s..., which is not in %s; get "
                         "it with graft pull or graft import, or use a model made with --bundle",

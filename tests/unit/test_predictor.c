@@ -119,6 +119,28 @@ TEST(predictor__keeps_to_the_pixel_limit)
     check_remove_dir(dir);
 }
 
+TEST(predictor__says_that_its_trunk_is_there_but_damaged)
+{
+    static const char damaged[] = "not a safetensors file";
+    char *dir = check_temp_dir(), *trunks = tiny_path(dir, "trunks");
+    char *trunk_path = tiny_path(trunks, "tiny.safetensors");
+    gf_trunk *trunk = tiny_trunk("tiny");
+    char *path = save_tiny(dir, "m", trunk, false);
+    gf_model *model = load(path);
+    gf_predictor *predictor = NULL;
+    CHECK_OK(gf__make_dirs(trunks, &check_err));
+    CHECK_OK(gf__write_file(trunk_path, damaged, sizeof damaged, &check_err));
+    CHECK_FAILS(GF_EFORMAT, "tiny.safetensors",
+                gf_predictor_new(model, dir, NULL, &predictor, &check_err));
+    assert_null(predictor);
+    gf_model_unref(model);
+    gf_trunk_free(trunk);
+    gf__free(path);
+    gf__free(trunk_path);
+    gf__free(trunks);
+    check_remove_dir(dir);
+}
+
 TEST(predictor__names_the_trunk_that_is_not_there)
 {
     char *dir = check_temp_dir();
@@ -320,6 +342,7 @@ TEST(predictor__finds_the_trunk_by_its_hash_whatever_its_name)
 TESTS_MAIN(UNIT(predictor__says_what_extractor_and_head_say),
            UNIT(predictor__keeps_its_model_and_goes_on_after_a_bad_picture),
            UNIT(predictor__keeps_to_the_pixel_limit),
+           UNIT(predictor__says_that_its_trunk_is_there_but_damaged),
            UNIT(predictor__names_the_trunk_that_is_not_there),
            UNIT(predictor__refuses_a_head_for_other_features),
            UNIT(predictor__gives_no_scores_that_are_not_numbers),
