@@ -90,8 +90,14 @@ static gf_status classify_one(gf_classifier *classifier, const char *path, float
     return st;
 }
 
-/* Every picture is tried; the first failure is what the command ends with, the others are printed
- * as they come. */
+/* main() prints the last failure; this one makes way for it. */
+static void print_earlier(const gf__cli *cli, gf_status status, const gf_error *err)
+{
+    if (status != GF_OK)
+        fprintf(stderr, "graft: %s: %s\n", cli->command, err->message);
+}
+
+/* Every picture is tried. The command ends with the last failure. */
 static gf_status classify_all(gf__cli *cli, const classify_settings *s, gf_classifier *classifier,
                               char *const *paths, size_t n_paths, gf_error *err)
 {
@@ -107,6 +113,7 @@ static gf_status classify_all(gf__cli *cli, const classify_settings *s, gf_class
     }
     for (size_t i = 0; i < n_paths; i++) {
         if (gf__cli_is_interrupted()) {
+            print_earlier(cli, result, err);
             result = gf_error_set(err, GF_ECANCELED, "stopped after %zu of %zu pictures", i,
                                   n_paths);
             break;
@@ -115,9 +122,8 @@ static gf_status classify_all(gf__cli *cli, const classify_settings *s, gf_class
         gf_predict_timing timing = {0};
         const gf_status st = classify_one(classifier, paths[i], scores, &timing, &problem);
         if (st != GF_OK) {
-            if (result != GF_OK)
-                fprintf(stderr, "graft: %s: %s\n", cli->command, err->message);
-            *err = problem; /* the last one is printed by main */
+            print_earlier(cli, result, err);
+            *err = problem;
             result = st;
             continue;
         }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "train/train.h"
 
 typedef struct train_settings {
     const char *trunk, *layer, *optimizer, *class_weight, *augment, *precision;
@@ -154,6 +155,18 @@ static gf_status fill_request(gf__cli *cli, const train_settings *s, gf_train_re
     return st;
 }
 
+static gf__json *probes_json(const gf_train_result *result)
+{
+    gf__json *probes = gf__json_array();
+    for (size_t i = 0; i < result->n_probes; i++) {
+        gf__json *probe = gf__json_object();
+        gf__json_set_string(probe, "layer", result->probe_layers[i]);
+        gf__json_set_number(probe, "accuracy", result->probe_accuracy[i]);
+        gf__json_append(probes, probe);
+    }
+    return probes;
+}
+
 static gf__json *result_json(const gf_train_result *result, const gf_train_request *request)
 {
     gf__json *document = gf__json_object();
@@ -169,6 +182,10 @@ static gf__json *result_json(const gf_train_result *result, const gf_train_reque
     gf__json_set_number(document, "accuracy", result->metrics->accuracy);
     gf__json_set_number(document, "accuracy_low", result->metrics->accuracy_low);
     gf__json_set_number(document, "accuracy_high", result->metrics->accuracy_high);
+    gf__json_set(document, "metrics",
+                 gf__metrics_to_json(result->metrics, (const char *const *)result->class_names));
+    if (result->n_probes > 0)
+        gf__json_set(document, "probes", probes_json(result));
     gf__json_set_int(document, "best_epoch", result->history->best_epoch);
     for (size_t i = 0; i < result->history->n_epochs; i++) {
         const gf_epoch *e = &result->history->epochs[i];
@@ -227,7 +244,7 @@ static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
         .observer = cli->observer, .started = print_started, .epoch = print_epoch, .user = cli};
     st = gf_service_train(&request, &watch, &result, err);
     gf__bar_end(&cli->bar);
-    if (st == GF_ECANCELED && gf__is_file(request.output) == false)
+    if (st == GF_ECANCELED)
         gf__cli_note(cli, "stopped; the same command with --resume goes on");
     if (st == GF_OK && cli->is_json)
         st = gf__cli_print_json(result_json(result, &request), err);

@@ -27,6 +27,9 @@ import json
 train, evaluation = json.load(open("train.json")), json.load(open("evaluation.json"))
 predictions = json.load(open("predictions.json"))
 print(train["n_train"], train["n_test"], len(train["history"]), train["accuracy"] >= 0.75)
+metrics = train["metrics"]
+print([(c["class"], c["n"]) for c in metrics["classes"]], metrics["accuracy"] == train["accuracy"])
+print("confusion adds up:", sum(map(sum, metrics["confusion"])) == train["n_test"])
 print(evaluation["accuracy"] > 0.85, len(predictions))
 right = sum(p["class"] == p["image"].split("/")[1] for p in predictions)
 print("predict agrees with evaluate:", right == round(evaluation["accuracy"] * len(predictions)))
