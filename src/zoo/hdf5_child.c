@@ -47,12 +47,17 @@ static gf_status check_file(const char *path, gf_error *err)
 
 static bool is_beside(const char *file, char path[4096])
 {
+    static const char *const places[] = {"graft-h5", "../libexec/graft/graft-h5"};
     const int n_folder = (int)(gf__path_base(file) - file);
-    return snprintf(path, 4096, "%.*sgraft-h5", n_folder, file) < 4096 && access(path, X_OK) == 0;
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+        if (snprintf(path, 4096, "%.*s%s", n_folder, file, places[i]) < 4096 &&
+            access(path, X_OK) == 0)
+            return true;
+    return false;
 }
 
-/* Beside this program or this library (a build tree, or everything installed in one place), else
- * where it was installed. */
+/* Beside this program or this library (a build tree, or everything installed in one place), or in libexec
+ * beside their folder (an installation that was moved), else where it was to be installed. */
 static gf_status find_program(char path[4096], gf_error *err)
 {
     char self[4096];
