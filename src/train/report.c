@@ -5,44 +5,12 @@
 
 #include "train/report_priv.h"
 
-/* Bytes of the UTF-8 character at text (Unicode 15, table 3-7), 0 where there is none. */
-static size_t measure_character(const unsigned char *text)
-{
-    const unsigned char lead = text[0];
-    size_t n = 0;
-    unsigned char low = 0x80,
-                  high = 0xBF; /* of the second byte: no overlong forms, no surrogates */
-    if (lead < 0x80)
-        return 1;
-    if (lead >= 0xC2 && lead <= 0xDF)
-        n = 2;
-    else if (lead >= 0xE0 && lead <= 0xEF)
-        n = 3;
-    else if (lead >= 0xF0 && lead <= 0xF4)
-        n = 4;
-    if (lead == 0xE0)
-        low = 0xA0;
-    else if (lead == 0xED)
-        high = 0x9F;
-    else if (lead == 0xF0)
-        low = 0x90;
-    else if (lead == 0xF4)
-        high = 0x8F;
-    for (size_t i = 1; i < n; i++) { /* stops at the NUL, which is out of every range */
-        if (text[i] < low || text[i] > high)
-            return 0;
-        low = 0x80;
-        high = 0xBF;
-    }
-    return n;
-}
-
 void gf__report_text(gf__buffer *out, const char *text)
 {
-    const unsigned char *at = (const unsigned char *)text;
-    while (*at != '\0') {
-        const size_t n = measure_character(at);
-        if (n == 0 || *at < 0x20 || *at == 0x7F)
+    const char *const end = text + strlen(text);
+    for (const char *at = text; at < end;) {
+        const size_t n = gf__utf8_length(at, (size_t)(end - at));
+        if (n == 0 || (unsigned char)*at < 0x20 || *at == 0x7F)
             gf__buffer_puts(out, *at == '\n' || *at == '\t' ? " " : "\xEF\xBF\xBD");
         else if (*at == '&')
             gf__buffer_puts(out, "&amp;");

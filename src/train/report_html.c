@@ -6,6 +6,12 @@
 
 #include "train/report_priv.h"
 
+/* Without a history it is a model measured on other pictures: nothing was held out. */
+static bool is_training(const gf_report *report)
+{
+    return report->history != NULL;
+}
+
 static void open_page(const gf_report *report, gf__buffer *out)
 {
     gf__buffer_puts(
@@ -19,9 +25,9 @@ static void open_page(const gf_report *report, gf__buffer *out)
         gf__buffer_puts(out, gf__report_style[i]);
         gf__buffer_puts(out, "\n");
     }
+    gf__buffer_puts(out, "</style></head>\n<body><main>\n<header><p class=\"kicker\">graft ");
     gf__buffer_puts(out,
-                    "</style></head>\n<body><main>\n<header><p class=\"kicker\">graft training "
-                    "report</p><h1>");
+                    is_training(report) ? "training report</p><h1>" : "evaluation report</p><h1>");
     gf__report_text(out, report->title != NULL ? report->title : "Training report");
     gf__buffer_puts(out, "</h1></header>\n");
 }
@@ -57,9 +63,9 @@ static void write_headline(const gf_report *report, gf__buffer *out)
                       "</b>, <span class=\"nowrap\">95\xE2\x80\xAF%% interval %.1f\xE2\x80\x93",
                       100.0 * metrics->accuracy_low);
     gf__report_percent(out, metrics->accuracy_high);
-    gf__buffer_puts(
-        out, "</span></p><p class=\"note\">on pictures that were held out from training. Always "
-             "answering \xE2\x80\x9C");
+    gf__buffer_printf(out, "</span></p><p class=\"note\">on %s. Always answering \xE2\x80\x9C",
+                      is_training(report) ? "pictures that were held out from training"
+                                          : "the pictures of this data set");
     gf__report_text(out, report->class_names[commonest]);
     gf__buffer_puts(out, "\xE2\x80\x9D would be right in ");
     gf__report_percent(out, baseline);
@@ -89,8 +95,10 @@ static void write_tiles(const gf_report *report, gf__buffer *out)
     gf__buffer_puts(out, "<dl class=\"tiles\">");
     write_count(out, "classes", report->n_classes);
     if (report->metrics != NULL) {
-        write_count(out, "pictures held out", report->metrics->n);
-        write_value(out, "loss, held out", report->metrics->loss, 3, "");
+        write_count(out, is_training(report) ? "pictures held out" : "pictures",
+                    report->metrics->n);
+        write_value(out, is_training(report) ? "loss, held out" : "loss", report->metrics->loss, 3,
+                    "");
         write_value(out, "macro F1", report->metrics->macro_f1, 3, "");
     }
     if (history != NULL && history->n_epochs > 0) {
@@ -133,8 +141,10 @@ static void write_mistakes(const gf_report *report, gf__buffer *out)
 {
     gf__buffer_puts(out, "<section class=\"card\"><h2>Mistakes");
     if (report->n_mistakes_total == 0) {
-        gf__buffer_puts(out, "</h2><p class=\"good\">None: every held-out picture was "
-                             "recognised.</p></section>\n");
+        gf__buffer_printf(out,
+                          "</h2><p class=\"good\">None: every %spicture was recognised.</p>"
+                          "</section>\n",
+                          is_training(report) ? "held-out " : "");
         return;
     }
     gf__buffer_printf(out, " <small>%zu of %zu, the most certain first</small></h2>",
@@ -192,7 +202,8 @@ void gf__report_page(const gf_report *report, gf__buffer *out)
         gf__report_probes(report, out);
     if (report->n_dataset + report->n_model > 0) {
         gf__buffer_puts(out, "<div class=\"pair\">");
-        write_facts("Learnt from", report->dataset, report->n_dataset, out);
+        write_facts(is_training(report) ? "Learnt from" : "Measured on", report->dataset,
+                    report->n_dataset, out);
         write_facts("Model", report->model, report->n_model, out);
         gf__buffer_puts(out, "</div>\n");
     }

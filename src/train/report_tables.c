@@ -127,9 +127,10 @@ void gf__report_classes(const gf_report *report, gf__buffer *out)
                          "<table class=\"classes\"><thead><tr><th scope=\"col\">class</th>");
     if (report->n_train_per_class != NULL)
         gf__buffer_puts(out, "<th scope=\"col\">trained on</th>");
+    gf__buffer_printf(out, "<th scope=\"col\">%s</th>",
+                      report->history != NULL ? "held out" : "pictures");
     gf__buffer_puts(
         out,
-        "<th scope=\"col\">held out</th>"
         "<th scope=\"col\" title=\"Of those predicted to be this class, how many are\">"
         "precision</th>"
         "<th scope=\"col\" title=\"Of those that are this class, how many were found\">"
