@@ -132,6 +132,11 @@ static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
                                    .n_layers = s->layers.n,
                                    .pool = choose_pool(s, cli->words[0])};
     gf_features_result *result = NULL;
+    if (gf__is_same_file(s->output, request.source) || gf__is_same_file(s->plot, request.source))
+        return gf_error_set(err, GF_EINVAL,
+                            "%s is what the features are made of: give another "
+                            "name to write to",
+                            request.source);
     gf_status st = gf_precision_parse(s->precision, &request.precision, err);
     if (st == GF_OK)
         st = gf_service_features(&request, &cli->observer, &result, err);

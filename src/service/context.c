@@ -58,3 +58,11 @@ gf_status gf__service_model_extractor(const gf_context *context, gf_model *model
     close_home(&home);
     return st;
 }
+
+gf_status gf__check_spares(const char *path, const char *input, const char *what, gf_error *err)
+{
+    if (gf__is_same_file(path, input))
+        return gf_error_set(err, GF_EINVAL, "%s is the %s: give another name to write to", path,
+                            what);
+    return GF_OK;
+}

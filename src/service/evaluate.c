@@ -97,7 +97,11 @@ gf_status gf_service_evaluate(const gf_context *context, const char *model, cons
     job.result = gf__calloc(1, sizeof *job.result);
     if (job.result == NULL)
         return gf__error_nomem(err, "result", sizeof *job.result);
-    st = gf_model_load(model, &job.model, err);
+    st = gf__check_spares(report, model, "model file", err);
+    if (st == GF_OK)
+        st = gf__check_spares(report, dataset, "data set", err);
+    if (st == GF_OK)
+        st = gf_model_load(model, &job.model, err);
     if (st == GF_OK)
         st = copy_class_names(&job, err);
     if (st == GF_OK)

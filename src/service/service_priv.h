@@ -23,6 +23,9 @@ gf_status gf__service_model_extractor(const gf_context *context, gf_model *model
                                       gf_extractor **out, gf_error *err);
 int gf__service_threads(const gf_context *context);
 
+/* GF_EINVAL if writing path would write over something that is read. path may be NULL. */
+gf_status gf__check_spares(const char *path, const char *input, const char *what, gf_error *err);
+
 /* Whether a name means a model file (true) or a trunk. Both may be safetensors files: the "graft"
  * document inside says which. */
 gf_status gf__is_model_file(const char *name, bool *is_model, gf_error *err);

@@ -93,6 +93,19 @@ static gf_status open_data(train_job *job, gf_error *err)
     return st;
 }
 
+/* A model or report written over the pictures it came from would be the last one. */
+static gf_status check_outputs(const gf_train_request *r, gf_error *err)
+{
+    gf_status st = gf__check_spares(r->output, r->dataset, "data set", err);
+    if (st == GF_OK)
+        st = gf__check_spares(r->output, r->test_dataset, "test data set", err);
+    if (st == GF_OK)
+        st = gf__check_spares(r->report, r->dataset, "data set", err);
+    if (st == GF_OK)
+        st = gf__check_spares(r->report, r->test_dataset, "test data set", err);
+    return st == GF_OK ? gf__check_spares(r->report, r->output, "model file", err) : st;
+}
+
 /* Finds out that a file cannot be written before the work is done and not after it. */
 static gf_status check_writable(const char *path, gf_error *err)
 {
@@ -363,6 +376,8 @@ static void tell_started(const train_job *job)
 static gf_status run_job(train_job *job, gf_error *err)
 {
     gf_status st = check_request(job->request, err);
+    if (st == GF_OK)
+        st = check_outputs(job->request, err);
     if (st == GF_OK)
         st = check_writable(job->request->output, err);
     if (st == GF_OK)

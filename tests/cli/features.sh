@@ -38,6 +38,7 @@ printf 'nothing' >set/food/zzz.png
 try $graft features set --precision f32 --layer mixed0 -o set.npz | shapes
 $graft features set --precision f32 --layer mixed0 -o again.npz --json --quiet >again.json
 cmp set.npz again.npz && echo "the same bytes from the cache"
+try $graft features apple.png --layer mixed0 --plot apple.png
 python3 - <<'PY'
 import json
 from npy import read

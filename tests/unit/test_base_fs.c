@@ -345,6 +345,21 @@ static void check_joined(const char *a, const char *b, const char *want)
     gf__free(path);
 }
 
+TEST(is_same_file__sees_through_links_and_compares_names_of_files_to_come)
+{
+    const char *file = at("file"), *link = at("link"), *other = at("other"),
+               *missing = at("missing");
+    put(file, "1");
+    put(other, "1");
+    CHECK_EQ(symlink(file, link), 0);
+    CHECK(gf__is_same_file(file, link));
+    CHECK(gf__is_same_file(dir, dir));
+    CHECK(!gf__is_same_file(file, other));
+    CHECK(!gf__is_same_file(file, missing));
+    CHECK(gf__is_same_file(missing, missing));
+    CHECK(!gf__is_same_file(NULL, file) && !gf__is_same_file(NULL, NULL));
+}
+
 TEST(path_join__puts_exactly_one_slash)
 {
     check_joined("a", "b", "a/b");
@@ -462,7 +477,9 @@ TESTS_MAIN(IN_DIR(map_file__shows_the_bytes_of_a_file),
            IN_DIR(writer__killed_midway_leaves_the_old_file),
            IN_DIR(write_file__survives_every_allocation_failure),
            IN_DIR(make_dirs__makes_parents_and_is_content_with_what_is_there),
-           IN_DIR(is_file__and_is_dir_tell_the_two_apart), UNIT(path_join__puts_exactly_one_slash),
+           IN_DIR(is_file__and_is_dir_tell_the_two_apart),
+           IN_DIR(is_same_file__sees_through_links_and_compares_names_of_files_to_come),
+           UNIT(path_join__puts_exactly_one_slash),
            UNIT(path_parts__are_the_name_and_its_extension), IN_DIR(list_dir__sorts_by_bytes),
            IN_DIR(list_dir__survives_every_allocation_failure),
            IN_DIR(lock__is_held_by_one_at_a_time), IN_DIR(lock__waits_where_told_to))

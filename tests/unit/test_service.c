@@ -2,6 +2,8 @@
  * numbers are used, and that a graph of one's own is run as it stands. */
 #include "graft/service.h"
 
+#include <unistd.h>
+
 #include "tiny_model.h"
 
 /* A temporary folder with pictures of the tiny model's three classes in it, and a bundle. */
@@ -96,6 +98,47 @@ TEST(evaluate__names_a_class_that_the_model_does_not_know)
         gf_service_evaluate(&s.context, s.model, s.pictures, NULL, NULL, &evaluation, &check_err));
     gf__free(known);
     gf__free(unknown);
+    end_scene(&s);
+}
+
+/* ---- what is read is not written over ---- */
+
+static void check_refused(const scene *s, const char *dataset, const char *output,
+                          const char *report, const char *part)
+{
+    gf_train_request request = gf_train_request_default();
+    gf_train_result *result = NULL;
+    request.context = s->context;
+    request.dataset = dataset;
+    request.output = output;
+    request.report = report;
+    CHECK_FAILS(GF_EINVAL, part, gf_service_train(&request, NULL, &result, &check_err));
+    assert_null(result);
+}
+
+TEST(train__writes_over_nothing_that_it_reads)
+{
+    static const char rows[] = "path,label\n";
+    scene s = make_scene();
+    char *csv = tiny_path(s.dir, "set.csv"), *link = tiny_path(s.dir, "link.csv");
+    CHECK_OK(gf__write_file(csv, rows, sizeof rows - 1, &check_err));
+    CHECK_EQ(symlink(csv, link), 0);
+    check_refused(&s, csv, csv, NULL, "set.csv is the data set");
+    check_refused(&s, csv, link, NULL, "link.csv is the data set");
+    check_refused(&s, csv, s.model, csv, "set.csv is the data set");
+    check_refused(&s, csv, "new.safetensors", "new.safetensors", "is the model file");
+    gf__free(csv);
+    gf__free(link);
+    end_scene(&s);
+}
+
+TEST(evaluate__writes_its_report_over_nothing_that_it_reads)
+{
+    scene s = make_scene();
+    gf_evaluation *evaluation = NULL;
+    CHECK_FAILS(GF_EINVAL, "is the model file",
+                gf_service_evaluate(&s.context, s.model, s.pictures, s.model, NULL, &evaluation,
+                                    &check_err));
     end_scene(&s);
 }
 
@@ -227,6 +270,8 @@ TESTS_MAIN(UNIT(evaluate__measures_every_picture_and_matches_classes_by_name),
            UNIT(evaluate__refuses_a_head_that_does_not_fit_its_layer),
            UNIT(evaluate__refuses_pictures_prepared_otherwise),
            UNIT(evaluate__names_a_class_that_the_model_does_not_know),
+           UNIT(train__writes_over_nothing_that_it_reads),
+           UNIT(evaluate__writes_its_report_over_nothing_that_it_reads),
            UNIT(learner__pools_its_own_cut_and_not_a_layer_of_the_same_name),
            UNIT(learner__refuses_a_graph_cut_from_another_network),
            UNIT(learner__names_the_first_trainable_layer_below_the_head),
