@@ -40,21 +40,6 @@ static gf_status unscale(uint8_t *rgb, const uint8_t *scaled, size_t n, gf_error
     return GF_OK;
 }
 
-static uint64_t pixel_limit(const gf__preprocess_options *options)
-{
-    return options->max_pixels > 0 ? options->max_pixels : gf_image_options_default().max_pixels;
-}
-
-static gf_status decode(const gf_sample *sample, const gf__preprocess_options *options,
-                        gf_image **out, gf_error *err)
-{
-    gf_image_options image_options = gf_image_options_default();
-    image_options.max_pixels = pixel_limit(options);
-    image_options.target_width = options->recipe.width;
-    image_options.target_height = options->recipe.height;
-    return gf_image_decode(sample->data, sample->n_bytes, &image_options, out, err);
-}
-
 static gf_status image_of_scaled(const gf_sample *sample, gf_image **out, gf_error *err)
 {
     const size_t n = sample->n_bytes / sizeof(float);
@@ -68,18 +53,27 @@ static gf_status image_of_scaled(const gf_sample *sample, gf_image **out, gf_err
     return st;
 }
 
-static gf_status image_of(const gf_sample *sample, const gf__preprocess_options *options,
-                          gf_image **out, gf_error *err)
+gf_status gf__sample_image(const gf_sample *sample, const gf_image_options *options, gf_image **out,
+                           gf_error *err)
 {
-    switch (sample->kind) {
-    case GF_SAMPLE_PIXELS:
-        return gf_image_from_rgb(sample->data, sample->width, sample->height, out, err);
-    case GF_SAMPLE_SCALED:
-        return image_of_scaled(sample, out, err);
-    case GF_SAMPLE_ENCODED:
-        break;
-    }
-    return decode(sample, options, out, err);
+    if (sample->kind == GF_SAMPLE_ENCODED)
+        return gf_image_decode(sample->data, sample->n_bytes, options, out, err);
+    const bool is_float = sample->kind == GF_SAMPLE_SCALED;
+    const gf_status st = check_size(sample, is_float ? sizeof(float) : 1, err);
+    if (st != GF_OK)
+        return st;
+    return is_float ? image_of_scaled(sample, out, err)
+                    : gf_image_from_rgb(sample->data, sample->width, sample->height, out, err);
+}
+
+static gf_image_options image_options(const gf__preprocess_options *options)
+{
+    gf_image_options result = gf_image_options_default();
+    if (options->max_pixels > 0)
+        result.max_pixels = options->max_pixels;
+    result.target_width = options->recipe.width;
+    result.target_height = options->recipe.height;
+    return result;
 }
 
 /* Through an image: sizes differ, or a view changes it. */
@@ -87,8 +81,9 @@ static gf_status reshape(const gf_sample *sample, const gf__preprocess_options *
                          uint64_t content, uint8_t *pixels, gf_error *err)
 {
     const gf_recipe *recipe = &options->recipe;
+    const gf_image_options how = image_options(options);
     gf_image *image = NULL;
-    gf_status st = image_of(sample, options, &image, err);
+    gf_status st = gf__sample_image(sample, &how, &image, err);
     if (st == GF_OK)
         st = gf__view_shape(&options->view, content, &image, err);
     if (st == GF_OK)
@@ -101,28 +96,24 @@ gf_status gf__preprocess(const gf_sample *sample, const gf__preprocess_options *
                          gf__image_scratch *scratch, uint8_t *pixels, gf_error *err)
 {
     const gf_recipe *recipe = &options->recipe;
-    const bool has_view = options->view.kinds != 0;
-    const bool is_encoded = sample->kind == GF_SAMPLE_ENCODED;
-    if (!is_encoded) {
-        const bool is_float = sample->kind == GF_SAMPLE_SCALED;
-        const gf_status st = check_size(sample, is_float ? sizeof(float) : 1, err);
-        if (st != GF_OK)
-            return st;
-    }
-    if (has_view) {
+    if (options->view.kinds != 0) {
         const uint64_t content = gf__xxh64(sample->data, sample->n_bytes, 0);
         const gf_status st = reshape(sample, options, content, pixels, err);
         if (st == GF_OK)
             gf__view_colour(&options->view, content, pixels, recipe->width, recipe->height);
         return st;
     }
-    if (is_encoded)
-        return gf__image_decode_resized(sample->data, sample->n_bytes, pixel_limit(options),
-                                        recipe->width, recipe->height, scratch, pixels, err);
+    if (sample->kind == GF_SAMPLE_ENCODED)
+        return gf__image_decode_resized(sample->data, sample->n_bytes,
+                                        image_options(options).max_pixels, recipe->width,
+                                        recipe->height, scratch, pixels, err);
     if (sample->width != recipe->width || sample->height != recipe->height)
         return reshape(sample, options, 0, pixels, err);
-    if (sample->kind == GF_SAMPLE_SCALED)
+    const bool is_float = sample->kind == GF_SAMPLE_SCALED;
+    const gf_status st = check_size(sample, is_float ? sizeof(float) : 1, err);
+    if (st == GF_OK && is_float)
         return unscale(pixels, sample->data, sample->n_bytes / sizeof(float), err);
-    memcpy(pixels, sample->data, sample->n_bytes);
-    return GF_OK;
+    if (st == GF_OK)
+        memcpy(pixels, sample->data, sample->n_bytes);
+    return st;
 }

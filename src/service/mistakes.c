@@ -69,32 +69,6 @@ gf_status gf__class_names_copy(const gf_dataset *dataset, char ***out, size_t *n
     return names != NULL ? GF_OK : gf__error_nomem(err, "class names", 0);
 }
 
-static uint8_t scaled_to_byte(float value)
-{
-    const float pixel = (value + 1.0F) * 127.5F + 0.5F;
-    return pixel <= 0.0F ? 0 : pixel >= 255.0F ? 255 : (uint8_t)pixel;
-}
-
-/* Any sample as a picture to look at. */
-static gf_status sample_image(const gf_sample *sample, const gf_image_options *options,
-                              gf_image **out, gf_error *err)
-{
-    if (sample->kind == GF_SAMPLE_ENCODED)
-        return gf_image_decode(sample->data, sample->n_bytes, options, out, err);
-    if (sample->kind == GF_SAMPLE_PIXELS)
-        return gf_image_from_rgb(sample->data, sample->width, sample->height, out, err);
-    const size_t n = sample->width * sample->height * 3;
-    const float *values = sample->data;
-    uint8_t *rgb = gf__malloc(n);
-    if (rgb == NULL)
-        return gf__error_nomem(err, "picture", n);
-    for (size_t i = 0; i < n; i++)
-        rgb[i] = scaled_to_byte(values[i]);
-    const gf_status st = gf_image_from_rgb(rgb, sample->width, sample->height, out, err);
-    gf__free(rgb);
-    return st;
-}
-
 static gf_status item_image(const gf_dataset *dataset, size_t item, uint64_t max_pixels,
                             size_t width, size_t height, gf_image **out, gf_error *err)
 {
@@ -107,7 +81,7 @@ static gf_status item_image(const gf_dataset *dataset, size_t item, uint64_t max
     gf_status st = gf_dataset_read(dataset, item, &sample, err);
     if (st != GF_OK)
         return st;
-    st = sample_image(&sample, &options, out, err);
+    st = gf__sample_image(&sample, &options, out, err);
     if (st != GF_OK)
         gf__error_prefix(err, "%s", gf_dataset_item_at(dataset, item));
     gf_sample_release(&sample);
