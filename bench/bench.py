@@ -21,11 +21,13 @@ PARTS = {"numerics": part_numerics, "speed": part_speed, "article": part_article
          "decode": part_decode}
 
 
-def results_path(bench, facts):
+def results_path(bench, facts, parts):
+    """A run of some parts does not replace the whole run of that day."""
     cpu = re.sub(r"[^a-z0-9]+", "-", facts["cpu"].lower()).strip("-")
     folder = f"{bench.root}/bench/results"
     os.makedirs(folder, exist_ok=True)
-    return f"{folder}/{datetime.date.today().isoformat()}-{cpu}.json"
+    some = "".join(f"-{part}" for part in parts) if len(parts) < len(PARTS) else ""
+    return f"{folder}/{datetime.date.today().isoformat()}-{cpu}{some}.json"
 
 
 def main():
@@ -46,12 +48,12 @@ def main():
         facts["keras"] = versions_of(bench.python_tf).get("keras")
     results = {"date": datetime.datetime.now().isoformat(timespec="seconds"), "is_quick": bench.is_quick,
                "machine": facts, "parts": {}}
+    path = arguments.out or results_path(bench, facts, names)
     for name in names:
         results["parts"][name] = PARTS[name].measure_part(bench, facts)
         print(f"\n{name}\n{text_table(results['parts'][name])}", flush=True)
-    path = arguments.out or results_path(bench, facts)
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(results, file, indent=1)
+        with open(path, "w", encoding="utf-8") as file:  # after every part: a later one may fail
+            json.dump(results, file, indent=1)
     missed = [line["name"] for lines in results["parts"].values() for line in lines if line["is_met"] is False]
     judged = sum(line["is_met"] is not None for lines in results["parts"].values() for line in lines)
     print(f"\n{judged - len(missed)} of {judged} targets met" + "".join(f"\nNOT MET: {name}" for name in missed))

@@ -25,8 +25,8 @@ def run(*command):
 
 
 def run_json(*command):
-    """The last line that a command prints, which is JSON."""
-    return json.loads(run(*command).strip().splitlines()[-1])
+    """The JSON document that a command prints."""
+    return json.loads(run(*command))
 
 
 def measure(bench, *command):

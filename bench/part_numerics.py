@@ -35,15 +35,15 @@ def measure_part(bench, facts):
     what = f"largest value {features.max():.2f}"
     rows = []
     home = bench.fresh_home("numerics")
+
+    def add(name, value, target=None, note=""):
+        rows.append(row(f"{name}, against ONNX Runtime", float(value), "", target=target, judged="graft", note=note))
+
     ours, our_softmax = features_of(bench, "f32", home)
-    rows.append(row("pooled features, f32, against ONNX Runtime: largest difference", float(np.abs(ours - features).max()), "",
-                    target=("<=", 1e-4), judged="graft", note=what))
-    rows.append(row("softmax, f32, against ONNX Runtime: largest difference", float(np.abs(our_softmax - softmax).max()), "",
-                    target=("<=", 1e-4), judged="graft"))
+    add("pooled features, f32: largest difference", np.abs(ours - features).max(), ("<=", 1e-4), what)
+    add("softmax, f32: largest difference", np.abs(our_softmax - softmax).max(), ("<=", 1e-4))
     if "bf16" in precisions_of(facts):
         ours, our_softmax = features_of(bench, "bf16", home)
-        rows.append(row("pooled features, bf16, against ONNX Runtime: smallest cosine", float(cosines(ours, features).min()), "",
-                        target=(">=", 0.999), judged="graft", note="of 200 pictures"))
-        rows.append(row("softmax, bf16, against ONNX Runtime: largest difference", float(np.abs(our_softmax - softmax).max()), "",
-                        note="no target"))
+        add("pooled features, bf16: smallest cosine", cosines(ours, features).min(), (">=", 0.999), "of 200 pictures")
+        add("softmax, bf16: largest difference", np.abs(our_softmax - softmax).max(), note="no target")
     return rows

@@ -9,13 +9,18 @@ from harness import HEADINGS, cells
 
 TITLES = {
     "numerics": ("Numerics", "The same weights and pixels through ONNX Runtime. 200 pictures of 299x299."),
-    "speed": ("Speed of the trunk", "Inception-v3 up to the pooled features, random pixels. ONNX Runtime is given floats that are ready, graft is "
+    "speed": ("Speed of the trunk",
+              "Inception-v3 up to the pooled features, random pixels. ONNX Runtime is given floats that are ready, graft is "
               "given bytes; both run alone, in turns. The ratio is the median over rounds of peer time / graft time."),
-    "article": ("The article's job", "200 pictures of 299x299 in one `.npz`, 160 to learn from and 40 held out, 20 epochs, 1024 hidden units, "
-                "evaluated and saved; whole processes from start to exit. Keras runs the trunk in every epoch, as the article does."),
-    "start": ("Process start to an answer", "One JPEG of 640x480, whole processes from start to exit, packed weights and files in the page "
-              "cache. The peer's model is stored as ONNX Runtime's optimiser left it."),
-    "decode": ("Decoding and resizing JPEGs", "To 299x299, one thread. graft and Pillow use the triangle filter, OpenCV its area filter."),
+    "article": ("The article's job",
+                "200 pictures of 299x299 in one `.npz`, 160 to learn from and 40 held out, 20 epochs, 1024 hidden units, "
+                "evaluated and saved; whole processes from start to exit. Keras runs the trunk in every epoch, as the "
+                "article does."),
+    "start": ("Process start to an answer",
+              "One JPEG of 640x480, whole processes from start to exit, packed weights and files in the page cache. The "
+              "peer's model is stored as ONNX Runtime's optimiser left it."),
+    "decode": ("Decoding and resizing JPEGs",
+               "To 299x299, one thread. graft and Pillow use the triangle filter, OpenCV its area filter."),
 }
 
 
@@ -36,10 +41,11 @@ def main():
     print("This page is written by `bench/write_page.py` from a result of `bench/run.sh`; nothing in it is typed by hand.\n")
     print(f"{n_met} of {len(lines)} targets met, {results['date'][:10]}, commit {facts['commit']}"
           f"{', quick run' if results['is_quick'] else ''}.\n")
-    for part, rows in results["parts"].items():
-        title, text = TITLES[part]
+    for part, (title, text) in TITLES.items():
+        if part not in results["parts"]:
+            continue
         print(f"## {title}\n\n{text}\n")
-        print_table(rows)
+        print_table(results["parts"][part])
         print()
     print("## The machine\n")
     print("| fact | value |\n| --- | --- |")

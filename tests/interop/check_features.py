@@ -39,8 +39,8 @@ def load_picture(path):
 
 
 def by_graft(graft, source, out, *options):
-    subprocess.run([graft, "features", source, "--home", out.parent / "home", "--quiet", "--output", out, *options], check=True,
-                   stdout=subprocess.DEVNULL)
+    subprocess.run([graft, "features", source, "--home", out.parent / "home", "--quiet", "--output", out, *options],
+                   check=True, stdout=subprocess.DEVNULL)
     if out.suffix == ".npy":
         return np.load(out)
     with np.load(out) as file:

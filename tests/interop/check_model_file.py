@@ -1,9 +1,9 @@
 """Can a model file be read, and its answers be computed, without graft?
 
 usage: python3 check_model_file.py BUILD
-Trains a head on real pictures. The file opens in the safetensors library; its head, applied by numpy to the features that graft
-gives, gives the scores of graft predict; its self-test pictures open in Pillow and are scored as recorded. A bundle also
-holds the trunk, weight for weight.
+Trains a head on real pictures. The file opens in the safetensors library; its head, applied by numpy to the features
+that graft gives, gives the scores of graft predict; its self-test pictures open in Pillow and are scored as recorded. A
+bundle also holds the trunk, weight for weight.
 """
 import io
 import json
@@ -96,12 +96,11 @@ def check_bundle(program, folder, options):
     graft(program, "train", folder / "set", *options, "--bundle", "--output", path)
     bundled = safetensors.numpy.load_file(path)
     trunk = safetensors.numpy.load_file(f"{HOME}/trunks/inception_v3.safetensors")
-    found = [name for name in trunk if any(np.array_equal(trunk[name], bundled.get(key)) for key in
-                                           (name, f"trunk/{name}"))]
     document, _ = read_model(path)
-    needed = {layer["config"]["name"] for layer in document["trunk"]["graph"]["config"]["layers"]}
-    wanted = [name for name in trunk if name.split("/")[0] in needed]
-    check("bundle", set(wanted) <= set(found) and len(wanted) > 0, f"{len(found)} of {len(wanted)} trunk weights found")
+    layers = {layer["config"]["name"] for layer in document["trunk"]["graph"]["config"]["layers"]}
+    wanted = [name for name in trunk if name.split("/")[0] in layers]
+    same = [name for name in wanted if np.array_equal(trunk[name], bundled.get(f"trunk/{name}"))]
+    check("bundle", len(wanted) > 0 and same == wanted, f"{len(same)} of {len(wanted)} trunk weights found")
 
 
 def main():
