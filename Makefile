@@ -41,7 +41,7 @@ tsan:
 	@tools/build.sh build-tsan -Db_sanitize=thread -Dbuildtype=debugoptimized -Db_lundef=false
 	@tools/test.sh build-tsan threads
 
-## fuzz     every fuzz target for SECONDS (default 30) each
+## fuzz     every fuzz target for SECONDS_EACH (default 30)
 fuzz:
 	@tools/install-deps.sh build test check
 	@tools/fuzz.sh $(or $(SECONDS_EACH),30)

@@ -41,8 +41,9 @@ for document in $documents; do
 done
 [ ! -e "$work/broken" ] || failed=1
 
-# Commands in README and docs: the command exists and knows each of its long options.
-grep -hoE '^(\$ )?(build/)?graft [a-z].*' README.md docs/*.md 2>/dev/null | sed -E 's/^\$ //; s#^build/##; s/ +#.*//' |
+# Commands in code blocks (fenced or indented): the command exists and knows each of its long options. Prose may begin with "graft is".
+awk 'FNR == 1 { inside = 0 } /^```/ { inside = !inside; next } inside || /^    /' README.md docs/*.md 2>/dev/null |
+    grep -oE '^ *(\$ )?(build/)?graft [a-z].*' | sed -E 's/^ +//' | sed -E 's/^\$ //; s#^build/##; s/ +#.*//' |
     sort -u | while read -r _ command rest; do
     [ "$command" = dataset ] && command="dataset ${rest%% *}"
     # shellcheck disable=SC2086

@@ -2,7 +2,8 @@
  *
  *     gf_trunk *trunk = NULL;
  *     st = gf_zoo_import("model.json", "inception_v3", home, NULL, NULL, err);    once
- *     st = gf_trunk_load(home, "inception_v3", &trunk, err);    HOME/trunks/inception_v3.safetensors
+ *     st = gf_trunk_load(home, "inception_v3", &trunk, err);
+ *     -> HOME/trunks/inception_v3.safetensors
  *     const gf_graph *graph = gf_trunk_graph(trunk);
  *
  * A trunk is a safetensors file whose metadata key "graft" describes the network (docs/formats.md).

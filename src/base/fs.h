@@ -39,8 +39,8 @@ gf_status gf__write_file(const char *path, const void *bytes, size_t n_bytes, gf
 gf_status gf__make_dirs(const char *path, gf_error *err);
 bool gf__is_file(const char *path);
 bool gf__is_dir(const char *path);
-/* Whether writing one writes over the other: links are followed. Where one of them is not there yet,
- * the names are compared as they are written. NULL is no file. */
+/* Whether writing one writes over the other: links are followed. Where one of them is not there
+ * yet, the names are compared as they are written. NULL is no file. */
 bool gf__is_same_file(const char *a, const char *b);
 gf_status gf__file_size(const char *path, uint64_t *size_bytes, gf_error *err);
 

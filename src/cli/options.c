@@ -1,5 +1,6 @@
-/* cli/options.c: arguments into settings, by a command's option table. Long options only, "--name VALUE" or "--name=VALUE"; "--" ends the
- * options; what is no option is a word of the command, wherever it stands. */
+/* cli/options.c: arguments into settings, by a command's option table. Long options only, "--name
+ * VALUE" or "--name=VALUE"; "--" ends the options; what is no option is a word of the command,
+ * wherever it stands. */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -34,7 +35,8 @@ static const gf__option *find_option(const gf__option *table, size_t n, const ch
     return NULL;
 }
 
-/* Capitals stand for any text, and what follows them is the ending it must have: "NAME", "F.npy". */
+/* Capitals stand for any text, and what follows them is the ending it must have: "NAME",
+ * "F.npy". */
 static bool fits_placeholder(const char *word, size_t n_word, const char *value)
 {
     const size_t n_capitals = strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
@@ -47,7 +49,8 @@ static bool fits_placeholder(const char *word, size_t n_word, const char *value)
            strncmp(value + n_value - n_ending, word + n_capitals, n_ending) == 0;
 }
 
-/* Whether value is one of the words in "adam|sgd|rmsprop". Without a bar in it, the argument is a placeholder. */
+/* Whether value is one of the words in "adam|sgd|rmsprop". Without a bar in it, the argument is a
+ * placeholder. */
 static bool is_choice(const char *choices, const char *value)
 {
     const size_t n_value = strlen(value);
@@ -163,8 +166,8 @@ gf_status gf__options_parse(const gf__command *command, int n_arguments, char **
                             gf__cli *cli, void *settings, gf_error *err)
 {
     bool is_options = true;
-    cli->words =
-        arguments; /* words are moved to the front: there are never more of them than were read */
+    /* words are moved to the front: there are never more of them than were read */
+    cli->words = arguments;
     cli->n_words = 0;
     for (int i = 0; i < n_arguments; i++) {
         char *argument = arguments[i];

@@ -19,8 +19,8 @@
 typedef struct node { /* what is known of a layer */
     bool is_needed, is_requested, is_absorbed;
     bool is_raw; /* the input, when its only reader has scale and shift in its weights */
-    size_t
-        n_readers; /* needed layers that take its output, one that takes it twice counted twice */
+    /* needed layers that take its output, one that takes it twice counted twice */
+    size_t n_readers;
     size_t reader; /* the last of them */
     size_t value;
     size_t padding[4]; /* of a ZeroPadding2D left to its convolution */

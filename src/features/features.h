@@ -39,8 +39,8 @@ typedef struct gf__preprocess_options {
 gf_status gf__preprocess(const gf_sample *sample, const gf__preprocess_options *options,
                          gf__image_scratch *scratch, uint8_t *pixels, gf_error *err);
 
-/* A sample of any kind as a picture, before recipe and views: a file is decoded as options say, floats
- * become bytes as above. *out is new. Errors: those of decoding, GF_ESHAPE, GF_EFORMAT. */
+/* A sample of any kind as a picture, before recipe and views: a file is decoded as options say,
+ * floats become bytes as above. *out is new. Errors: those of decoding, GF_ESHAPE, GF_EFORMAT. */
 gf_status gf__sample_image(const gf_sample *sample, const gf_image_options *options, gf_image **out,
                            gf_error *err);
 

@@ -18,7 +18,8 @@ float *gf__head_params(gf_head *head, size_t *n_floats);
 const float *gf__head_kernel_of(const gf_head *head, size_t i);
 const float *gf__head_bias_of(const gf_head *head, size_t i);
 
-/* "linear", "relu", "softmax": as Keras and our files write them. parse is false for another word. */
+/* "linear", "relu", "softmax": as Keras and our files write them. parse is false for another
+ * word. */
 const char *gf__head_activation_name(gf_head_activation activation);
 bool gf__head_activation_parse(const char *name, gf_head_activation *out);
 

@@ -176,8 +176,8 @@ static gf_status trunk_inside(gf_model *model, gf_trunk **out, gf_error *err)
 
 /* ---- the trunk in a home ---- */
 
-/* *out is the trunk called name if it is the model's, NULL if it is another. Loading maps a file and
- * reads its header: weights are not touched. */
+/* *out is the trunk called name if it is the model's, NULL if it is another. Loading maps a file
+ * and reads its header: weights are not touched. */
 static gf_status load_if_same(const gf_model *model, const char *home, const char *name,
                               gf_trunk **out, gf_error *err)
 {

@@ -56,8 +56,9 @@ static bool is_beside(const char *file, char path[4096])
     return false;
 }
 
-/* Beside this program or this library (a build tree, or everything installed in one place), or in libexec
- * beside their folder (an installation that was moved), else where it was to be installed. */
+/* Beside this program or this library (a build tree, or everything installed in one place), or in
+ * libexec beside their folder (an installation that was moved), else where it was to be
+ * installed. */
 static gf_status find_program(char path[4096], gf_error *err)
 {
     char self[4096];

@@ -1,5 +1,6 @@
-/* The main job as a call: requests that cannot be met, stops at every place where the caller may stop, going on afterwards. On the
- * small network of the importer's fixtures, whose pooled layer is avg_pool (16 values of 16 x 16 pictures). */
+/* The main job as a call: requests that cannot be met, stops at every place where the caller may
+ * stop, going on afterwards. On the small network of the importer's fixtures, whose pooled layer is
+ * avg_pool (16 values of 16 x 16 pictures). */
 #include "graft/service.h"
 
 #include "tiny.h"
