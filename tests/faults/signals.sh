@@ -8,6 +8,7 @@ for kind in food animals; do find "$pictures/$kind" -name '*.png' | LC_ALL=C sor
 stop_when() {
     local condition=$1 signal=$2
     shift 2
+    : >err # of the one before: its lines must not count
     "$@" >out 2>err &
     local pid=$!
     until eval "$condition" || ! kill -0 $pid 2>/dev/null; do read -rt 0.01 <> <(:); done
@@ -39,4 +40,4 @@ test "$(sed -n 's,^Epoch \([0-9]*\)/.*,\1,p' err | head -1)" -gt 30 && echo "wen
 # While packing, and while classifying many pictures.
 stop_when 'ls big.npz.tmp* >/dev/null 2>&1' INT $graft dataset make many -o big.npz --size 1200 --threads 1 --quiet
 ls big.npz* 2>/dev/null
-stop_when '[ -s out ]' INT stdbuf -oL $graft classify many/*/*.png many/*/*.png --precision f32 --threads 1 | sed -E 's/after [0-9]+/after N/'
+stop_when '[ -s err ]' INT $graft classify missing-1.png missing-2.png many/*/*.png many/*/*.png --precision f32 --threads 1 | sed -E 's/after [0-9]+/after N/'
