@@ -42,7 +42,8 @@ done
 [ ! -e "$work/broken" ] || failed=1
 
 # Commands in code blocks (fenced or indented): the command exists and knows each of its long options. Prose may begin with "graft is".
-awk 'FNR == 1 { inside = 0 } /^```/ { inside = !inside; next } inside || /^    /' README.md docs/*.md 2>/dev/null |
+# shellcheck disable=SC2046
+awk 'FNR == 1 { inside = 0 } /^```/ { inside = !inside; next } inside || /^    /' $(ls README.md docs/*.md) |
     grep -oE '^ *(\$ )?(build/)?graft [a-z].*' | sed -E 's/^ +//' | sed -E 's/^\$ //; s#^build/##; s/ +#.*//' |
     sort -u | while read -r _ command rest; do
     [ "$command" = dataset ] && command="dataset ${rest%% *}"
