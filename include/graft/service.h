@@ -183,6 +183,7 @@ GF_API gf_status gf_learner_evaluate(gf_learner *learner, const gf_dataset *data
                                      gf_error *err);
 GF_API gf_status gf_learner_predict(gf_learner *learner, const void *picture, size_t n_bytes,
                                     float *scores, gf_error *err);
+/* dataset gives the class names, and pictures for the self-test. */
 GF_API gf_status gf_learner_save(gf_learner *learner, const gf_dataset *dataset, const char *path,
                                  bool is_bundle, gf_error *err);
 

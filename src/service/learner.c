@@ -232,7 +232,15 @@ gf_status gf_learner_save(gf_learner *learner, const gf_dataset *dataset, const 
 {
     char **names = NULL;
     size_t n_names = 0;
+    gf__part part = {0};
+    gf__samples samples = {.n = 0};
+    const gf_recipe recipe = gf_recipe_of(learner->trunk);
     gf_status st = gf__class_names_copy(dataset, &names, &n_names, err);
+    if (st == GF_OK)
+        st = make_part(learner, &part, dataset, NULL, 0, NULL, err);
+    if (st == GF_OK)
+        st = gf__samples_new(&part, 0, learner->head, learner->extractor, &recipe,
+                             learner->context.max_pixels, &samples, err);
     if (st == GF_OK) {
         const gf__model_content content = {
             .head = learner->head,
@@ -241,11 +249,16 @@ gf_status gf_learner_save(gf_learner *learner, const gf_dataset *dataset, const 
             .layer = learner->cut.layer,
             .pool = learner->cut.pool,
             .precision = gf_extractor_precision(learner->extractor),
-            .recipe = gf_recipe_of(learner->trunk),
+            .recipe = recipe,
+            .samples = samples.at,
+            .n_samples = samples.n,
+            .tolerance = samples.tolerance,
             .is_bundle = is_bundle,
         };
         st = gf__model_save(path, &content, err);
     }
+    gf__samples_clear(&samples);
+    gf__part_free(&part);
     gf__strings_free(names, n_names);
     return st;
 }

@@ -84,6 +84,20 @@ gf_status gf__thumbnail(const gf_dataset *dataset, size_t item, uint64_t max_pix
 gf_status gf__recipe_picture(const gf_dataset *dataset, size_t item, const gf_recipe *recipe,
                              uint64_t max_pixels, uint8_t **bytes, size_t *n_bytes, gf_error *err);
 
+/* A model's self-test: one picture of each of the first classes of a part, with the scores the head
+ * gives the features of that output. Ended with gf__samples_clear(), also after a failure. */
+#define GF__SELF_TEST_SAMPLES 3
+typedef struct gf__samples {
+    gf__self_test_sample at[GF__SELF_TEST_SAMPLES];
+    size_t n;
+    float *scores;
+    double tolerance; /* what the precision of the features allows */
+} gf__samples;
+gf_status gf__samples_new(const gf__part *part, size_t output, const gf_head *head,
+                          const gf_extractor *extractor, const gf_recipe *recipe,
+                          uint64_t max_pixels, gf__samples *out, gf_error *err);
+void gf__samples_clear(gf__samples *samples);
+
 /* What a training run was, for the model file and the report. */
 typedef struct gf__train_facts {
     const gf_train_request *request;

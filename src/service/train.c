@@ -4,12 +4,6 @@
 
 #include "service/service_priv.h"
 
-#define SELF_TEST_SAMPLES 3
-/* Scores of the self-test may differ by this much: another CPU's kernels sum in another order, and
- * bf16 has 8 bits. */
-#define SELF_TEST_TOLERANCE_F32  1e-3
-#define SELF_TEST_TOLERANCE_BF16 5e-2
-
 gf_train_request gf_train_request_default(void)
 {
     return (gf_train_request){.trunk = "inception_v3",
@@ -276,54 +270,17 @@ static gf__train_facts facts_of(const train_job *job)
                              .result = job->result};
 }
 
-/* A few held-out pictures, one of each of the first classes, with the scores the head gives
- * them. */
-static gf_status make_samples(const train_job *job, const gf_recipe *recipe,
-                              gf__self_test_sample *samples, float *scores, size_t *n,
-                              gf_error *err)
-{
-    const size_t n_classes = job->result->n_classes;
-    const size_t size = gf_extractor_output_size(job->extractor, job->chosen);
-    const float *features = gf_tensor_f32(job->test.features[job->chosen]);
-    for (size_t k = 0; k < n_classes && *n < SELF_TEST_SAMPLES; k++) {
-        size_t i = 0;
-        while (i < job->test.n && job->test.labels[i] != k)
-            i++;
-        if (i == job->test.n)
-            continue;
-        uint8_t *png = NULL;
-        gf__self_test_sample *sample = &samples[*n];
-        gf_status st = gf__recipe_picture(job->test.dataset, job->test.items[i], recipe,
-                                          job->request->context.max_pixels, &png, &sample->n_bytes,
-                                          err);
-        if (st != GF_OK)
-            return st;
-        sample->png = png;
-        sample->item = gf_dataset_item_at(job->test.dataset, job->test.items[i]);
-        sample->scores = scores + *n * n_classes;
-        (*n)++;
-        st = gf_head_predict(job->head, features + i * size, 1, scores + (*n - 1) * n_classes, err);
-        if (st != GF_OK)
-            return st;
-    }
-    return GF_OK;
-}
-
 static gf_status save_model(const train_job *job, gf_error *err)
 {
-    gf__self_test_sample samples[SELF_TEST_SAMPLES] = {{0}};
-    size_t n_samples = 0;
+    gf__samples samples = {.n = 0};
     gf__json *record = NULL;
     const gf_recipe recipe = gf_recipe_of(job->trunk);
     const gf__train_facts facts = facts_of(job);
-    float *scores = gf__calloc(SELF_TEST_SAMPLES * job->result->n_classes, sizeof *scores);
-    gf_status st = scores != NULL ? GF_OK : gf__error_nomem(err, "self-test", 0);
+    gf_status st = gf__training_record(&facts, &record, err);
     if (st == GF_OK)
-        st = gf__training_record(&facts, &record, err);
-    if (st == GF_OK)
-        st = make_samples(job, &recipe, samples, scores, &n_samples, err);
+        st = gf__samples_new(&job->test, job->chosen, job->head, job->extractor, &recipe,
+                             job->request->context.max_pixels, &samples, err);
     if (st == GF_OK) {
-        const bool is_bf16 = job->result->precision == GF_PRECISION_BF16;
         const gf__model_content content = {
             .head = job->head,
             .class_names = (const char *const *)job->result->class_names,
@@ -333,17 +290,15 @@ static gf_status save_model(const train_job *job, gf_error *err)
             .precision = job->result->precision,
             .recipe = recipe,
             .training = record,
-            .samples = samples,
-            .n_samples = n_samples,
-            .tolerance = is_bf16 ? SELF_TEST_TOLERANCE_BF16 : SELF_TEST_TOLERANCE_F32,
+            .samples = samples.at,
+            .n_samples = samples.n,
+            .tolerance = samples.tolerance,
             .is_bundle = job->request->is_bundle,
         };
         st = gf__model_save(job->request->output, &content, err);
     }
-    for (size_t i = 0; i < n_samples; i++)
-        gf_image_bytes_free((uint8_t *)(uintptr_t)samples[i].png);
+    gf__samples_clear(&samples);
     gf__json_free(record);
-    gf__free(scores);
     return st;
 }
 
