@@ -65,8 +65,8 @@ typedef struct gf_predict_timing {
 GF_API gf_status gf_predictor_picture(gf_predictor *predictor, const void *bytes, size_t n_bytes,
                                       float *scores, gf_predict_timing *timing, gf_error *err);
 
-/* Replays the stored samples: GF_EMISMATCH names sample, class, expected and found score.
- * *largest_difference may be NULL. */
+/* Hashes the trunk's weights and replays the stored samples. GF_EMISMATCH names the damaged trunk, or
+ * sample, class, expected and found score; GF_EUNSUPPORTED: the model has no samples. *largest_difference may be NULL. */
 GF_API gf_status gf_model_verify(gf_model *model, const char *home,
                                  const gf_predictor_options *options, double *largest_difference,
                                  size_t *n_samples, gf_error *err);

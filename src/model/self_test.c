@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "model/model_priv.h"
+#include "zoo/zoo.h"
 
 /* Scores made in bfloat16 and replayed in float32 (a CPU without it), or the other way round,
  * differ by rounding that the model's own tolerance does not know. A broken model is off by
@@ -46,15 +47,31 @@ static gf_status judge(const gf_model *model, const finding *worst, double toler
                         (double)sample->scores[worst->class_number], tolerance);
 }
 
+/* Predicting trusts what a trunk's file says of itself. One inside a model is hashed on the way. */
+static gf_status verify_trunk(gf_model *model, const char *home, gf_error *err)
+{
+    gf_trunk *trunk = NULL;
+    gf_status st = gf__model_trunk(model, home, &trunk, err);
+    if (st == GF_OK && !gf_model_is_bundle(model))
+        st = gf__trunk_verify(trunk, err);
+    gf_trunk_free(trunk);
+    return st;
+}
+
 gf_status gf_model_verify(gf_model *model, const char *home, const gf_predictor_options *options,
                           double *largest_difference, size_t *n_samples, gf_error *err)
 {
     finding worst = {0};
     gf_predictor *predictor = NULL;
+    if (model->n_samples == 0)
+        return gf_error_set(err, GF_EUNSUPPORTED,
+                            "the model carries no self-test: there is nothing to compare with");
     float *scores = gf__calloc(model->n_classes, sizeof *scores);
     if (scores == NULL)
         return gf__error_nomem(err, "scores", model->n_classes * sizeof *scores);
-    gf_status st = gf_predictor_new(model, home, options, &predictor, err);
+    gf_status st = verify_trunk(model, home, err);
+    if (st == GF_OK)
+        st = gf_predictor_new(model, home, options, &predictor, err);
     for (size_t i = 0; i < model->n_samples && st == GF_OK; i++)
         st = replay(predictor, model, i, scores, &worst, err);
     if (st == GF_OK) {

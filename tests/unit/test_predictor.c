@@ -119,6 +119,21 @@ TEST(predictor__keeps_to_the_pixel_limit)
     check_remove_dir(dir);
 }
 
+TEST(model_verify__refuses_to_call_a_model_without_samples_good)
+{
+    char *dir = check_temp_dir();
+    gf_trunk *trunk = tiny_trunk("tiny");
+    char *path = save_tiny(dir, "m", trunk, true);
+    tiny_change_model(path, &(tiny_change){.from = "\"self_test\":", .to = "\"another\":"});
+    gf_model *model = load(path);
+    CHECK_FAILS(GF_EUNSUPPORTED, "no self-test",
+                gf_model_verify(model, NULL, NULL, NULL, NULL, &check_err));
+    gf_model_unref(model);
+    gf_trunk_free(trunk);
+    gf__free(path);
+    check_remove_dir(dir);
+}
+
 TEST(predictor__says_that_its_trunk_is_there_but_damaged)
 {
     static const char damaged[] = "not a safetensors file";
@@ -342,6 +357,7 @@ TEST(predictor__finds_the_trunk_by_its_hash_whatever_its_name)
 TESTS_MAIN(UNIT(predictor__says_what_extractor_and_head_say),
            UNIT(predictor__keeps_its_model_and_goes_on_after_a_bad_picture),
            UNIT(predictor__keeps_to_the_pixel_limit),
+           UNIT(model_verify__refuses_to_call_a_model_without_samples_good),
            UNIT(predictor__says_that_its_trunk_is_there_but_damaged),
            UNIT(predictor__names_the_trunk_that_is_not_there),
            UNIT(predictor__refuses_a_head_for_other_features),

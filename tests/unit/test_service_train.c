@@ -296,7 +296,36 @@ TEST(features__of_several_layers_do_not_fit_an_npy)
     end_scene(&s);
 }
 
-TESTS_MAIN(UNIT(train__writes_a_model_that_names_its_classes),
+/* The last weight of the file is behind the cut: no score depends on it, but the trunk is another. */
+TEST(model_verify__finds_a_damaged_weight_that_no_score_depends_on)
+{
+    scene s = make_scene(10);
+    gf_train_result *result = NULL;
+    gf_model *model = NULL;
+    size_t n_samples = 0;
+    CHECK_OK(gf_service_train(&s.request, NULL, &result, &check_err));
+    CHECK_OK(gf_model_load(s.output, &model, &check_err));
+    CHECK_OK(gf_model_verify(model, s.home, NULL, NULL, &n_samples, &check_err));
+    CHECK_EQ(n_samples, 2);
+
+    char *trunk = tiny_path(s.home, "trunks/small.safetensors");
+    FILE *file = fopen(trunk, "r+b");
+    assert_non_null(file);
+    CHECK_EQ(fseek(file, -1, SEEK_END), 0);
+    const int last = fgetc(file);
+    CHECK_EQ(fseek(file, -1, SEEK_END), 0);
+    fputc(last ^ 1, file);
+    fclose(file);
+    CHECK_FAILS(GF_EMISMATCH, "trunk \"small\" is damaged",
+                gf_model_verify(model, s.home, NULL, NULL, &n_samples, &check_err));
+    gf__free(trunk);
+    gf_model_unref(model);
+    gf_train_result_free(result);
+    end_scene(&s);
+}
+
+TESTS_MAIN(UNIT(model_verify__finds_a_damaged_weight_that_no_score_depends_on),
+           UNIT(train__writes_a_model_that_names_its_classes),
            UNIT(train__of_no_output_writes_nothing), UNIT(train__refuses_by_name_what_cannot_be),
            UNIT(train__stopped_before_the_first_epoch_leaves_nothing),
            UNIT(train__stopped_in_training_goes_on_to_the_same_bytes),
