@@ -162,7 +162,8 @@ const gf__command gf__command_verify = {
             "This runs the whole way "
             "from picture to score again and compares; a difference beyond the stored tolerance is "
             "an error that "
-            "names picture and class.",
+            "names picture and class. The trunk's weights are hashed as well: one that was damaged "
+            "or exchanged is named.",
     .examples = "graft verify flowers.safetensors",
     .options = verify_options,
     .n_options = GF__N_OPTIONS(verify_options),
