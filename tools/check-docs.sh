@@ -1,6 +1,7 @@
 #!/bin/bash
 # The documents say what is so: docs/cli.md is the program's own help, every C example in README and docs compiles, every local link
-# leads somewhere, and every `graft ...` line in README uses commands and options that exist.
+# leads somewhere, every `graft ...` line uses commands and options that exist, and the sessions ("$ graft ...") run, in order, on the
+# pictures of the demo.
 # Usage: tools/check-docs.sh BUILD
 set -u
 build=$1
@@ -54,5 +55,22 @@ awk 'FNR == 1 { inside = 0 } /^```/ { inside = !inside; next } inside || /^    /
     done
 done >"$work/commands"
 [ ! -s "$work/commands" ] || { cat "$work/commands" >&2; complain "commands in the documents that do not exist"; }
+
+# Sessions. What they print is shortened in the document, so only their success counts; the numbers are the tests' business.
+deps=${GRAFT_DEPS:-.deps}
+mkdir -p "$deps" "$work/session/demo" "$work/bin"
+tools/get-trunk.sh "$graft" "$deps/home" >/dev/null
+tools/get-pictures.sh "$deps/pictures"
+ln -s "$(realpath "$deps/pictures")" "$work/session/demo/pictures"
+ln -s "$(realpath "$deps/pictures-held-out")" "$work/session/demo/pictures-held-out"
+ln -s "$(realpath "$graft")" "$work/bin/graft"
+n_run=0
+while read -r line; do
+    (cd "$work/session" && PATH="$work/bin:$PATH" GRAFT_HOME="$(realpath "$OLDPWD/$deps/home")" \
+        bash -c "$line" >"$work/output" 2>&1 </dev/null) ||
+        { tail -3 "$work/output" >&2; complain "this does not run: $line"; }
+    n_run=$((n_run + 1))
+done < <(awk '/^```/ { fenced = !fenced } fenced && sub(/^\$ /, "")' README.md)
+[ $n_run -gt 0 ] || complain "README.md has no session to run"
 
 exit $failed
