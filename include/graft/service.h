@@ -136,7 +136,10 @@ typedef struct gf_features_request {
     const char *trunk;         /* default "inception_v3" */
     const char *const *layers; /* names or indices; none: "avg_pool" */
     size_t n_layers;
-    gf_pool pool;           /* of spatial layers */
+    /* How spatial layers are pooled; without has_pool a picture's are left as they are and a data
+     * set's are averaged. */
+    bool has_pool;
+    gf_pool pool;
     gf_precision precision; /* default AUTO */
 } gf_features_request;
 

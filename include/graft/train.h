@@ -78,6 +78,8 @@ typedef struct gf_fit_callbacks {
      * difference. */
     const char *checkpoint_path;
     bool is_resumed;
+    /* Leave the file when training completes: the caller removes it once the result is safe. */
+    bool is_kept;
     const char *data_id; /* goes into the checkpoint to recognise the data; may be NULL */
 } gf_fit_callbacks;
 

@@ -106,20 +106,11 @@ static gf_status print_json(const gf_features_result *result, gf_error *err)
     return gf__cli_print_json(document, err);
 }
 
-static bool looks_like_dataset(const char *path)
+static gf_pool parse_pool(const char *word)
 {
-    const char *ending = gf__path_extension(path);
-    return gf__is_dir(path) || strcmp(ending, ".npz") == 0 || strcmp(ending, ".csv") == 0 ||
-           strcmp(ending, ".jsonl") == 0;
-}
-
-static gf_pool choose_pool(const features_settings *s, const char *source)
-{
-    if (s->pool == NULL)
-        return looks_like_dataset(source) ? GF_POOL_AVG : GF_POOL_NONE;
-    if (strcmp(s->pool, "avg") == 0)
+    if (strcmp(word, "avg") == 0)
         return GF_POOL_AVG;
-    return strcmp(s->pool, "max") == 0 ? GF_POOL_MAX : GF_POOL_NONE;
+    return strcmp(word, "max") == 0 ? GF_POOL_MAX : GF_POOL_NONE;
 }
 
 static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
@@ -130,7 +121,8 @@ static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
                                    .trunk = s->model,
                                    .layers = s->layers.items,
                                    .n_layers = s->layers.n,
-                                   .pool = choose_pool(s, cli->words[0])};
+                                   .has_pool = s->pool != NULL,
+                                   .pool = s->pool != NULL ? parse_pool(s->pool) : GF_POOL_NONE};
     gf_features_result *result = NULL;
     if (gf__is_same_file(s->output, request.source) || gf__is_same_file(s->plot, request.source))
         return gf_error_set(err, GF_EINVAL,

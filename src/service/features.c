@@ -8,6 +8,7 @@ static gf_status resolve_layers(const gf_features_request *r, const gf_graph *gr
                                 gf_features_result *result, gf_output_spec *specs, gf_error *err)
 {
     static const char *const preset[] = {"avg_pool"};
+    const gf_pool spatial = r->has_pool ? r->pool : result->is_dataset ? GF_POOL_AVG : GF_POOL_NONE;
     const char *const *names = r->n_layers > 0 ? r->layers : preset;
     for (size_t i = 0; i < result->n_layers; i++) {
         bool needs_pool = false;
@@ -18,7 +19,7 @@ static gf_status resolve_layers(const gf_features_request *r, const gf_graph *gr
         /* "avg_pool" means pooled by its average whatever --pool says, also where the network has
          * no layer of that name. */
         const bool is_avg_pool = strcmp(names[i], "avg_pool") == 0;
-        specs[i].pool = !needs_pool ? GF_POOL_NONE : is_avg_pool ? GF_POOL_AVG : r->pool;
+        specs[i].pool = !needs_pool ? GF_POOL_NONE : is_avg_pool ? GF_POOL_AVG : spatial;
         result->layers[i] = gf__strdup(is_avg_pool ? names[i] : specs[i].layer);
         if (result->layers[i] == NULL)
             return gf__error_nomem(err, "layer name", 0);
@@ -153,6 +154,7 @@ static gf_status run_request(const gf_features_request *r, const gf_observer *ob
         st = gf__error_nomem(err, "layers", 0);
     if (st == GF_OK)
         st = is_picture(r->source, &is_one_picture, err);
+    result->is_dataset = !is_one_picture;
     if (st == GF_OK)
         st = gf_trunk_load(r->context.home, r->trunk, &trunk, err);
     if (st == GF_OK)
@@ -160,7 +162,6 @@ static gf_status run_request(const gf_features_request *r, const gf_observer *ob
     if (st == GF_OK)
         st = gf__service_extractor(&r->context, trunk, specs, result->n_layers, r->precision,
                                    !is_one_picture, &extractor, err);
-    result->is_dataset = !is_one_picture;
     if (st == GF_OK)
         st = is_one_picture ? extract_picture(r, extractor, result, err)
                             : extract_dataset(r, extractor, obs, result, err);

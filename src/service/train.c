@@ -1,6 +1,7 @@
 /* service/train.c: the main job: data set and trunk in, trained model file and report out. */
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "service/service_priv.h"
 
@@ -28,6 +29,7 @@ typedef struct train_job {
     gf__part train, test;
     gf_head *head;
     gf_train_result *result;
+    char *checkpoint; /* OUTPUT.checkpoint; NULL without an output */
     char sha256[GF__SHA256_HEX];
 } train_job;
 
@@ -214,29 +216,30 @@ static gf_status fit(train_job *job, gf_error *err)
     gf_status st = make_head(job, err);
     if (st != GF_OK)
         return st;
-    char *checkpoint = r->output != NULL ? gf__asprintf("%s.checkpoint", r->output) : NULL;
+    job->checkpoint = r->output != NULL ? gf__asprintf("%s.checkpoint", r->output) : NULL;
     /* The data's identity for --resume: the same pictures through another cut or precision are
      * other data. */
     char *data_id = gf__asprintf("%s %s %s %s", job->sha256, gf_trunk_sha256(job->trunk),
                                  job->result->layer, gf_precision_name(job->result->precision));
-    if (data_id == NULL || (r->output != NULL && checkpoint == NULL)) {
+    if (data_id == NULL || (r->output != NULL && job->checkpoint == NULL)) {
         st = gf__error_nomem(err, "names", 0);
         goto done;
     }
-    if (r->is_resumed && !gf__is_file(checkpoint))
+    if (r->is_resumed && !gf__is_file(job->checkpoint))
         gf__observe_log(observer_of(job), GF_LOG_INFO,
-                        "there is no %s to go on from: starting with the first epoch", checkpoint);
+                        "there is no %s to go on from: starting with the first epoch",
+                        job->checkpoint);
     gf_train_options options = r->options;
     options.n_threads = gf__service_threads(&r->context);
     const gf_fit_callbacks callbacks = {.epoch = job->watch != NULL ? job->watch->epoch : NULL,
                                         .user = job->watch != NULL ? job->watch->user : NULL,
-                                        .checkpoint_path = checkpoint,
+                                        .checkpoint_path = job->checkpoint,
                                         .is_resumed = r->is_resumed,
+                                        .is_kept = true,
                                         .data_id = data_id};
     st = gf_fit(job->head, &train, &test, &options, &callbacks, &job->result->history, err);
     job->result->fit_s = gf__clock_s() - started_s;
 done:
-    gf__free(checkpoint);
     gf__free(data_id);
     return st;
 }
@@ -355,6 +358,9 @@ static gf_status run_job(train_job *job, gf_error *err)
         st = measure(job, err);
     if (st == GF_OK && job->request->output != NULL)
         st = save_model(job, err);
+    /* Only now: a disk that fills up while the model is written must not cost the training. */
+    if (st == GF_OK && job->checkpoint != NULL)
+        unlink(job->checkpoint);
     if (st == GF_OK && job->request->report != NULL) {
         const gf__train_facts facts = facts_of(job);
         st = gf__training_report(&facts, job->request->report, err);
@@ -378,6 +384,7 @@ gf_status gf_service_train(const gf_train_request *request, const gf_train_watch
         job.result = NULL;
     }
     gf_train_result_free(job.result);
+    gf__free(job.checkpoint);
     gf_head_free(job.head);
     gf__part_free(&job.train);
     gf__part_free(&job.test);

@@ -327,7 +327,7 @@ gf_status gf_fit(gf_head *head, const gf_fit_data *train, const gf_fit_data *val
 
     restore_best(&t);
     t.state.history->is_complete = st == GF_OK;
-    if (st == GF_OK && t.callbacks->checkpoint_path != NULL)
+    if (st == GF_OK && t.callbacks->checkpoint_path != NULL && !t.callbacks->is_kept)
         unlink(t.callbacks->checkpoint_path); /* gone already is as good */
     *history = t.state.history;
     t.state.history = NULL; /* moved to the caller */
