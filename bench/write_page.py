@@ -41,6 +41,9 @@ def main():
     print("This page is written by `bench/write_page.py` from a result of `bench/run.sh`; nothing in it is typed by hand.\n")
     print(f"{n_met} of {len(lines)} targets met, {results['date'][:10]}, commit {facts['commit']}"
           f"{', quick run' if results['is_quick'] else ''}.\n")
+    if facts["load_before"] > 0.5 * facts["cores"]:
+        print(f"The machine was busy (load {facts['load_before']} on {facts['cores']} cores) when this run began: read the "
+              "ratios with care and the times not at all.\n")
     for part, (title, text) in TITLES.items():
         if part not in results["parts"]:
             continue
