@@ -18,9 +18,11 @@ GRAFT_TEST_PICTURES=$(cd "$deps/pictures" && pwd)
 export GRAFT_TEST_PICTURES
 
 # A locale that writes 1,5: numbers in files must not follow it.
-export LOCPATH="$deps/locale"
-[ -d "$LOCPATH/de_DE.UTF-8" ] ||
-    { mkdir -p "$LOCPATH" && localedef -i de_DE -f UTF-8 "$LOCPATH/de_DE.UTF-8"; }
+export GRAFT_TEST_LOCALES="$deps/locale"
+[ -d "$GRAFT_TEST_LOCALES/de_DE.UTF-8" ] || {
+    mkdir -p "$GRAFT_TEST_LOCALES"
+    localedef -i de_DE -f UTF-8 "$GRAFT_TEST_LOCALES/de_DE.UTF-8"
+}
 
 suites=""
 for suite in "$@"; do suites="$suites --suite $suite"; done
