@@ -59,6 +59,7 @@ only_in 'webp/' src/image/decode_webp.c
 only_in 'gif_lib' src/image/decode_gif.c
 only_in 'cairo' src/image/plot_png.c
 only_in '(oneapi/dnnl/)?dnnl|omp\.h' src/engine/dnnl.c
+only_in 'sqlite3' src/registry/db.c
 only_in 'hdf5' src/zoo/graft-h5.c
 
 exit $failed

@@ -38,18 +38,20 @@ GF_BEGIN_DECLS
 
 typedef enum gf_status {
     GF_OK = 0,
-    GF_EINVAL,       /* an option or argument has a value that cannot be used */
-    GF_ENOMEM,       /* memory could not be had */
-    GF_EIO,          /* the system refused a read, write, open, rename ... */
-    GF_ENOTFOUND,    /* a file, layer, class or model of that name does not exist */
-    GF_EFORMAT,      /* bytes that are not what their format promises: corrupt, truncated */
-    GF_ESHAPE,       /* a tensor or layer of another shape than needed */
-    GF_EUNSUPPORTED, /* well-formed, understood, and not something graft does */
-    GF_ELIMIT,       /* over a limit that protects the program; the message names the option */
-    GF_EMISMATCH,    /* a checksum, self-test or recorded identity does not agree */
-    GF_EBUSY,        /* somebody else holds it */
-    GF_ENETWORK,     /* a host could not be reached or answered with an error */
-    GF_ECANCELED     /* the caller's progress callback asked to stop */
+    GF_EINVAL,        /* an option or argument has a value that cannot be used */
+    GF_ENOMEM,        /* memory could not be had */
+    GF_EIO,           /* the system refused a read, write, open, rename ... */
+    GF_ENOTFOUND,     /* a file, layer, class or model of that name does not exist */
+    GF_EFORMAT,       /* bytes that are not what their format promises: corrupt, truncated */
+    GF_ESHAPE,        /* a tensor or layer of another shape than needed */
+    GF_EUNSUPPORTED,  /* well-formed, understood, and not something graft does */
+    GF_ELIMIT,        /* over a limit that protects the program; the message names the option */
+    GF_EMISMATCH,     /* a checksum, self-test or recorded identity does not agree */
+    GF_EBUSY,         /* somebody else holds it, or has changed it meanwhile */
+    GF_EEXISTS,       /* something of that name is there already */
+    GF_EPRECONDITION, /* not in the present state; the message names what must come first */
+    GF_ENETWORK,      /* a host could not be reached or answered with an error */
+    GF_ECANCELED      /* the caller's progress callback asked to stop */
 } gf_status;
 
 /* "GF_EFORMAT" for GF_EFORMAT; "GF_?" for a value that is none. Static storage. */

@@ -12,6 +12,7 @@
 #include "graft/head.h"
 #include "graft/image.h"
 #include "graft/model.h"
+#include "graft/registry.h"
 #include "graft/service.h"
 #include "graft/tensor.h"
 #include "graft/train.h"

@@ -35,6 +35,10 @@ const char *gf_status_name(gf_status status)
         return "GF_EMISMATCH";
     case GF_EBUSY:
         return "GF_EBUSY";
+    case GF_EEXISTS:
+        return "GF_EEXISTS";
+    case GF_EPRECONDITION:
+        return "GF_EPRECONDITION";
     case GF_ENETWORK:
         return "GF_ENETWORK";
     case GF_ECANCELED:

@@ -37,6 +37,8 @@ static int exit_code(gf_status status)
     case GF_ELIMIT:
     case GF_EMISMATCH:
     case GF_EBUSY:
+    case GF_EEXISTS:
+    case GF_EPRECONDITION:
     case GF_ENETWORK:
         return EXIT_FAILED;
     }
