@@ -70,17 +70,15 @@ static gf_status read_histories(node *n, const gf__json *value, gf_error *err)
     const gf__json *history = gf__json_find(value, "keras_history");
     if (history != NULL)
         return read_reference(n, history, err);
-    const size_t n_items = gf__json_is_array(value) || gf__json_is_object(value)
-                               ? gf__json_n_items(value)
-                               : 0;
-    for (size_t i = 0; i < n_items; i++) {
-        const gf__json *item = gf__json_is_array(value) ? gf__json_at(value, i)
-                                                        : gf__json_value_at(value, i);
-        const gf_status st = read_histories(n, item, err);
-        if (st != GF_OK)
-            return st;
-    }
-    return GF_OK;
+    gf_status st = GF_OK;
+    const gf__json *item = NULL;
+    const char *key = gf__json_is_object(value) ? gf__json_next(value, NULL, &item) : NULL;
+    for (; key != NULL && st == GF_OK; key = gf__json_next(value, key, &item))
+        st = read_histories(n, item, err);
+    const size_t n_items = gf__json_is_array(value) ? gf__json_n_items(value) : 0;
+    for (size_t i = 0; i < n_items && st == GF_OK; i++)
+        st = read_histories(n, gf__json_at(value, i), err);
+    return st;
 }
 
 static gf_status read_inputs(node *n, gf_error *err)

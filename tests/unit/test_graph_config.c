@@ -105,6 +105,30 @@ TEST(config__keras_3_references_are_understood)
     gf_graph_free(graph);
 }
 
+/* Walked once: looking for each of its members from the front took minutes, and heard no signal. */
+TEST(config__arguments_of_many_members_are_walked_once)
+{
+    enum { N_MEMBERS = 200000 };
+    gf__json *config = NULL, *arguments = gf__json_object();
+    gf_graph *graph = NULL;
+    const char *text = "{\"class_name\":\"Functional\",\"config\":{\"layers\":[{\"class_name\":"
+                       "\"Dense\",\"name\":\"d\",\"config\":{\"units\":2}}]}}";
+    CHECK_OK(gf__json_parse(text, strlen(text), &config, &check_err));
+    for (int i = 0; i < N_MEMBERS; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", i);
+        gf__json_set_int(arguments, key, i);
+    }
+    gf__json *call = gf__json_object(), *calls = gf__json_array();
+    gf__json_set(call, "args", arguments);
+    gf__json_append(calls, call);
+    const gf__json *layers = gf__json_find(gf__json_find(config, "config"), "layers");
+    gf__json_set((gf__json *)gf__json_at(layers, 0), "inbound_nodes", calls);
+    CHECK_FAILS(GF_ESHAPE, "layer \"d\" (Dense) has 0 inputs",
+                gf__graph_from_config(config, &graph, &check_err));
+    gf__json_free(config);
+}
+
 TEST(config__sequential_as_a_list_and_as_an_object)
 {
     gf_graph *graph = NULL;
@@ -275,6 +299,7 @@ TEST(config__reading_survives_every_allocation_failure)
 TESTS_MAIN(UNIT(config__conv2d_settings_and_defaults),
            UNIT(config__keras_1_spellings_are_understood),
            UNIT(config__keras_3_references_are_understood),
+           UNIT(config__arguments_of_many_members_are_walked_once),
            UNIT(config__sequential_as_a_list_and_as_an_object),
            UNIT(config__layers_before_their_inputs_are_put_after_them),
            UNIT(config__what_cannot_be_run_is_refused_by_layer_and_setting),
