@@ -55,8 +55,9 @@ static gf_status hash_items(const gf_dataset *set, const gf_observer *obs, gf__h
         gf_status st;
 
         st = gf__dataset_item_hash(set, i, hex, err);
-        /* Pictures that cannot be read are skipped in training too. */
-        if (st == GF_ENOTFOUND || st == GF_EIO)
+        /* Pictures that cannot be read are skipped in training too: gone, refused, or (GF_EINVAL) a
+         * folder that stands where a file should. */
+        if (st == GF_ENOTFOUND || st == GF_EIO || st == GF_EINVAL)
             snprintf(hex, sizeof hex, "unreadable");
         else if (st != GF_OK)
             return st;

@@ -320,6 +320,22 @@ TEST(dataset_hash__can_be_stopped_and_outlives_missing_files)
     check_remove_dir(dir);
 }
 
+TEST(dataset_hash__outlives_a_folder_in_the_place_of_a_file)
+{
+    char *dir = check_temp_dir(), hex[65], gone[65];
+    gf_dataset *set = NULL;
+
+    add_files(dir, FILES("cat/1.jpg", "dog/2.jpg"));
+    CHECK_OK(gf_dataset_open(dir, NULL, NULL, &set, &check_err));
+    unlink(gf_dataset_file_at(set, 0));
+    CHECK_OK(gf_dataset_hash(set, NULL, gone, &check_err));
+    CHECK_EQ(mkdir(gf_dataset_file_at(set, 0), 0777), 0);
+    CHECK_OK(gf_dataset_hash(set, NULL, hex, &check_err));
+    CHECK_STR(hex, gone); /* unreadable is unreadable */
+    gf_dataset_free(set);
+    check_remove_dir(dir);
+}
+
 /* ---- npz ------------------------------------------------------------------------------------- */
 
 /* An .npz of n pictures of 2 x 1 pixels (or another shape) and labels. */
@@ -666,6 +682,7 @@ TESTS_MAIN(UNIT(folder__lists_classes_and_items_in_byte_order),
            UNIT(dataset__says_what_it_is_if_it_is_no_data_set),
            UNIT(dataset__reads_the_bytes_of_files),
            UNIT(dataset_hash__is_of_content_names_and_labels_not_of_the_place),
+           UNIT(dataset_hash__outlives_a_folder_in_the_place_of_a_file),
            UNIT(dataset_hash__can_be_stopped_and_outlives_missing_files),
            UNIT(npz__holds_pictures_as_bytes), UNIT(npz__holds_pictures_as_floats_that_are_scaled),
            UNIT(npz__refuses_floats_of_another_scale),
