@@ -126,6 +126,15 @@ gf_status gf__downloads_open(const char *dir, gf__downloads **out, gf_error *err
     return GF_OK;
 }
 
+/* "SHA256", "SHA256.part": the names that gf__downloads_path() and gf__download() give. The folder
+ * may have been there before, with files of the user's. */
+static bool is_own(const char *name)
+{
+    const size_t n = strspn(name, "0123456789abcdef");
+
+    return n == GF__SHA256_HEX - 1 && (name[n] == '\0' || strcmp(name + n, ".part") == 0);
+}
+
 static void remove_files(const char *dir)
 {
     gf__dir_list list;
@@ -133,7 +142,7 @@ static void remove_files(const char *dir)
     if (gf__list_dir(dir, &list, NULL) != GF_OK)
         return;
     for (size_t i = 0; i < list.n_names; i++) {
-        char *path = gf__path_join(dir, list.names[i]);
+        char *path = is_own(list.names[i]) ? gf__path_join(dir, list.names[i]) : NULL;
 
         if (path != NULL)
             unlink(path);

@@ -32,8 +32,8 @@ gf_status gf__downloads_get(gf__downloads *downloads, const gf_dataset *set,
                             char **failures, gf_error *err);
 /* The file that an address goes to; new, NULL out of memory. */
 char *gf__downloads_path(const gf__downloads *downloads, const char *url);
-/* Removes the folder with the files in it; with keep_files only where there are none. True where it
- * stays. NULL is fine. */
+/* Removes the folder with what was downloaded into it (never a file of another name); with
+ * keep_files only where it is empty. True where it stays. NULL is fine. */
 bool gf__downloads_close(gf__downloads *downloads, bool keep_files);
 
 /* ---- rows on disk ---- */

@@ -385,6 +385,28 @@ TEST(make__downloads_and_lists_the_unreachable)
     check_remove_dir(f.dir);
 }
 
+TEST(make__removes_only_what_it_downloaded)
+{
+    fixture f = make_fixture();
+    gf_make_options options = small_options();
+    gf_make_result *result = NULL;
+    char dir[600], mine[700];
+
+    snprintf(dir, sizeof dir, "%s.downloads", f.output);
+    snprintf(mine, sizeof mine, "%s/mine.txt", dir);
+    CHECK_OK(gf__make_dirs(dir, &check_err));
+    CHECK_OK(gf__write_file(mine, "x", 1, &check_err));
+    write_list(&f, "file://%s/cat/1.png cat\nfile://%s/dog/5.png dog\n");
+    CHECK_OK(gf_dataset_make(f.list, f.output, &options, NULL, &result, &check_err));
+    gf_make_result_free(result);
+    gf__dir_list list;
+    CHECK_OK(gf__list_dir(dir, &list, &check_err));
+    CHECK_EQ(list.n_names, 1);
+    CHECK_STR(list.names[0], "mine.txt");
+    gf__dir_list_free(&list);
+    check_remove_dir(f.dir);
+}
+
 TEST(make__leaves_nothing_where_no_address_answers)
 {
     fixture f = make_fixture();
@@ -539,6 +561,7 @@ TESTS_MAIN(UNIT(make__packs_a_folder_and_lists_what_it_left_out),
            UNIT(make__fails_where_nothing_can_be_read), UNIT(urls__are_read_from_lines_and_tables),
            UNIT(urls__that_stand_there_twice_are_taken_once), UNIT(urls__errors_say_the_line),
            UNIT(urls__are_told_from_other_text), UNIT(make__downloads_and_lists_the_unreachable),
+           UNIT(make__removes_only_what_it_downloaded),
            UNIT(make__leaves_nothing_where_no_address_answers),
            UNIT(make__stopped_leaves_nothing_of_the_npz),
            UNIT(make__goes_on_with_the_downloads_of_a_stopped_run),
