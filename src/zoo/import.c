@@ -8,6 +8,10 @@
 
 /* ---- finding ---- */
 
+/* A softmax over a picture's pixels needs no weights: a few bytes could ask for billions of names.
+ */
+#define MAX_CLASSES 100000
+
 static const char hdf5_signature[8] = "\x89HDF\r\n\x1a\n";
 
 static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *err)
@@ -140,6 +144,9 @@ static gf_status name_classes(const gf__source *source, gf__checkpoint *checkpoi
 {
     gf_status st = GF_OK;
     const size_t n = gf__graph_n_classes(checkpoint->graph);
+    if (n > MAX_CLASSES)
+        return gf_error_set(err, GF_ELIMIT, "%s: has %zu outputs, at most %d are named",
+                            source->path, n, MAX_CLASSES);
     gf__json *package = source->kind == GF__SOURCE_NPM ? read_package_classes(source) : NULL;
     checkpoint->class_names = gf__calloc(n, sizeof *checkpoint->class_names);
     if (checkpoint->class_names == NULL)

@@ -117,6 +117,17 @@ TEST(tfjs__smallest_document_is_imported)
     CHECK_OK(import_document(DOCUMENT("\"a.bin\"", KERNEL "," BIAS), 18));
 }
 
+TEST(tfjs__outputs_without_end_are_refused)
+{
+    CHECK_FAILS(GF_ELIMIT, "has 108000000 outputs, at most 100000 are named",
+                import_document("{\"modelTopology\":{\"class_name\":\"Sequential\",\"config\":["
+                                "{\"class_name\":\"Flatten\",\"config\":{\"name\":\"f\","
+                                "\"batch_input_shape\":[null,6000,6000,3]}},"
+                                "{\"class_name\":\"Activation\",\"config\":{\"name\":\"a\","
+                                "\"activation\":\"softmax\"}}]},\"weightsManifest\":[]}",
+                                0));
+}
+
 TEST(tfjs__sizes_must_agree_to_the_byte)
 {
     CHECK_FAILS(GF_EFORMAT, "the shards hold only 17 bytes, the weights need 18",
@@ -332,7 +343,8 @@ TEST(npm__another_network_under_the_name_is_refused_by_layer)
 
 TESTS_MAIN(UNIT(js__literals_become_json), UNIT(js__anything_to_evaluate_is_refused_with_its_place),
            UNIT(js__depth_is_limited), UNIT(js__find_passes_over_other_uses_of_the_key),
-           UNIT(tfjs__smallest_document_is_imported), UNIT(tfjs__sizes_must_agree_to_the_byte),
+           UNIT(tfjs__smallest_document_is_imported), UNIT(tfjs__outputs_without_end_are_refused),
+           UNIT(tfjs__sizes_must_agree_to_the_byte),
            UNIT(tfjs__weights_and_layers_must_be_each_others),
            UNIT(tfjs__shards_outside_the_folder_are_refused), UNIT(tfjs__wrong_entries_are_refused),
            UNIT(tfjs__what_is_no_checkpoint_says_what_one_is),
