@@ -254,6 +254,16 @@ typedef struct rle {
     size_t x, row; /* row 0 is the first in the file */
 } rle;
 
+/* Pixels past the end of a row are counted, not walked through: a file of nothing else would cost
+ * hundreds of steps a byte. */
+static bool is_past_row(rle *r, size_t n)
+{
+    if (r->x < r->b->width)
+        return false;
+    r->x += n;
+    return true;
+}
+
 static void rle_put(rle *r, unsigned index)
 {
     if (r->x < r->b->width && r->row < r->b->height)
@@ -264,6 +274,8 @@ static void rle_put(rle *r, unsigned index)
 /* n pixels out of one byte, or two where they have four bits: high, low, high ... */
 static void rle_run(rle *r, size_t n, uint8_t value)
 {
+    if (is_past_row(r, n))
+        return;
     for (size_t i = 0; i < n; i++) {
         if (r->b->compression == RLE8)
             rle_put(r, value);
