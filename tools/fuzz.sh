@@ -15,6 +15,8 @@ seed_folder() {
     image) echo images ;;
     npz | safetensors) echo tensor ;;
     model_file) echo model ;;
+    hdf5) echo zoo ;;
+    tfjs) echo zoo/small_quantised ;;
     *) echo none ;;
     esac
 }

@@ -3,12 +3,14 @@
  *     fuzz_image_replay FILE|FOLDER...
  *
  * Files of a folder are taken in the order of their names. A folder that does not exist holds no
- * inputs. Prints each name before it is run, so that the last line of a crash says which file it
- * was. */
+ * inputs, but a run without any fails: it would show nothing. Prints each name before it is run, so
+ * that the last line of a crash says which file it was. */
 #include <stdio.h>
 
 #include "base/base.h"
 #include "fuzz.h"
+
+static size_t n_run;
 
 static bool run_file(const char *path)
 {
@@ -30,6 +32,7 @@ static bool run_file(const char *path)
     if (exact == NULL)
         return false;
     (void)LLVMFuzzerTestOneInput(exact, n_bytes);
+    n_run++;
     gf__free(exact);
     return true;
 }
@@ -64,6 +67,10 @@ int main(int argc, char **argv)
             is_good = run_folder(argv[i]) && is_good;
         else if (gf__is_file(argv[i]))
             is_good = run_file(argv[i]) && is_good;
+    }
+    if (n_run == 0) {
+        fprintf(stderr, "no input file found\n");
+        is_good = false;
     }
     return is_good ? 0 : 1;
 }
