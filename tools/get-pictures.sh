@@ -11,13 +11,16 @@ kinds="animals food plants vehicles household"
 [ -d "$dir" ] && exit 0
 
 if [ ! -d "$stamps" ]; then
-    mkdir -p "$deps/stamps"
+    # Aside, then renamed: a half that an interruption left is not taken for the pictures next time.
+    rm -rf "$deps/stamps.partial" "$deps/stamps"
+    mkdir -p "$deps/stamps.partial"
     echo "fetching Debian's tuxpaint-stamps-default" >&2
     as_root=""
     [ "$(id -u)" = 0 ] || as_root=sudo
-    (cd "$deps/stamps" && { apt-get download -q tuxpaint-stamps-default >/dev/null 2>&1 ||
+    (cd "$deps/stamps.partial" && { apt-get download -q tuxpaint-stamps-default >/dev/null 2>&1 ||
         { $as_root apt-get update -q >/dev/null && apt-get download -q tuxpaint-stamps-default >/dev/null; }; } &&
         dpkg -x tuxpaint-stamps-default_*.deb . && rm -f tuxpaint-stamps-default_*.deb)
+    mv "$deps/stamps.partial" "$deps/stamps"
 fi
 
 partial=$dir.partial
