@@ -6,6 +6,9 @@
 
 #include "graph/config_priv.h"
 
+/* Each is looked up by name among all layers; DenseNet-264 has about a thousand. */
+#define MAX_LINKS 65536
+
 typedef enum mark { UNSEEN, IN_PROGRESS, ADDED } mark;
 
 typedef struct node {
@@ -251,10 +254,16 @@ static gf_status link_chain(model *m, gf_error *err)
 
 static gf_status link_tree(model *m, gf_error *err)
 {
+    size_t n_links = 0;
     for (size_t i = 0; i < m->n_nodes; i++) {
         const gf_status st = read_inputs(&m->nodes[i], err);
         if (st != GF_OK)
             return st;
+        n_links += m->nodes[i].n_inputs;
+        if (n_links > MAX_LINKS)
+            return gf_error_set(err, GF_ELIMIT,
+                                "the layers have more than %d inputs in all, no more are read",
+                                MAX_LINKS);
     }
     return GF_OK;
 }

@@ -129,6 +129,21 @@ TEST(config__arguments_of_many_members_are_walked_once)
     gf__json_free(config);
 }
 
+TEST(config__more_inputs_than_any_network_has_are_refused)
+{
+    static const char one[] = ",['in',0,0]";
+    enum { N_INPUTS = 65537 };
+    gf__buffer text = {0};
+    gf_graph *graph = NULL;
+    gf__buffer_puts(&text, "{'class_name':'Model','config':{'name':'m','layers':[" INPUT
+                           ",{'class_name':'Add','name':'sum','config':{},'inbound_nodes':[[");
+    for (int i = 0; i < N_INPUTS; i++)
+        gf__buffer_puts(&text, i == 0 ? one + 1 : one);
+    gf__buffer_puts(&text, "]]}]}}");
+    CHECK_FAILS(GF_ELIMIT, "more than 65536 inputs", read_config(text.data, &graph));
+    gf__buffer_free(&text);
+}
+
 TEST(config__sequential_as_a_list_and_as_an_object)
 {
     gf_graph *graph = NULL;
@@ -300,6 +315,7 @@ TESTS_MAIN(UNIT(config__conv2d_settings_and_defaults),
            UNIT(config__keras_1_spellings_are_understood),
            UNIT(config__keras_3_references_are_understood),
            UNIT(config__arguments_of_many_members_are_walked_once),
+           UNIT(config__more_inputs_than_any_network_has_are_refused),
            UNIT(config__sequential_as_a_list_and_as_an_object),
            UNIT(config__layers_before_their_inputs_are_put_after_them),
            UNIT(config__what_cannot_be_run_is_refused_by_layer_and_setting),
