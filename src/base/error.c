@@ -69,6 +69,8 @@ static void make_presentable(char *text)
             text[i] = '?';
         else if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
             text[i] = ' ';
+        else if (text[i] == '\xc2' && (unsigned char)text[i + 1] < 0xa0)
+            text[i] = text[i + 1] = ' '; /* U+0080 to U+009F: terminals obey these as well */
         i += length > 0 ? length : 1;
     }
 }

@@ -44,6 +44,11 @@ TEST(error_set__makes_one_line_of_utf8_out_of_anything)
     gf_error err;
     gf_error_set(&err, GF_EFORMAT, "%s", "a\nb\tc\x1b[31m\x7f");
     CHECK_STR(err.message, "a b c [31m ");
+    /* U+009B begins a terminal's command by itself; U+00A0 is a space and no control character. */
+    gf_error_set(&err, GF_EFORMAT, "%s",
+                 "\xc2\x9b"
+                 "31m\xc2\xa0");
+    CHECK_STR(err.message, "  31m\xc2\xa0");
     gf_error_set(&err, GF_EFORMAT, "%s", "caf\xc3\xa9 \xff \xc3( \xe2\x82\xac \xf0\x9f\x8c\xb9");
     CHECK_STR(err.message, "caf\xc3\xa9 ? ?( \xe2\x82\xac \xf0\x9f\x8c\xb9");
     /* An overlong slash, a surrogate, and something past U+10FFFF are not UTF-8. */
