@@ -52,6 +52,13 @@ void gf__image_scratch_free(gf__image_scratch *scratch)
     gf__free(scratch);
 }
 
+/* A picture of one row and all the pixels there may be has weights of half a gigabyte. */
+static void trim_filter(gf__filter *filter)
+{
+    if (filter->n_out * filter->max_taps * sizeof *filter->weights > KEPT_BYTES)
+        gf__filter_clear(filter);
+}
+
 void gf__image_scratch_trim(gf__image_scratch *scratch)
 {
     gf__block *const blocks[] = {&scratch->row, &scratch->frame, &scratch->turned, &scratch->narrow,
@@ -63,6 +70,8 @@ void gf__image_scratch_trim(gf__image_scratch *scratch)
         gf__free(blocks[i]->data);
         *blocks[i] = (gf__block){0};
     }
+    trim_filter(&scratch->x_filter);
+    trim_filter(&scratch->y_filter);
 }
 
 gf_status gf__sink_begin(gf__sink *sink, size_t width, size_t height, gf_error *err)

@@ -208,9 +208,28 @@ TEST(flip__exchanges_left_and_right)
     gf_image_free(image);
 }
 
+/* One row of 9 million pixels: 72 MB of weights, for 27 MB of picture. */
+TEST(scratch__does_not_keep_the_weights_of_a_giant)
+{
+    gf_image *image = NULL;
+    gf__image_scratch *scratch = NULL;
+    uint8_t *bytes = NULL, rgb[3];
+    size_t n_bytes = 0;
+
+    CHECK_OK(gf__image_new(9000000, 1, &image, &check_err));
+    CHECK_OK(gf_image_encode_png(image, &bytes, &n_bytes, &check_err));
+    CHECK_OK(gf__image_scratch_new(&scratch, &check_err));
+    CHECK_OK(gf__image_decode_resized(bytes, n_bytes, UINT64_MAX, 1, 1, scratch, rgb, &check_err));
+    CHECK(scratch->x_filter.weights == NULL && scratch->x_filter.n_in == 0);
+    gf__image_scratch_free(scratch);
+    gf_image_bytes_free(bytes);
+    gf_image_free(image);
+}
+
 TESTS_MAIN(UNIT(resize__equals_pillow_bilinear), UNIT(resize_kernels__equal_the_plain_ones),
            UNIT(resize_into__writes_the_target_and_nothing_beside_it),
            UNIT(resize__keeps_one_colour), UNIT(resize__refuses_a_side_of_zero_and_sizes_that_wrap),
            UNIT(resize__survives_every_allocation_failure), UNIT(from_rgb__copies_the_bytes),
            UNIT(crop__takes_the_part_asked_for), UNIT(crop__refuses_what_is_outside),
-           UNIT(flip__exchanges_left_and_right))
+           UNIT(flip__exchanges_left_and_right),
+           UNIT(scratch__does_not_keep_the_weights_of_a_giant))
