@@ -58,7 +58,7 @@ static gf_status fail(gf__db *db, int code, gf_error *err)
     default:
         break;
     }
-    return gf_error_set(err, GF_EIO, "%s: %s", db->path, reason);
+    return gf_error_set(err, GF_EIO, "%s: %s (SQLite %d)", db->path, reason, code);
 }
 
 static gf_status execute(gf__db *db, const char *sql, gf_error *err)
@@ -178,7 +178,9 @@ static gf_status connect(gf__db *db, const gf__migrations *migrations, gf_error 
     sqlite3_extended_result_codes(db->connection, 1);
     sqlite3_busy_timeout(db->connection, db->busy_timeout_ms);
     sqlite3_db_config(db->connection, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    gf_status st = check_identity(db, migrations, err);
+    gf_status st = gf__db_begin_read(db, err); /* one moment of it: another may be making it */
+    if (st == GF_OK)
+        st = gf__db_end(db, check_identity(db, migrations, err), err);
     if (st == GF_OK)
         st = start_wal(db, err);
     if (st == GF_OK)

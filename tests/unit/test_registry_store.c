@@ -262,19 +262,26 @@ TEST(kill_9__loses_nothing_that_was_acknowledged)
 #define N_PROCESSES 4
 #define N_EACH      15
 
+/* In a process of its own, whose reasons would else be lost. */
+static void must_work(gf_status st, const gf_error *err)
+{
+    if (st == GF_OK)
+        return;
+    fprintf(stderr, "process %ld: %s\n", (long)getpid(), err->message);
+    _exit(1);
+}
+
 static void create_as(int process)
 {
     gf_registry *mine = NULL;
-    if (try_open(&mine, NULL) != GF_OK)
-        _exit(1);
+    gf_error err;
+    must_work(try_open(&mine, &err), &err);
     for (int i = 0; i < N_EACH; i++) {
         char body[32], *document = NULL;
         snprintf(body, sizeof body, "{\"name\":\"p%d_%d\"}", process, i);
-        if (gf_registry_create_model(mine, PROJECT, body, &document, NULL) != GF_OK)
-            _exit(2);
+        must_work(gf_registry_create_model(mine, PROJECT, body, &document, &err), &err);
         gf_registry_free_text(document);
-        if (gf_registry_list_models(mine, PROJECT, NULL, &document, NULL) != GF_OK)
-            _exit(3);
+        must_work(gf_registry_list_models(mine, PROJECT, NULL, &document, &err), &err);
         gf_registry_free_text(document);
     }
     gf_registry_close(mine);
