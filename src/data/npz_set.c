@@ -4,6 +4,7 @@
  * another range are refused: a network fed with them answers without an error and is wrong. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "data/dataset_priv.h"
@@ -254,13 +255,56 @@ static gf_status resolve_numbers(gf_dataset *set, const gf_tensor *labels,
     return st;
 }
 
-static int64_t find_class(char *const *classes, size_t n, const char *name)
+typedef struct class_key {
+    const char *name;
+    size_t k;
+} class_key;
+
+static int compare_names(const void *left, const void *right)
 {
-    for (size_t k = 0; k < n; k++) {
-        if (strcmp(classes[k], name) == 0)
-            return (int64_t)k;
+    return strcmp(((const class_key *)left)->name, ((const class_key *)right)->name);
+}
+
+/* By name, and of equal names the first class before the others. */
+static int compare_keys(const void *left, const void *right)
+{
+    const class_key *a = left, *b = right;
+    const int order = compare_names(a, b);
+
+    if (order != 0)
+        return order;
+    return a->k < b->k ? -1 : a->k > b->k;
+}
+
+/* Each label's class, the first of its name. Sorted, since both lists may be long. */
+static gf_status label_by_name(gf_dataset *set, char *const *names, char *const *classes,
+                               size_t n_classes, gf_error *err)
+{
+    gf_status st = GF_OK;
+    class_key *keys = gf__calloc(n_classes, sizeof *keys);
+    size_t n_keys = 0;
+
+    if (keys == NULL)
+        return gf__error_nomem(err, "classes", n_classes * sizeof *keys);
+    for (size_t k = 0; k < n_classes; k++)
+        keys[k] = (class_key){classes[k], k};
+    qsort(keys, n_classes, sizeof *keys, compare_keys);
+    for (size_t k = 0; k < n_classes; k++) {
+        if (n_keys == 0 || compare_names(&keys[n_keys - 1], &keys[k]) != 0)
+            keys[n_keys++] = keys[k];
     }
-    return -1;
+    for (size_t i = 0; i < set->n_items && st == GF_OK; i++) {
+        const class_key wanted = {names[i], 0};
+        const class_key *found = bsearch(&wanted, keys, n_keys, sizeof *keys, compare_names);
+
+        if (found == NULL)
+            st = gf_error_set(err, GF_EFORMAT, "labels[%zu]: '%s' is none of the %zu classes", i,
+                              names[i], n_classes);
+        else
+            set->items[i].label = found->k;
+    }
+    gf__free(keys);
+    return st;
 }
 
 /* Labels that are names. With classes their order counts, and every label must be one of them. */
@@ -275,14 +319,10 @@ static gf_status resolve_names(gf_dataset *set, char **names, size_t n_names, ch
                             set->n_items);
     if (n_classes == 0)
         return gf__labels_resolve(set, &(gf__names){names, n_names, n_names}, &no_options, err);
-    for (size_t i = 0; i < n_names; i++) {
-        const int64_t k = find_class(classes, n_classes, names[i]);
-
-        if (k < 0)
-            return gf_error_set(err, GF_EFORMAT, "labels[%zu]: '%s' is none of the %zu classes", i,
-                                names[i], n_classes);
-        set->items[i].label = (size_t)k;
-    }
+    if (n_classes > GF__MAX_CLASSES)
+        return gf_error_set(err, GF_ELIMIT, "classes: %zu names, expected at most %d", n_classes,
+                            GF__MAX_CLASSES);
+    st = label_by_name(set, names, classes, n_classes, err);
     for (size_t k = 0; k < n_classes && st == GF_OK; k++)
         st = gf__names_add(&set->classes, classes[k], err);
     return st;

@@ -566,6 +566,29 @@ TEST(npz__takes_class_names_from_the_file_or_the_caller)
     check_remove_dir(dir);
 }
 
+/* A name is looked up among all, so a file may not bring as many as it likes. */
+TEST(npz__limits_named_classes_and_takes_the_first_of_a_name)
+{
+    static const char *const names[] = {"opera", "none", "opera"};
+    static const char *const twice[] = {"none", "opera", "opera"};
+    enum { N_CLASSES = 100001 };
+    const char **many = gf__calloc(N_CLASSES, sizeof *many);
+    npz_parts parts = plain_parts();
+
+    parts.n_label_dims = 0;
+    parts.names = names;
+    parts.classes = twice;
+    parts.n_classes = 3;
+    check_npz(&parts, "npz none opera opera: features[0]=1 features[1]=0 features[2]=1");
+    assert_non_null(many);
+    for (size_t k = 0; k < N_CLASSES; k++)
+        many[k] = k == 0 ? "none" : "opera";
+    parts.classes = many;
+    parts.n_classes = N_CLASSES;
+    check_npz_refused(&parts, GF_ELIMIT, "classes: 100001 names, expected at most 100000");
+    gf__free(many);
+}
+
 TEST(npz__says_what_is_wrong_with_labels)
 {
     static const char *const classes[] = {"opera"};
@@ -689,6 +712,7 @@ TESTS_MAIN(UNIT(folder__lists_classes_and_items_in_byte_order),
            UNIT(npz__takes_other_integers_that_are_bytes),
            UNIT(npz__takes_labels_as_numbers_one_hot_or_names),
            UNIT(npz__takes_class_names_from_the_file_or_the_caller),
+           UNIT(npz__limits_named_classes_and_takes_the_first_of_a_name),
            UNIT(npz__says_what_is_wrong_with_labels), UNIT(npz__says_which_shape_it_expects),
            UNIT(npz__names_the_arrays_it_needs), UNIT(npz__hash_depends_on_shape_and_type),
            UNIT(dataset__survives_every_allocation_failure))
