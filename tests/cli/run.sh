@@ -19,6 +19,12 @@ pictures=${GRAFT_TEST_PICTURES:?run make test}
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/graft-cli-XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
+# Scripts do not quote every path: one with blanks, as of a clone in "My Projects", is reached by a link without.
+for name in graft fixtures pictures; do
+    [[ ${!name} == *[[:space:]]* ]] || continue
+    ln -s "${!name}" "$scratch/$name"
+    printf -v "$name" %s "$scratch/$name"
+done
 home=$scratch/home
 # Trunks and packs are shared and only read; the feature cache is this script's own.
 mkdir -p "$home/trunks" "$GRAFT_TEST_HOME/packs"
