@@ -1,7 +1,7 @@
 # Files and folders that may not be read or written. Root may do everything, so as root the program runs as nobody.
 . "$fixtures/faults/faults.sh"
 chmod a+rx "$scratch" "$scratch/work"
-cp "$graft" "$(dirname "$graft")/graft-h5" .
+cp "$graft" "$(dirname "$(realpath "$graft")")/graft-h5" .
 # Copies, because the checkout may lie below a folder that nobody may enter, as /root is.
 cp -r "$fixtures/golden/zoo/small_float32" "$fixtures/golden/zoo/inception_v3_filled.h5" .
 small_set set 3
