@@ -109,3 +109,25 @@ void gf__list_free(gf__list *list)
     gf__free(list->identity);
     *list = (gf__list){0};
 }
+
+gf_status gf__list_answer(gf_registry *registry, const char *key, gf__kind parent_kind,
+                          const char *parent, const gf_registry_page *page,
+                          gf__list_collect collect, char **out, gf_error *err)
+{
+    gf__name name;
+    gf__list list = {0};
+    *out = NULL;
+    gf_status st = gf__name_parse(parent, parent_kind, &name, err);
+    if (st == GF_OK)
+        st = gf__list_begin(key, parent, page, &list, err);
+    if (st == GF_OK)
+        st = gf__enter_read(registry, err);
+    if (st != GF_OK)
+        goto done;
+    st = gf__leave(registry, collect(registry, &name, &list, err), err);
+    if (st == GF_OK)
+        st = gf__list_text(&list, out, err);
+done:
+    gf__list_free(&list);
+    return st;
+}

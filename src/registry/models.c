@@ -208,13 +208,13 @@ gf_status gf_registry_get_model(gf_registry *registry, const char *name, char **
     return gf__leave_with(registry, st, text, model, err);
 }
 
-static gf_status collect_models(gf_registry *registry, const char *project, gf__list *list,
+static gf_status collect_models(gf_registry *registry, const gf__name *of, gf__list *list,
                                 gf_error *err)
 {
     gf__rows *rows = NULL;
     bool has_row = false;
     gf_status st = gf__db_select(registry->db, GF__SQL_MODEL_LIST,
-                                 VALUES(gf__text(project), gf__text(list->after)), &rows, err);
+                                 VALUES(gf__text(of->project), gf__text(list->after)), &rows, err);
     if (st == GF_OK)
         st = gf__rows_next(rows, &has_row, err);
     while (st == GF_OK && has_row && !list->has_more) {
@@ -222,7 +222,7 @@ static gf_status collect_models(gf_registry *registry, const char *project, gf__
         gf__json *document = NULL;
         st = read_row(rows, &row, err);
         if (st == GF_OK)
-            st = gf__model_document(registry, project, &row, &document, err);
+            st = gf__model_document(registry, of->project, &row, &document, err);
         if (st == GF_OK)
             gf__list_add(list, row.name, document);
         gf__model_row_free(&row);
@@ -236,22 +236,8 @@ static gf_status collect_models(gf_registry *registry, const char *project, gf__
 gf_status gf_registry_list_models(gf_registry *registry, const char *parent,
                                   const gf_registry_page *page, char **list, gf_error *err)
 {
-    gf__name name;
-    gf__list models = {0};
-    *list = NULL;
-    gf_status st = gf__name_parse(parent, GF__KIND_PROJECT, &name, err);
-    if (st == GF_OK)
-        st = gf__list_begin("models", parent, page, &models, err);
-    if (st == GF_OK)
-        st = gf__enter_read(registry, err);
-    if (st != GF_OK)
-        goto done;
-    st = gf__leave(registry, collect_models(registry, name.project, &models, err), err);
-    if (st == GF_OK)
-        st = gf__list_text(&models, list, err);
-done:
-    gf__list_free(&models);
-    return st;
+    return gf__list_answer(registry, "models", GF__KIND_PROJECT, parent, page, collect_models, list,
+                           err);
 }
 
 /* default_version.name of a patch: bare, or the full name of a version of this model. */

@@ -286,14 +286,14 @@ gf_status gf_registry_get_operation(gf_registry *registry, const char *name, cha
     return gf__leave_with(registry, st, text, operation, err);
 }
 
-static gf_status collect_operations(gf_registry *registry, const char *project, gf__list *list,
+static gf_status collect_operations(gf_registry *registry, const gf__name *of, gf__list *list,
                                     gf_error *err)
 {
     gf__rows *rows = NULL;
     bool has_row = false;
     const int64_t before = list->after[0] != '\0' ? strtoll(list->after, NULL, 10) : INT64_MAX;
     gf_status st = gf__db_select(registry->db, GF__SQL_OPERATION_LIST,
-                                 VALUES(gf__text(project), gf__number(before)), &rows, err);
+                                 VALUES(gf__text(of->project), gf__number(before)), &rows, err);
     if (st == GF_OK)
         st = gf__rows_next(rows, &has_row, err);
     while (st == GF_OK && has_row && !list->has_more) {
@@ -317,22 +317,8 @@ static gf_status collect_operations(gf_registry *registry, const char *project, 
 gf_status gf_registry_list_operations(gf_registry *registry, const char *parent,
                                       const gf_registry_page *page, char **list, gf_error *err)
 {
-    gf__name name;
-    gf__list operations = {0};
-    *list = NULL;
-    gf_status st = gf__name_parse(parent, GF__KIND_PROJECT, &name, err);
-    if (st == GF_OK)
-        st = gf__list_begin("operations", parent, page, &operations, err);
-    if (st == GF_OK)
-        st = gf__enter_read(registry, err);
-    if (st != GF_OK)
-        goto done;
-    st = gf__leave(registry, collect_operations(registry, name.project, &operations, err), err);
-    if (st == GF_OK)
-        st = gf__list_text(&operations, list, err);
-done:
-    gf__list_free(&operations);
-    return st;
+    return gf__list_answer(registry, "operations", GF__KIND_PROJECT, parent, page,
+                           collect_operations, list, err);
 }
 
 static gf_status cancel(gf_registry *registry, const gf__name *name, gf_error *err)

@@ -228,6 +228,13 @@ gf_status gf__list_begin(const char *key, const char *parent, const gf_registry_
 void gf__list_add(gf__list *list, const char *position, gf__json *document);
 gf_status gf__list_text(gf__list *list, char **out, gf_error *err);
 void gf__list_free(gf__list *list);
+/* A whole list call: parent is parsed as a parent_kind, collect adds what follows list->after, *out is
+ * the answer. */
+typedef gf_status (*gf__list_collect)(gf_registry *registry, const gf__name *parent, gf__list *list,
+                                      gf_error *err);
+gf_status gf__list_answer(gf_registry *registry, const char *key, gf__kind parent_kind,
+                          const char *parent, const gf_registry_page *page,
+                          gf__list_collect collect, char **out, gf_error *err);
 
 /* origin.c */
 

@@ -206,22 +206,8 @@ static gf_status collect_versions(gf_registry *registry, const gf__name *model, 
 gf_status gf_registry_list_versions(gf_registry *registry, const char *parent,
                                     const gf_registry_page *page, char **list, gf_error *err)
 {
-    gf__name name;
-    gf__list versions = {0};
-    *list = NULL;
-    gf_status st = gf__name_parse(parent, GF__KIND_MODEL, &name, err);
-    if (st == GF_OK)
-        st = gf__list_begin("versions", parent, page, &versions, err);
-    if (st == GF_OK)
-        st = gf__enter_read(registry, err);
-    if (st != GF_OK)
-        goto done;
-    st = gf__leave(registry, collect_versions(registry, &name, &versions, err), err);
-    if (st == GF_OK)
-        st = gf__list_text(&versions, list, err);
-done:
-    gf__list_free(&versions);
-    return st;
+    return gf__list_answer(registry, "versions", GF__KIND_MODEL, parent, page, collect_versions,
+                           list, err);
 }
 
 static gf_status refuse_unsettled(const gf__version_row *row, gf_error *err)
