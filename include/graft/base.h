@@ -51,7 +51,12 @@ typedef enum gf_status {
     GF_EEXISTS,       /* something of that name is there already */
     GF_EPRECONDITION, /* not in the present state; the message names what must come first */
     GF_ENETWORK,      /* a host could not be reached or answered with an error */
-    GF_ECANCELED      /* the caller's progress callback asked to stop */
+    GF_ECANCELED,     /* the caller's progress callback asked to stop */
+    GF_EAUTH,         /* who asks did not say who they are, or not in a way that holds */
+    GF_EDENIED,       /* known, and not allowed to do this */
+    GF_EOVERLOAD,     /* a queue is full: nothing was begun, try again a little later */
+    GF_EUNAVAILABLE,  /* starting, stopping, or gone in the middle: try again */
+    GF_ETIMEOUT       /* not done within the time that was given */
 } gf_status;
 
 /* "GF_EFORMAT" for GF_EFORMAT; "GF_?" for a value that is none. Static storage. */

@@ -13,6 +13,7 @@
 #include "graft/image.h"
 #include "graft/model.h"
 #include "graft/registry.h"
+#include "graft/server.h"
 #include "graft/service.h"
 #include "graft/tensor.h"
 #include "graft/train.h"

@@ -195,6 +195,26 @@ GF_API gf_status gf_registry_run_operation(gf_registry *registry, const char *na
                                            const gf_registry_hooks *hooks, const gf_observer *obs,
                                            char **operation, gf_error *err);
 
+/* Tokens: who may ask a server on this home for what. Only a hash of the secret is kept.
+ *
+ * create  body: {"role": "admin|deploy|predict", "project": "P" (none: all), "expireTime": RFC 3339
+ *         (none: never), "description"}. *token is {"name": "tokens/ID", "token": "graft_...", role,
+ *         project, createTime, expireTime}: the one time that the secret is shown. GF_EINVAL.
+ * list    {"tokens": [...]} without secrets, or {}.
+ * revoke  GF_ENOTFOUND.
+ * check   *token is the document of the one whose secret this is. GF_EAUTH unknown, expired or
+ *         revoked (not told which). Compared in constant time. Another process may have revoked it a
+ *         moment ago: that is seen at once. */
+GF_API gf_status gf_registry_create_token(gf_registry *registry, const char *body, char **token,
+                                          gf_error *err);
+GF_API gf_status gf_registry_list_tokens(gf_registry *registry, char **list, gf_error *err);
+GF_API gf_status gf_registry_revoke_token(gf_registry *registry, const char *name, gf_error *err);
+GF_API gf_status gf_registry_check_token(gf_registry *registry, const char *secret, char **token,
+                                         gf_error *err);
+
+/* {"projects": ["P", ...]} in the order of names: those that have or had a model. */
+GF_API gf_status gf_registry_list_projects(gf_registry *registry, char **list, gf_error *err);
+
 /* Removes blobs that no version uses, what killed processes left beside them, and operations
  * done for more than keep_seconds. *n_blobs (may be NULL): files removed. */
 GF_API gf_status gf_registry_collect(gf_registry *registry, int64_t keep_seconds, size_t *n_blobs,

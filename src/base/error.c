@@ -43,6 +43,16 @@ const char *gf_status_name(gf_status status)
         return "GF_ENETWORK";
     case GF_ECANCELED:
         return "GF_ECANCELED";
+    case GF_EAUTH:
+        return "GF_EAUTH";
+    case GF_EDENIED:
+        return "GF_EDENIED";
+    case GF_EOVERLOAD:
+        return "GF_EOVERLOAD";
+    case GF_EUNAVAILABLE:
+        return "GF_EUNAVAILABLE";
+    case GF_ETIMEOUT:
+        return "GF_ETIMEOUT";
     }
     return "GF_?";
 }

@@ -22,6 +22,19 @@ typedef struct gf__json gf__json;
 gf_status gf__json_parse(const char *text, size_t n_chars, gf__json **out, gf_error *err);
 void gf__json_free(gf__json *value);
 
+/* The same for a body that holds a few very long strings (base64), which the parser would crawl
+ * through: every string of at least min_chars without a backslash is cut out before parsing, and
+ * stands in the document as a value that gf__json_long_string() knows. Spans point into text, which
+ * must outlive the document. *spans is ended with gf__json_spans_free(). */
+typedef struct gf__json_spans gf__json_spans;
+gf_status gf__json_parse_long(const char *text, size_t n_chars, size_t min_chars, gf__json **out,
+                              gf__json_spans **spans, gf_error *err);
+void gf__json_spans_free(gf__json_spans *spans);
+/* The characters of a string value, long or not; false where it is no string. Not NUL-terminated
+ * where it is long. Nothing that a client writes can pass for a long string. */
+bool gf__json_long_string(const gf__json_spans *spans, const gf__json *value, const char **text,
+                          size_t *n_chars);
+
 bool gf__json_is_object(const gf__json *value);
 bool gf__json_is_array(const gf__json *value);
 bool gf__json_is_string(const gf__json *value);

@@ -40,6 +40,11 @@ static int exit_code(gf_status status)
     case GF_EEXISTS:
     case GF_EPRECONDITION:
     case GF_ENETWORK:
+    case GF_EAUTH:
+    case GF_EDENIED:
+    case GF_EOVERLOAD:
+    case GF_EUNAVAILABLE:
+    case GF_ETIMEOUT:
         return EXIT_FAILED;
     }
     return EXIT_FAILED;

@@ -161,6 +161,7 @@ int gf__rpc_code(gf_status status)
     case GF_EEXISTS:
         return 6; /* ALREADY_EXISTS */
     case GF_ENOMEM:
+    case GF_EOVERLOAD:
         return 8;   /* RESOURCE_EXHAUSTED */
     case GF_ELIMIT: /* as the service answered to a model that was too large */
     case GF_EMISMATCH:
@@ -173,7 +174,14 @@ int gf__rpc_code(gf_status status)
     case GF_EIO:
         return 13; /* INTERNAL */
     case GF_ENETWORK:
+    case GF_EUNAVAILABLE:
         return 14; /* UNAVAILABLE */
+    case GF_EAUTH:
+        return 16; /* UNAUTHENTICATED */
+    case GF_EDENIED:
+        return 7; /* PERMISSION_DENIED */
+    case GF_ETIMEOUT:
+        return 4; /* DEADLINE_EXCEEDED */
     }
     return 2; /* UNKNOWN */
 }

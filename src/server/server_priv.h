@@ -1,0 +1,198 @@
+/* server/server_priv.h: what the parts of the server share.
+ *
+ *     http.c       the listener: bytes to requests, responses to bytes
+ *     routes.c     request -> route -> role -> handler -> answer; errors in the family's own shape
+ *     catalog.c    names of the API -> versions the pools serve
+ *     instances.c  what a prediction request's body asks for, in any family's spelling
+ *     ml_v1.c, ml_v1_predict.c, tfserving.c, kserve_v2.c, vertex.c, graft_v1.c: one file a family
+ *     operations.c the thread that runs operations, and what happens before a version is READY
+ *     server.c     start, drain, end */
+#ifndef GRAFT_SERVER_PRIV_H
+#define GRAFT_SERVER_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "graft/server.h"
+#include "pool/pool.h"
+#include "registry/registry.h"
+#include "server/http.h"
+#include "server/server.h"
+
+typedef struct gf__catalog gf__catalog;
+typedef struct gf__metrics gf__metrics;
+typedef struct gf__access_log gf__access_log;
+typedef struct gf__operations gf__operations;
+
+struct gf_server {
+    gf_server_options options; /* texts are the server's own copies */
+    gf_registry *registry;
+    gf__pools *pools;
+    gf__catalog *catalog;
+    gf__operations *operations;
+    gf__metrics *metrics;
+    gf__access_log *access_log;
+    gf__listener *listener;
+    char *url;
+    atomic_bool is_draining;
+    int64_t start_unix_s;
+};
+
+/* ---- routes.c -------------------------------------------------------------------------------- */
+
+/* Whose rules an answer follows, in its errors above all. */
+typedef enum gf__family {
+    GF__FAMILY_GOOGLE,     /* {"error":{"code","message","status"}} */
+    GF__FAMILY_ML_PREDICT, /* the same before the model; {"error":"text"} for what it said */
+    GF__FAMILY_TENSORFLOW, /* {"error":"text"}; also KServe v1 */
+    GF__FAMILY_V2,         /* {"error":"text"} */
+    GF__FAMILY_GRAFT,      /* as GOOGLE */
+    GF__FAMILY_PLAIN       /* a line of text: health, metrics */
+} gf__family;
+
+/* What a token must allow; each includes those after it. */
+typedef enum gf__role {
+    GF__ROLE_ADMIN,   /* tokens */
+    GF__ROLE_DEPLOY,  /* models, versions, buckets; reading them */
+    GF__ROLE_PREDICT, /* predictions, status, metadata */
+    GF__ROLE_NONE     /* open to all: health, discovery */
+} gf__role;
+
+typedef struct gf__route {
+    const char *method;
+    /* Segments in {} stand for one segment each ("{rest*}" at the end: all that is left); a last
+     * segment may carry a verb: "/v1/projects/{project}/models/{model}:predict". */
+    const char *pattern;
+    gf__family family;
+    gf__role role;
+    gf_status (*handle)(gf_server *server, gf__request *request, gf__response *response,
+                        gf_error *err);
+    /* Where the project's name is among params, checked against the token's; -1: the server's own
+     * project, or none concerned. */
+    int project_param;
+    bool is_upload; /* the body goes to a file: request->body is its path */
+} gf__route;
+#define GF__ROUTES_END                                                \
+    {                                                                 \
+        NULL, NULL, GF__FAMILY_PLAIN, GF__ROLE_ADMIN, NULL, -1, false \
+    }
+
+/* One table a family, ended by GF__ROUTES_END, each in that family's file. */
+extern const gf__route gf__routes_ml_v1[], gf__routes_ml_v1_predict[], gf__routes_tfserving[],
+    gf__routes_kserve_v2[], gf__routes_graft_v1[], gf__routes_discovery[], gf__routes_health[];
+
+/* The HTTP code of a status: one switch for all families. */
+int gf__http_code(gf_status status);
+/* The answer that a failure is in this family; Retry-After with 429 and 503. Handlers that must say
+ * it themselves (an error that keeps code 200) use it too. */
+void gf__respond_error(gf_server *server, gf__family family, gf_status st, const char *message,
+                       gf__response *response);
+/* Serializes and frees the document, honouring the query's prettyPrint (default compact) and the
+ * fields= mask (a,b/c,d(e,f),*: GF_EINVAL where it cannot be read) for the Google families. */
+gf_status gf__respond_json(const gf__request *request, gf__response *response, gf__json *document,
+                           gf_error *err);
+/* The same from a text of the registry, which is ended with gf_registry_free_text(). */
+gf_status gf__respond_text(const gf__request *request, gf__response *response, char *text,
+                           gf_error *err);
+/* "projects/P/models/M" from parts; new, gf__free(). */
+char *gf__name_of(const char *project, const char *model, const char *version);
+
+/* fields.c: keeps what the partial-response mask names. GF_EINVAL. */
+gf_status gf__fields_mask(const gf__json *document, const char *mask, gf__json **out,
+                          gf_error *err);
+
+/* For a handler whose body is small JSON: the document; GF_EFORMAT. An empty body is {}. */
+gf_status gf__request_json(const gf__request *request, gf__json **out, gf_error *err);
+
+/* ---- catalog.c ------------------------------------------------------------------------------- */
+
+/* All that can be asked for predictions now: filled from the registry at the start, kept in step by
+ * the calls below after each change. Lookups take a lock for a moment and touch no database. */
+gf_status gf__catalog_new(gf_server *server, gf__catalog **out, gf_error *err);
+void gf__catalog_free(gf__catalog *catalog);
+/* Reads the model and its versions anew ("projects/P/models/M"): what became READY is added to the
+ * pools, what went is removed, scaling and default follow. */
+gf_status gf__catalog_refresh(gf__catalog *catalog, const char *model, gf_error *err);
+/* Takes a version out at once, and waits for its last request: before it is deleted. */
+gf_status gf__catalog_drop(gf__catalog *catalog, const char *version, gf_error *err);
+/* version NULL: the default. label (TensorFlow Serving): a version whose labels have that key; NULL
+ * else. *out is ended with gf__served_unref(). GF_ENOTFOUND "model not found: ..."; GF_EPRECONDITION
+ * a model without a version that is READY. */
+gf_status gf__catalog_find(gf__catalog *catalog, const char *project, const char *model,
+                           const char *version, const char *label, gf__served **out, gf_error *err);
+typedef struct gf__catalog_version {
+    const char *project, *model, *version;
+    const char *state;         /* of the registry: READY, CREATING ... */
+    const char *error_message; /* "" */
+    bool is_default;
+    const gf__json *labels; /* NULL: none */
+} gf__catalog_version;
+/* Every version of a model (model NULL: of all models of the project; project NULL: of all), under
+ * a lock: do not call back. Returns how many. */
+size_t gf__catalog_visit(gf__catalog *catalog, const char *project, const char *model,
+                         void (*visit)(void *user, const gf__catalog_version *version), void *user);
+
+/* ---- instances.c ----------------------------------------------------------------------------- */
+
+/* What a JSON prediction body asks for. Instances may be, each: a string (base64 in any alphabet,
+ * padded or not, or a data URL); {"b64": "..."}; an object with one such under any name, or "key"
+ * beside it (given back); nested numbers: (H,W,3) in 0..255 or [-1,1] as the model's recipe has it,
+ * or (D) for what the head takes; an object of named numbers for a model with column names. */
+typedef struct gf__asked {
+    gf__instance *instances;
+    size_t n_instances;
+    gf__json **keys;      /* n_instances; each NULL, or the instance's "key" to be given back */
+    bool is_column_form;  /* TensorFlow Serving's "inputs" */
+    char *signature_name; /* NULL: none */
+    gf__json *rest;       /* the body's other members ("parameters" ...) */
+    void *memory;         /* what instances point into */
+} gf__asked;
+/* body is changed in place (long strings are decoded where they lie). n at most max_instances.
+ * Errors name the instance: "instances[3]: base64: byte 17 ...". */
+gf_status gf__asked_parse(gf_server *server, const gf_model *model, char *body, size_t n_bytes,
+                          gf__asked *out, gf_error *err);
+void gf__asked_free(gf__asked *asked);
+
+/* predict.c: catalog, pools, metrics and the request's debug flag, in one call for every family. The
+ * first failed instance becomes the error: "instances[3]: truncated JPEG at byte 8113". */
+gf_status gf__predict(gf_server *server, gf__request *request, gf__response *response,
+                      gf__served *served, const gf__instance *instances, size_t n_instances,
+                      gf__predictions **out, gf_error *err);
+/* {"tensor":"...","features":"...","logits":"...", "logitValues":[...]} of one, for ?debug=1. */
+gf__json *gf__debug_json(const gf__prediction *prediction);
+
+/* ---- operations.c ---------------------------------------------------------------------------- */
+
+/* The thread that runs waiting operations: checks a version on a worker (self-test), then refreshes
+ * the catalog. */
+gf_status gf__operations_start(gf_server *server, gf__operations **out, gf_error *err);
+void gf__operations_wake(gf__operations *operations); /* after one was created */
+void gf__operations_stop(
+    gf__operations *operations); /* waits for the one that runs; NULL is fine */
+/* Notes that a version answered, for lastUseTime; written to the registry now and then. */
+void gf__operations_note_use(gf__operations *operations, const char *version);
+
+/* ---- metrics.c, access_log.c, auth.c --------------------------------------------------------- */
+
+gf_status gf__metrics_new(gf__metrics **out, gf_error *err);
+void gf__metrics_free(gf__metrics *metrics);
+/* After each request. model "" where none was concerned. */
+void gf__metrics_request(gf__metrics *metrics, const char *family, const char *model,
+                         const char *version, int code, double total_ms);
+void gf__metrics_write(gf_server *server, gf__buffer *out); /* Prometheus text format */
+
+gf_status gf__access_log_open(const char *path, gf__access_log **out, gf_error *err);
+gf_status gf__access_log_reopen(gf__access_log *log, gf_error *err);
+void gf__access_log_close(gf__access_log *log);
+/* One JSON line a request: time, id, trace, client, method, path (never the query: it may hold a
+ * key), code, bytes, milliseconds, model, version. */
+void gf__access_log_write(gf__access_log *log, const gf__request *request,
+                          const gf__response *response, double total_ms, uint64_t n_sent_bytes,
+                          const char *client_address, bool is_complete);
+
+/* Whether the request may use the route: Authorization: Bearer, or key=. GF_EAUTH, GF_EDENIED. Sets
+ * request->token_project. */
+gf_status gf__authorize(gf_server *server, const gf__route *route, gf__request *request,
+                        gf_error *err);
+
+#endif
