@@ -199,7 +199,8 @@ GF_API gf_status gf_registry_run_operation(gf_registry *registry, const char *na
  *
  * create  body: {"role": "admin|deploy|predict", "project": "P" (none: all), "expireTime": RFC 3339
  *         (none: never), "description"}. *token is {"name": "tokens/ID", "token": "graft_...", role,
- *         project, createTime, expireTime}: the one time that the secret is shown. GF_EINVAL.
+ *         project, createTime, expireTime}: the one time that the secret is shown. GF_EINVAL, also
+ *         for an admin's with a project (who makes tokens for all) or a time that is over.
  * list    {"tokens": [...]} without secrets, or {}.
  * revoke  GF_ENOTFOUND.
  * check   *token is the document of the one whose secret this is. GF_EAUTH unknown, expired or

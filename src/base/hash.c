@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include "base/error.h"
@@ -76,6 +77,11 @@ void gf__sha256_hex(const void *bytes, size_t n_bytes, char hex[GF__SHA256_HEX])
     if (EVP_Digest(bytes, n_bytes, digest, &n_digest, EVP_sha256(), NULL) != 1)
         n_digest = 0;
     write_hex(digest, n_digest, hex);
+}
+
+bool gf__constant_time_equal(const void *a, const void *b, size_t n_bytes)
+{
+    return CRYPTO_memcmp(a, b, n_bytes) == 0;
 }
 
 static gf_status hash_descriptor(gf__hash *hash, int fd, const char *path, gf_error *err)

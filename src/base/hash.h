@@ -18,6 +18,8 @@ void gf__hash_update(gf__hash *hash, const void *bytes, size_t n_bytes);
 void gf__hash_finish(gf__hash *hash, char *hex);
 
 void gf__sha256_hex(const void *bytes, size_t n_bytes, char hex[GF__SHA256_HEX]);
+/* Takes as long whatever the bytes are: for comparing what a stranger sent with a secret. */
+bool gf__constant_time_equal(const void *a, const void *b, size_t n_bytes);
 gf_status gf__hash_file(gf__hash_kind kind, const char *path, char *hex, gf_error *err);
 
 #endif

@@ -2,7 +2,11 @@
 #include "base/rng.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <math.h>
+#include <sys/random.h>
+
+#include "base/error.h"
 
 static uint64_t splitmix64(uint64_t *state)
 {
@@ -21,6 +25,21 @@ void gf__rng_seed(gf__rng *rng, uint64_t seed, uint64_t stream)
     uint64_t state = seed ^ splitmix64(&stream_state);
     for (int i = 0; i < 4; i++)
         rng->state[i] = splitmix64(&state);
+}
+
+gf_status gf__random_bytes(void *bytes, size_t n_bytes, gf_error *err)
+{
+    uint8_t *next = bytes;
+    while (n_bytes > 0) {
+        const ssize_t n_got = getrandom(next, n_bytes, 0);
+        if (n_got < 0 && errno != EINTR)
+            return gf__error_errno(err, errno, "the system's random generator");
+        if (n_got > 0) {
+            next += n_got;
+            n_bytes -= (size_t)n_got;
+        }
+    }
+    return GF_OK;
 }
 
 static uint64_t rotate_left(uint64_t x, int n)

@@ -1,6 +1,6 @@
 /* base/rng.h: seeded random numbers. Two generators, because two promises are made: the split
  * equals scikit-learn's (numpy's legacy MT19937), and everything else has one stream per
- * purpose. */
+ * purpose. And the system's own, for what nobody must guess. */
 #ifndef GRAFT_BASE_RNG_H
 #define GRAFT_BASE_RNG_H
 
@@ -17,6 +17,9 @@ double gf__rng_uniform(gf__rng *rng); /* [0,1), 53 bits */
 double gf__rng_normal(gf__rng *rng);  /* mean 0, deviation 1 (Box-Muller, one value a call) */
 size_t gf__rng_below(gf__rng *rng, size_t n); /* [0,n), unbiased; n > 0 */
 void gf__rng_shuffle(gf__rng *rng, size_t *items, size_t n);
+
+/* Bytes of the system's generator: for secrets. GF_EIO where it has none. */
+gf_status gf__random_bytes(void *bytes, size_t n_bytes, gf_error *err);
 
 /* numpy.random.RandomState(seed), bit for bit where these calls are concerned. */
 typedef struct gf__mt19937 {

@@ -76,6 +76,16 @@ static const field_rule version_fields[] = {
     {0},
 };
 
+static const field_rule token_fields[] = {
+    {"name", OUTPUT, NULL},
+    {"role", TEXT, NULL},
+    {"project", TEXT, NULL},
+    {"description", TEXT, NULL},
+    {"createTime", OUTPUT, NULL},
+    {"expireTime", TEXT, NULL},
+    {0},
+};
+
 void gf__to_camel_case(char *text)
 {
     char *to = text;
@@ -230,6 +240,8 @@ gf_status gf__fields_read(const char *body, gf__kind kind, gf__json **fields, gf
     }
     if (st == GF_OK && kind == GF__KIND_MODEL)
         st = read_members(document, "Model", model_fields, fields, err);
+    else if (st == GF_OK && kind == GF__KIND_TOKEN)
+        st = read_members(document, "Token", token_fields, fields, err);
     else if (st == GF_OK)
         st = read_members(document, "Version", version_fields, fields, err);
     gf__json_free(document);

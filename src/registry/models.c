@@ -124,6 +124,37 @@ static gf_status add_project(gf_registry *registry, const char *project, int64_t
     return st;
 }
 
+static gf_status collect_projects(gf_registry *registry, gf__json *projects, gf_error *err)
+{
+    gf__rows *rows = NULL;
+    bool has_row = false;
+    gf_status st = gf__db_select(registry->db, GF__SQL_PROJECT_LIST, NULL, 0, &rows, err);
+    if (st == GF_OK)
+        st = gf__rows_next(rows, &has_row, err);
+    while (st == GF_OK && has_row) {
+        const char *name = gf__rows_text(rows, 0);
+        gf__json_append(projects, name != NULL ? gf__json_new_string(name) : NULL);
+        st = gf__rows_next(rows, &has_row, err);
+    }
+    gf__rows_end(rows);
+    return st;
+}
+
+gf_status gf_registry_list_projects(gf_registry *registry, char **list, gf_error *err)
+{
+    *list = NULL;
+    gf_status st = gf__enter_read(registry, err);
+    if (st != GF_OK)
+        return st;
+    gf__json *document = gf__json_object(), *projects = gf__json_array();
+    st = gf__leave(registry, collect_projects(registry, projects, err), err);
+    gf__json_set(document, "projects", projects);
+    if (st == GF_OK)
+        st = gf__json_text(document, list, err);
+    gf__json_free(document);
+    return st;
+}
+
 static gf_status refuse_existing(gf_registry *registry, const gf__name *name, gf_error *err)
 {
     gf__model_row row;

@@ -129,6 +129,49 @@ void gf__set_time(gf__json *object, const char *key, int64_t unix_ms)
     gf__json_set_string(object, key, text);
 }
 
+/* As many characters as the pattern has, 0 standing for any digit. */
+static bool looks_like(const char *text, const char *pattern)
+{
+    for (; *pattern != '\0'; text++, pattern++) {
+        if (*pattern == '0' ? !is_digit(*text) : *text != *pattern)
+            return false;
+    }
+    return true;
+}
+
+static int two_digits(const char *text)
+{
+    return (text[0] - '0') * 10 + text[1] - '0';
+}
+
+bool gf__time_parse(const char *text, int64_t *unix_ms)
+{
+    if (!looks_like(text, "0000-00-00T00:00:00"))
+        return false;
+    const char *rest = text + 19;
+    int offset_minutes = 0;
+    if (looks_like(rest, ".0"))
+        rest += 1 + strspn(rest + 1, "0123456789");
+    if ((looks_like(rest, "+00:00") || looks_like(rest, "-00:00")) && rest[6] == '\0')
+        offset_minutes = (60 * two_digits(rest + 1) + two_digits(rest + 4)) *
+                         (rest[0] == '-' ? -1 : 1);
+    else if (strcmp(rest, "Z") != 0)
+        return false;
+    const struct tm asked = {.tm_year = 100 * two_digits(text) + two_digits(text + 2) - 1900,
+                             .tm_mon = two_digits(text + 5) - 1,
+                             .tm_mday = two_digits(text + 8),
+                             .tm_hour = two_digits(text + 11),
+                             .tm_min = two_digits(text + 14),
+                             .tm_sec = two_digits(text + 17)};
+    struct tm utc = asked;
+    const time_t seconds = timegm(&utc); /* makes the 31st of February one of March */
+    if (utc.tm_mon != asked.tm_mon || utc.tm_mday != asked.tm_mday || asked.tm_hour > 23 ||
+        asked.tm_min > 59 || asked.tm_sec > 59)
+        return false;
+    *unix_ms = ((int64_t)seconds - 60 * (int64_t)offset_minutes) * 1000;
+    return true;
+}
+
 void gf__set_etag(gf__json *object, const char *table, int64_t id, int64_t revision)
 {
     char identity[80], hex[GF__SHA256_HEX] = "";

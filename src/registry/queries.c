@@ -24,10 +24,15 @@
     " o.create_time, o.start_time, o.end_time, o.n_starts, o.cancel_asked, o.response," \
     " o.error_code, o.error_message FROM operations o JOIN projects p ON p.id = o.project_id "
 
+/* token_row in tokens.c */
+#define TOKEN_COLUMNS \
+    "SELECT name, sha256, role, project, description, create_time, expire_time FROM tokens "
+
 static const char *const texts[GF__N_QUERIES] = {
     [GF__SQL_PROJECT_ADD] = "INSERT INTO projects (name, create_time) VALUES (?1, ?2)"
                             " ON CONFLICT (name) DO NOTHING",
     [GF__SQL_PROJECT_FIND] = "SELECT id FROM projects WHERE name = ?1",
+    [GF__SQL_PROJECT_LIST] = "SELECT name FROM projects ORDER BY name",
 
     [GF__SQL_MODEL_ADD] = "INSERT INTO models (project_id, name, fields, create_time)"
                           " VALUES (?1, ?2, ?3, ?4)",
@@ -82,6 +87,12 @@ static const char *const texts[GF__N_QUERIES] = {
                                  " start_time = coalesce(start_time, ?2), response = ?3,"
                                  " error_code = ?4, error_message = ?5 WHERE id = ?1",
     [GF__SQL_OPERATION_PRUNE] = "DELETE FROM operations WHERE phase = 'DONE' AND end_time < ?1",
+
+    [GF__SQL_TOKEN_ADD] = "INSERT INTO tokens (name, sha256, role, project, description,"
+                          " create_time, expire_time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [GF__SQL_TOKEN_LIST] = TOKEN_COLUMNS "ORDER BY id",
+    [GF__SQL_TOKEN_FIND] = TOKEN_COLUMNS "WHERE name = ?1",
+    [GF__SQL_TOKEN_DELETE] = "DELETE FROM tokens WHERE name = ?1",
 };
 
 const char *gf__query_text(gf__query query)

@@ -8,6 +8,7 @@
 typedef enum gf__query {
     GF__SQL_PROJECT_ADD,
     GF__SQL_PROJECT_FIND,
+    GF__SQL_PROJECT_LIST,
 
     GF__SQL_MODEL_ADD,
     GF__SQL_MODEL_GET,
@@ -42,6 +43,11 @@ typedef enum gf__query {
     GF__SQL_OPERATION_ASK_CANCEL,
     GF__SQL_OPERATION_FINISH,
     GF__SQL_OPERATION_PRUNE,
+
+    GF__SQL_TOKEN_ADD,
+    GF__SQL_TOKEN_LIST,
+    GF__SQL_TOKEN_FIND,
+    GF__SQL_TOKEN_DELETE,
 
     GF__N_QUERIES
 } gf__query;

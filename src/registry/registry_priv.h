@@ -38,7 +38,8 @@ typedef enum gf__kind {
     GF__KIND_PROJECT,
     GF__KIND_MODEL,
     GF__KIND_VERSION,
-    GF__KIND_OPERATION
+    GF__KIND_OPERATION,
+    GF__KIND_TOKEN /* of bodies only */
 } gf__kind;
 
 /* "projects/P/models/M/versions/V" in parts; those below the kind that was asked for are "". */
@@ -56,6 +57,8 @@ char *gf__name_text(const gf__name *name);
 int64_t gf__now_ms(void);
 /* Sets key to RFC 3339 in UTC, whole seconds. */
 void gf__set_time(gf__json *object, const char *key, int64_t unix_ms);
+/* RFC 3339, any offset; fractions of a second are dropped. False where it is none. */
+bool gf__time_parse(const char *text, int64_t *unix_ms);
 /* Sets "etag": 8 bytes in base64 that no other state of any model or version has. */
 void gf__set_etag(gf__json *object, const char *table, int64_t id, int64_t revision);
 /* GF_EBUSY where the body names another etag than the document has. */

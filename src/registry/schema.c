@@ -70,6 +70,17 @@ static const char *const scripts[] = {
     " UNIQUE (project_id, name)) STRICT;"
     "CREATE INDEX operations_by_phase ON operations (phase, id);"
     "CREATE INDEX operations_by_version ON operations (version_id);",
+
+    /* 2: project is a name, not a row: a token may be made before its project exists */
+    "CREATE TABLE tokens ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " name TEXT NOT NULL UNIQUE,"
+    " sha256 TEXT NOT NULL CHECK (length(sha256) = 64),"
+    " role TEXT NOT NULL CHECK (role IN ('admin', 'deploy', 'predict')),"
+    " project TEXT,"
+    " description TEXT,"
+    " create_time INTEGER NOT NULL,"
+    " expire_time INTEGER) STRICT;",
 };
 
 gf__migrations gf__schema(void)
