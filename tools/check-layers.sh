@@ -51,7 +51,7 @@ only_in() {
 }
 only_in 'jansson' src/base/json.c
 only_in 'openssl/' src/base/hash.c
-only_in 'curl/' src/base/download_request.c
+only_in 'curl/' src/base/curl_priv.h
 only_in 'zip\.h' src/tensor/archive.c
 only_in 'png\.h' src/image/decode_png.c src/image/encode.c
 only_in 'jpeglib|turbojpeg' src/image/decode_jpeg.c src/image/encode.c

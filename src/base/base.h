@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/hash.h"
+#include "base/http_client.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"

@@ -1,25 +1,19 @@
-/* base/download_request.c: one HTTP request; the only file that sees libcurl, which it loads
- * itself.
+/* base/download_request.c: one HTTP request of a download.
  *
  * The first byte of the answer decides what happens to the bytes already there: 206 goes on behind
  * them, 200 starts over, anything else is an error whose body is thrown away. */
 #include "base/download_priv.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <curl/curl.h>
-
 #include "base/clock.h"
+#include "base/curl_priv.h"
 #include "base/error.h"
 #include "base/mem.h"
 
@@ -27,36 +21,8 @@
 #define PROGRESS_EVERY_MS  100
 #define MAX_RETRY_AFTER_MS 60000
 
-/* The functions used, with the types that curl's header gives them. */
-typedef struct curl_api {
-    __typeof__(curl_global_init) *global_init;
-    __typeof__(curl_easy_init) *easy_init;
-    __typeof__(curl_easy_setopt) *setopt;
-    __typeof__(curl_easy_perform) *perform;
-    __typeof__(curl_easy_getinfo) *getinfo;
-    __typeof__(curl_easy_strerror) *strerror;
-    __typeof__(curl_easy_cleanup) *easy_cleanup;
-    __typeof__(curl_slist_append) *slist_append;
-    __typeof__(curl_slist_free_all) *slist_free_all;
-} curl_api;
-
-static const struct {
-    const char *name;
-    size_t offset;
-} curl_symbols[] = {
-    {"curl_global_init", offsetof(curl_api, global_init)},
-    {"curl_easy_init", offsetof(curl_api, easy_init)},
-    {"curl_easy_setopt", offsetof(curl_api, setopt)},
-    {"curl_easy_perform", offsetof(curl_api, perform)},
-    {"curl_easy_getinfo", offsetof(curl_api, getinfo)},
-    {"curl_easy_strerror", offsetof(curl_api, strerror)},
-    {"curl_easy_cleanup", offsetof(curl_api, easy_cleanup)},
-    {"curl_slist_append", offsetof(curl_api, slist_append)},
-    {"curl_slist_free_all", offsetof(curl_api, slist_free_all)},
-};
-
 typedef struct request {
-    curl_api curl;
+    gf__curl curl;
     CURL *handle;
     const char *url;
     const gf__download_options *options;
@@ -76,34 +42,6 @@ typedef struct request {
     char own_reason[128]; /* why a callback gave the request up */
     char curl_reason[CURL_ERROR_SIZE];
 } request;
-
-/* Once loaded it stays (RTLD_NODELETE: it registers exit handlers), so that a second call costs
- * nine look-ups, and no table has to be kept between calls. */
-static gf_status load_curl(curl_api *curl, gf_error *err)
-{
-    static pthread_mutex_t global_init_mutex = PTHREAD_MUTEX_INITIALIZER;
-    const int flags = RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE;
-    void *library = dlopen("libcurl.so.4", flags);
-    if (library == NULL)
-        library = dlopen("libcurl-gnutls.so.4", flags);
-    if (library == NULL)
-        return gf_error_set(err, GF_EUNSUPPORTED,
-                            "downloads need libcurl 4 (Debian: apt install libcurl4): %s",
-                            dlerror());
-    for (size_t i = 0; i < sizeof curl_symbols / sizeof curl_symbols[0]; i++) {
-        void *symbol = dlsym(library, curl_symbols[i].name);
-        if (symbol == NULL)
-            return gf_error_set(err, GF_EUNSUPPORTED, "this libcurl has no %s",
-                                curl_symbols[i].name);
-        memcpy((char *)curl + curl_symbols[i].offset, &symbol, sizeof symbol);
-    }
-    pthread_mutex_lock(&global_init_mutex); /* not safe by itself before curl 7.84 */
-    const CURLcode code = curl->global_init(CURL_GLOBAL_DEFAULT);
-    pthread_mutex_unlock(&global_init_mutex);
-    if (code != CURLE_OK)
-        return gf_error_set(err, GF_EUNSUPPORTED, "libcurl cannot start: %s", curl->strerror(code));
-    return GF_OK;
-}
 
 static bool give_up(request *r, gf_status status)
 {
@@ -286,7 +224,7 @@ static int watch_request(void *user, curl_off_t n_expected, curl_off_t n_receive
 
 static CURLcode limit_protocols(const request *r)
 {
-    const curl_api *curl = &r->curl;
+    const gf__curl *curl = &r->curl;
 #if LIBCURL_VERSION_NUM >= 0x075500
     const CURLcode code = curl->setopt(r->handle, CURLOPT_PROTOCOLS_STR, "http,https,file");
     if (code != CURLE_OK)
@@ -302,7 +240,7 @@ static CURLcode limit_protocols(const request *r)
 
 static CURLcode set_options(request *r)
 {
-    const curl_api *curl = &r->curl;
+    const gf__curl *curl = &r->curl;
     CURL *handle = r->handle;
     curl->setopt(handle, CURLOPT_URL, r->url);
     curl->setopt(handle, CURLOPT_USERAGENT, "graft/" GRAFT_VERSION);
@@ -336,23 +274,6 @@ static CURLcode ask_for_rest(request *r, struct curl_slist **headers)
     if (*headers == NULL)
         return CURLE_OUT_OF_MEMORY;
     return r->curl.setopt(r->handle, CURLOPT_HTTPHEADER, *headers);
-}
-
-/* OpenSSL may raise SIGPIPE when a server hangs up. It is held back in this thread and taken away
- * afterwards: a library must not kill its program, nor change the program's handlers. */
-static CURLcode perform_without_sigpipe(const request *r)
-{
-    sigset_t sigpipe, pending, before;
-    sigemptyset(&sigpipe);
-    sigaddset(&sigpipe, SIGPIPE);
-    sigpending(&pending);
-    const bool was_pending = sigismember(&pending, SIGPIPE) == 1;
-    pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
-    const CURLcode code = r->curl.perform(r->handle);
-    if (!was_pending)
-        sigtimedwait(&sigpipe, NULL, &(const struct timespec){0});
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return code;
 }
 
 static bool is_passing_code(CURLcode code)
@@ -429,7 +350,7 @@ static gf_status send_request(request *r, gf__request_verdict *verdict, gf_error
     if (code == CURLE_OK)
         code = ask_for_rest(r, &headers);
     if (code == CURLE_OK)
-        code = perform_without_sigpipe(r);
+        code = gf__curl_perform(&r->curl, r->handle);
     if (code == CURLE_OK && !r->is_begun && !begin_body(r))
         code = CURLE_WRITE_ERROR;
 
@@ -448,7 +369,7 @@ gf_status gf__request_rest(const char *url, const gf__download_options *options,
     request r = {.url = url, .options = options, .obs = obs, .part = part};
     r.last_change_ms = gf__clock_ms();
     *verdict = (gf__request_verdict){0};
-    gf_status st = load_curl(&r.curl, err);
+    gf_status st = gf__curl_load(&r.curl, "downloads", err);
     if (st != GF_OK)
         return st;
     r.handle = r.curl.easy_init();
