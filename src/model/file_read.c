@@ -127,8 +127,14 @@ static gf_status read_document(gf_model *model, const gf_safetensors *file, gf_e
     return gf__document_read(model, err);
 }
 
+static gf_status read_tensors(gf_model *model, const gf_safetensors *file, gf_error *err)
+{
+    const gf_status st = read_head(model, file, err);
+    return st == GF_OK ? read_pictures(model, file, err) : st;
+}
+
 /* Takes the file over, whatever comes back. */
-static gf_status read_model(gf_safetensors *file, gf_model **out, gf_error *err)
+static gf_status read_model(gf_safetensors *file, bool is_whole, gf_model **out, gf_error *err)
 {
     *out = NULL;
     gf_model *model = gf__calloc(1, sizeof *model);
@@ -140,10 +146,8 @@ static gf_status read_model(gf_safetensors *file, gf_model **out, gf_error *err)
     pthread_mutex_init(&model->trunk_mutex, NULL);
     model->file = file;
     gf_status st = read_document(model, file, err);
-    if (st == GF_OK)
-        st = read_head(model, file, err);
-    if (st == GF_OK)
-        st = read_pictures(model, file, err);
+    if (st == GF_OK && is_whole)
+        st = read_tensors(model, file, err);
     if (st == GF_OK && model->trunk_graph == NULL) {
         gf_safetensors_close(model->file);
         model->file = NULL;
@@ -161,18 +165,28 @@ gf_status gf__model_parse(const void *bytes, size_t n_bytes, gf_model **out, gf_
     gf_safetensors *file = NULL;
     *out = NULL;
     const gf_status st = gf_safetensors_parse(bytes, n_bytes, &file, err);
-    return st == GF_OK ? read_model(file, out, err) : st;
+    return st == GF_OK ? read_model(file, true, out, err) : st;
 }
 
-gf_status gf_model_load(const char *path, gf_model **out, gf_error *err)
+static gf_status load(const char *path, bool is_whole, gf_model **out, gf_error *err)
 {
     gf_safetensors *file = NULL;
     *out = NULL;
     gf_status st = gf_safetensors_open(path, &file, err); /* names the path itself */
     if (st != GF_OK)
         return st;
-    st = read_model(file, out, err);
+    st = read_model(file, is_whole, out, err);
     if (st != GF_OK)
         gf__error_prefix(err, "%s", path);
     return st;
+}
+
+gf_status gf_model_load(const char *path, gf_model **out, gf_error *err)
+{
+    return load(path, true, out, err);
+}
+
+gf_status gf__model_load_document(const char *path, gf_model **out, gf_error *err)
+{
+    return load(path, false, out, err);
 }

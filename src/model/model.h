@@ -39,6 +39,14 @@ gf_status gf__model_save(const char *path, const gf__model_content *content, gf_
  * gf_trunk_free(). Threads: any, also on one model. */
 gf_status gf__model_trunk(gf_model *model, const char *home, gf_trunk **out, gf_error *err);
 
+/* What a model is run in: wanted, or for AUTO the model's own precision where this CPU computes it
+ * natively, else float32. */
+gf_precision gf__model_choose_precision(const gf_model *model, gf_precision wanted);
+
+/* Reads the document alone: who only asks for classes, cut and trunk holds no weights. Such a model
+ * has no head (gf_model_head() gives NULL) and no pictures for a self-test. */
+gf_status gf__model_load_document(const char *path, gf_model **out, gf_error *err);
+
 /* A model from bytes that the caller keeps alive (the fuzzer's way in). */
 gf_status gf__model_parse(const void *bytes, size_t n_bytes, gf_model **out, gf_error *err);
 

@@ -16,9 +16,9 @@ gf_predictor_options gf_predictor_options_default(void)
     return (gf_predictor_options){.precision = GF_PRECISION_AUTO};
 }
 
-/* The model's own precision where this CPU has it. float32 everywhere is the next best: it is
- * closer to bfloat16 than bfloat16 is to being usable where it is emulated. */
-static gf_precision choose_precision(const gf_model *model, gf_precision wanted)
+/* float32 everywhere is the next best: it is closer to bfloat16 than bfloat16 is to being usable
+ * where it is emulated. */
+gf_precision gf__model_choose_precision(const gf_model *model, gf_precision wanted)
 {
     if (wanted != GF_PRECISION_AUTO)
         return wanted;
@@ -62,7 +62,7 @@ gf_status gf__model_extractor(gf_model *model, const char *home,
     gf_extractor_options mine = *options;
     const gf_output_spec output = {model->layer, model->pool};
     *out = NULL;
-    mine.precision = choose_precision(model, options->precision);
+    mine.precision = gf__model_choose_precision(model, options->precision);
     gf_status st = gf__model_trunk(model, home, &trunk, err);
     if (st == GF_OK)
         st = check_recipe(model, trunk, err);

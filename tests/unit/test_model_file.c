@@ -76,6 +76,26 @@ TEST(model_file__comes_back_as_it_was)
     check_remove_dir(dir);
 }
 
+TEST(model_file__can_be_asked_for_its_document_alone)
+{
+    char *dir = check_temp_dir();
+    gf_trunk *trunk = NULL;
+    gf_model *model = NULL;
+    char *path = save_tiny(dir, "m.safetensors", true);
+    CHECK_OK(gf__model_load_document(path, &model, &check_err));
+    assert_null(gf_model_head(model));
+    CHECK_EQ(gf_model_n_classes(model), 3);
+    CHECK_STR(gf_model_class_at(model, 2), tiny_classes[2]);
+    CHECK_STR(gf_model_layer(model), "conv");
+    CHECK_OK(gf__model_trunk(model, NULL, &trunk, &check_err));
+    CHECK_EQ(gf__model_choose_precision(model, GF_PRECISION_AUTO), GF_PRECISION_F32);
+    gf_trunk_free(trunk);
+    gf_model_unref(model);
+    CHECK_FAILS(GF_ENOTFOUND, "nowhere", gf__model_load_document("/nowhere", &model, &check_err));
+    gf__free(path);
+    check_remove_dir(dir);
+}
+
 TEST(model_file__is_the_same_bytes_for_the_same_model)
 {
     char *dir = check_temp_dir(), first[GF__SHA256_HEX], second[GF__SHA256_HEX];
@@ -353,6 +373,7 @@ TEST(model_save__and_load_survive_every_allocation_failure)
 }
 
 TESTS_MAIN(UNIT(model_file__comes_back_as_it_was),
+           UNIT(model_file__can_be_asked_for_its_document_alone),
            UNIT(model_file__is_the_same_bytes_for_the_same_model),
            UNIT(model_file__of_format_1_opens_in_this_version),
            UNIT(model_file__keeps_members_it_does_not_know),
