@@ -12,14 +12,18 @@
 typedef struct gf__request {
     const char *method; /* "GET"; after X-HTTP-Method-Override */
     const char *path; /* as it came, without the query; percent-encoding undone per segment only */
-    const char *body; /* body_bytes, NUL behind; "" without one */
+    /* body_bytes, NUL behind; "" without one. A handler may change it in place. Of an upload: the
+     * path of the file it lies in. */
+    char *body;
     size_t body_bytes;
     char id[GF__REQUEST_ID];    /* X-Request-Id if sensible, else the trace id of traceparent, else
                                    random; echoed, logged */
     char trace[GF__REQUEST_ID]; /* trace id of traceparent, "" without */
     char *params[GF__MAX_PARAMS]; /* what the route's {..} stood for, decoded; NULL past the last */
-    const char *token_project;    /* of the token: only this project; NULL: any */
+    char *token_project;          /* of the token: only this project; NULL: any (owned) */
     char *model, *version; /* for the access log and metrics; a handler may set them (owned) */
+    int refused_code; /* refused by the listener with this code (413, 431 ...); 0: it was not */
+    const struct gf__route *route; /* routes.c: what it was matched with; NULL: nothing */
     struct gf__exchange *exchange; /* http.c's */
 } gf__request;
 
@@ -30,11 +34,11 @@ const char *gf__request_query(const gf__request *request, const char *name);
 /* "1" or "true"; absent is false. */
 bool gf__request_flag(const gf__request *request, const char *name);
 
-/* The parts of a multipart/form-data body, in order. Bytes are borrowed from the request. GF_EFORMAT
- * for a body that is none. */
+/* The parts of a multipart/form-data body, in order. Texts and bytes lie in the request's body, which
+ * is changed in place: to be asked for once. GF_EFORMAT for a body that is none. */
 typedef struct gf__part_of_form {
-    char *name, *file_name, *content_type; /* NULL where the part has none */
-    char *bytes;
+    const char *name, *file_name, *content_type; /* NULL where the part has none */
+    const char *bytes;
     size_t n_bytes;
 } gf__part_of_form;
 typedef struct gf__form {
@@ -44,7 +48,7 @@ typedef struct gf__form {
 gf_status gf__request_form(const gf__request *request, gf__form *out, gf_error *err);
 void gf__form_free(gf__form *form);
 
-#define GF__MAX_RESPONSE_HEADERS 8
+#define GF__MAX_RESPONSE_HEADERS 12
 typedef struct gf__response {
     int code;                 /* 200 unless set */
     const char *content_type; /* "application/json" unless set; static storage */
@@ -72,8 +76,8 @@ typedef struct gf__listener_options {
     int read_timeout_ms;
     void *user;
     /* Asked when the headers are in, before any body: how many bytes it may have, and whether it
-     * goes to a file (*spool_path new, owned by the request) instead of memory. A status refuses the
-     * request at once, by respond(). */
+     * goes to a file instead of memory (*spool_path new: made by the listener, which removes what is
+     * left there after the answer). A status refuses the request at once, by respond(). */
     gf_status (*admit)(void *user, gf__request *request, uint64_t *max_body_bytes,
                        char **spool_path, gf_error *err);
     /* The whole request is in (or was refused: st and err say why): fill the response. Called on
@@ -89,7 +93,9 @@ gf_status gf__listener_start(const gf__listener_options *options, gf__listener *
                              gf_error *err);
 int gf__listener_port(const gf__listener *listener);
 size_t gf__listener_n_in_flight(const gf__listener *listener); /* requests being answered */
-/* Takes no new connections; those there are get "Connection: close" with their next answer. */
+/* From now on answers carry "Connection: close"; new connections are still taken. */
+void gf__listener_let_go(gf__listener *listener);
+/* Takes no new connections; and let_go. */
 void gf__listener_close(gf__listener *listener);
 void gf__listener_free(gf__listener *listener); /* ends what is left; NULL is fine */
 

@@ -34,16 +34,26 @@ struct gf_server {
     gf__access_log *access_log;
     gf__listener *listener;
     char *url;
+    char *uploads_dir;    /* HOME/uploads: bodies on their way */
+    bool needs_tokens;    /* asked for, or not on loopback */
+    atomic_bool is_ready; /* started up */
     atomic_bool is_draining;
+    atomic_uint_fast64_t n_uploads;
     int64_t start_unix_s;
 };
+
+/* Whether /readyz says yes: started, the workers that stay are there, not draining. */
+bool gf__server_is_ready(gf_server *server);
 
 /* ---- routes.c -------------------------------------------------------------------------------- */
 
 /* Whose rules an answer follows, in its errors above all. */
 typedef enum gf__family {
-    GF__FAMILY_GOOGLE,     /* {"error":{"code","message","status"}} */
-    GF__FAMILY_ML_PREDICT, /* the same before the model; {"error":"text"} for what it said */
+    GF__FAMILY_GOOGLE, /* {"error":{"code","message","status"}} */
+    /* The same for what has nothing to do with the instances; {"error":"text"} for what is wrong
+     * with them (GF_EINVAL, GF_EFORMAT, GF_ESHAPE, GF_EUNSUPPORTED), with 200 if the options say
+     * so. */
+    GF__FAMILY_ML_PREDICT,
     GF__FAMILY_TENSORFLOW, /* {"error":"text"}; also KServe v1 */
     GF__FAMILY_V2,         /* {"error":"text"} */
     GF__FAMILY_GRAFT,      /* as GOOGLE */
@@ -61,7 +71,9 @@ typedef enum gf__role {
 typedef struct gf__route {
     const char *method;
     /* Segments in {} stand for one segment each ("{rest*}" at the end: all that is left); a last
-     * segment may carry a verb: "/v1/projects/{project}/models/{model}:predict". */
+     * segment may carry a verb: "/v1/projects/{project}/models/{model}:predict". Without one, the
+     * last {} takes no segment with a ':'. "$health" and "$predict" stand for the options
+     * health_route and predict_route. */
     const char *pattern;
     gf__family family;
     gf__role role;
@@ -79,10 +91,22 @@ typedef struct gf__route {
 
 /* One table a family, ended by GF__ROUTES_END, each in that family's file. */
 extern const gf__route gf__routes_ml_v1[], gf__routes_ml_v1_predict[], gf__routes_tfserving[],
-    gf__routes_kserve_v2[], gf__routes_graft_v1[], gf__routes_discovery[], gf__routes_health[];
+    gf__routes_kserve_v2[], gf__routes_vertex[], gf__routes_graft_v1[], gf__routes_discovery[],
+    gf__routes_health[];
 
-/* The HTTP code of a status: one switch for all families. */
+/* The listener's three questions; user is the server. */
+gf_status gf__routes_admit(void *user, gf__request *request, uint64_t *max_body_bytes,
+                           char **spool_path, gf_error *err);
+void gf__routes_respond(void *user, gf__request *request, gf_status st, const gf_error *err,
+                        gf__response *response);
+void gf__routes_done(void *user, const gf__request *request, const gf__response *response,
+                     double total_ms, uint64_t n_sent_bytes, const char *client_address,
+                     bool is_complete);
+
+/* The HTTP code of a status, and google.rpc's name for it ("INVALID_ARGUMENT"): one switch for all
+ * families. GF_ELIMIT is 400; the listener's own limits have their own codes. */
 int gf__http_code(gf_status status);
+const char *gf__rpc_name(gf_status status);
 /* The answer that a failure is in this family; Retry-After with 429 and 503. Handlers that must say
  * it themselves (an error that keeps code 200) use it too. */
 void gf__respond_error(gf_server *server, gf__family family, gf_status st, const char *message,
@@ -176,10 +200,11 @@ void gf__operations_note_use(gf__operations *operations, const char *version);
 
 gf_status gf__metrics_new(gf__metrics **out, gf_error *err);
 void gf__metrics_free(gf__metrics *metrics);
-/* After each request. model "" where none was concerned. */
-void gf__metrics_request(gf__metrics *metrics, const char *family, const char *model,
-                         const char *version, int code, double total_ms);
-void gf__metrics_write(gf_server *server, gf__buffer *out); /* Prometheus text format */
+/* After each request. */
+void gf__metrics_request(gf__metrics *metrics, const char *family, int code, double total_ms);
+/* Prometheus text format. wants_aliases: TensorFlow Serving's and Triton's names beside our own;
+ * they break Prometheus' naming rules, which `promtool check metrics` holds against a page. */
+void gf__metrics_write(gf_server *server, bool wants_aliases, gf__buffer *out);
 
 gf_status gf__access_log_open(const char *path, gf__access_log **out, gf_error *err);
 gf_status gf__access_log_reopen(gf__access_log *log, gf_error *err);
