@@ -1,5 +1,5 @@
 /* server/fields.c: Google's partial responses: fields=a,b/c,d(e,f),* keeps of a document what the
- * mask names. The mask is walked once for every object it is applied to; nothing is built from it.
+ * mask names. The mask is walked anew for every object it is applied to; nothing is built from it.
  *
  *     mask  = item {"," item}
  *     item  = name ["/" item | "(" mask ")"]        name: a member's, or "*" for all
@@ -10,11 +10,12 @@
 #include "server/server_priv.h"
 
 #define MAX_DEPTH 32
+#define MAX_ITEMS 64
 
 /* Where reading stands; text ends with NUL. */
 typedef struct mask_reader {
     const char *start, *at;
-    int depth;
+    int depth, n_items;
 } mask_reader;
 
 static gf_status bad_mask(const mask_reader *reader, const char *expected, gf_error *err)
@@ -60,6 +61,8 @@ static gf_status skip_item(mask_reader *reader, gf_error *err)
 static gf_status skip_mask(mask_reader *reader, gf_error *err)
 {
     for (;;) {
+        if (++reader->n_items > MAX_ITEMS)
+            return bad_mask(reader, "at most 64 items", err);
         const gf_status st = skip_item(reader, err);
         if (st != GF_OK)
             return st;
@@ -81,53 +84,58 @@ static const char *end_of_item(const char *at)
     return at;
 }
 
-static gf__json *apply(const gf__json *value, const char *mask, bool is_one_item);
+/* The masks that hold for one value: several where items name the same member ("a/b,a/c"). */
+typedef struct mask_part {
+    const char *text;
+    bool is_one_item; /* what is behind a '/': its commas are not its own */
+} mask_part;
+typedef struct mask_set {
+    mask_part parts[MAX_ITEMS];
+    size_t n_parts;
+    bool takes_all;
+} mask_set;
 
-/* What of one member the mask keeps. Two items may name it ("a/b,a/c"): both parts are kept. */
-static gf__json *keep_member(const gf__json *value, const char *key, const char *mask,
-                             bool is_one_item);
-
-static void merge(gf__json *into, const gf__json *from)
+static void add_matching(const mask_part *mask, const char *key, mask_set *out)
 {
-    const gf__json *value;
-    for (const char *key = gf__json_next(from, NULL, &value); key != NULL;
-         key = gf__json_next(from, key, &value))
-        if (gf__json_find(into, key) == NULL)
-            gf__json_set(into, key, gf__json_copy(value));
-}
-
-static gf__json *keep_member(const gf__json *value, const char *key, const char *mask,
-                             bool is_one_item)
-{
-    gf__json *kept = NULL;
-    for (const char *at = mask;; at++) {
+    const size_t n_key = strlen(key);
+    for (const char *at = mask->text;; at++) {
         const size_t n = name_length(at);
-        const bool is_it = (n == 1 && *at == '*') || (strlen(key) == n && memcmp(at, key, n) == 0);
-        if (is_it) {
-            const char after = at[n];
-            gf__json *part = after == '/'   ? apply(value, at + n + 1, true)
-                             : after == '(' ? apply(value, at + n + 1, false)
-                                            : gf__json_copy(value);
-            if (kept == NULL) {
-                kept = part;
-            } else {
-                merge(kept, part);
-                gf__json_free(part);
-            }
+        if ((n == 1 && *at == '*') || (n_key == n && memcmp(at, key, n) == 0)) {
+            if (at[n] == '/' || at[n] == '(')
+                out->parts[out->n_parts++] = (mask_part){at + n + 1, at[n] == '/'};
+            else
+                out->takes_all = true;
         }
         at = end_of_item(at);
-        if (is_one_item || *at != ',')
-            return kept;
+        if (mask->is_one_item || *at != ',')
+            return;
     }
 }
 
-/* The value cut down to the mask; NULL where the mask asks for a member of what has none. */
-static gf__json *apply(const gf__json *value, const char *mask, bool is_one_item)
+/* The value cut down to the masks; NULL where they ask for members of what has none. */
+static gf__json *apply(const gf__json *value, const mask_set *masks);
+
+static void keep_member(const gf__json *value, const char *key, const mask_set *masks,
+                        gf__json *object)
+{
+    mask_set inner;
+    inner.n_parts = 0;
+    inner.takes_all = false;
+    for (size_t i = 0; i < masks->n_parts; i++)
+        add_matching(&masks->parts[i], key, &inner);
+    gf__json *kept = inner.takes_all     ? gf__json_copy(value)
+                     : inner.n_parts > 0 ? apply(value, &inner)
+                                         : NULL;
+    if (kept != NULL || inner.takes_all)
+        gf__json_set(object, key, kept);
+}
+
+static gf__json *apply(const gf__json *value, const mask_set *masks)
 {
     if (gf__json_is_array(value)) {
         gf__json *array = gf__json_array();
         for (size_t i = 0; i < gf__json_n_items(value); i++) {
-            gf__json *part = apply(gf__json_at(value, i), mask, is_one_item);
+            gf__json *part = apply(gf__json_at(value, i), masks);
             if (part != NULL)
                 gf__json_append(array, part);
         }
@@ -138,11 +146,8 @@ static gf__json *apply(const gf__json *value, const char *mask, bool is_one_item
     gf__json *object = gf__json_object();
     const gf__json *member;
     for (const char *key = gf__json_next(value, NULL, &member); key != NULL;
-         key = gf__json_next(value, key, &member)) {
-        gf__json *part = keep_member(member, key, mask, is_one_item);
-        if (part != NULL)
-            gf__json_set(object, key, part);
-    }
+         key = gf__json_next(value, key, &member))
+        keep_member(member, key, masks, object);
     return object;
 }
 
@@ -155,7 +160,8 @@ gf_status gf__fields_mask(const gf__json *document, const char *mask, gf__json *
         st = bad_mask(&check, "',' or the end", err);
     if (st != GF_OK)
         return st;
-    gf__json *kept = apply(document, mask, false);
+    const mask_set whole = {.parts = {{mask, false}}, .n_parts = 1};
+    gf__json *kept = apply(document, &whole);
     if (kept == NULL)
         return gf__error_nomem(err, "a document", 0);
     st = gf__json_status(kept, err);

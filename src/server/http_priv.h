@@ -32,11 +32,55 @@ gf_status gf__request_read(gf__request *request, const char *method, const char 
 /* A body that holds the query: what Google's client sends for a long one, as POST with
  * X-HTTP-Method-Override: GET. Called when the body is in; others stay as they are. */
 gf_status gf__request_take_query_body(gf__request *request, gf_error *err);
+/* How long the body will be: 0 without one, GF__CHUNKED. What two readers could understand in two
+ * ways is refused, with *code. */
+#define GF__CHUNKED UINT64_MAX
+gf_status gf__request_framing(const gf__request *request, uint64_t *n_bytes, int *code,
+                              gf_error *err);
 /* Frees what the calls above made, params, model and version. Not the body. */
 void gf__request_clear(gf__request *request);
 
 /* Percent-decoding in place; plus: '+' is a blank. GF_EFORMAT a broken escape, %00, or bytes that
  * are not UTF-8. */
 gf_status gf__unescape(char *text, bool plus, gf_error *err);
+
+void gf__response_clear(gf__response *response);
+
+/* ---- http_body.c: a body on its way ---------------------------------------------------------- */
+
+typedef struct gf__body {
+    uint64_t max_bytes;
+    char *spool_path; /* owned; NULL: into memory */
+    int fd;           /* -1 to begin with */
+    char *bytes;
+    uint64_t n_bytes;
+    size_t capacity;
+} gf__body;
+/* max_bytes and spool_path are set. GF_ELIMIT: more than max_bytes; also of take. */
+gf_status gf__body_begin(gf__body *body, uint64_t n_announced, gf_error *err);
+gf_status gf__body_take(gf__body *body, const char *bytes, size_t n_bytes, gf_error *err);
+gf_status gf__body_finish(gf__body *body, gf_error *err); /* NUL, or the file closed */
+void gf__body_free(gf__body *body);                       /* and the file removed */
+
+/* ---- http_peers.c: clients and their patience ------------------------------------------------ */
+
+typedef struct gf__peers gf__peers;
+typedef struct gf__peer gf__peer;
+/* read_timeout_ms 0: nobody is ever too slow. */
+gf_status gf__peers_start(int read_timeout_ms, gf__peers **out, gf_error *err);
+void gf__peers_stop(gf__peers *peers); /* after the last is removed; NULL is fine */
+/* A connection; it is waited for from now on. NULL (and the socket shut down) out of memory. Is to
+ * be removed before fd is closed. */
+gf__peer *gf__peers_add(gf__peers *peers, int fd);
+void gf__peers_remove(gf__peers *peers, gf__peer *peer);
+int gf__peer_fd(const gf__peer *peer);
+void gf__peer_wait(gf__peer *peer); /* for the client: a request, or its body */
+void gf__peer_received(gf__peer *peer, size_t n_bytes);
+void gf__peer_is_served(gf__peer *peer); /* it waits for us */
+
+/* ---- http_port.c ----------------------------------------------------------------------------- */
+
+/* Listens; port 0 takes any free one. GF_EINVAL no such address; GF_EIO with what to do. */
+gf_status gf__port_open(const char *address, int port, int *fd, int *bound_port, gf_error *err);
 
 #endif

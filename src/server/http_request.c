@@ -1,6 +1,9 @@
 /* server/http_request.c: a request's target, query and headers, apart from how they came. Nothing
  * here trusts a byte of them. */
+#include <assert.h>
 #include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
@@ -249,6 +252,41 @@ gf_status gf__request_take_query_body(gf__request *request, gf_error *err)
     return read_query(exchange, exchange->query_text, err);
 }
 
+gf_status gf__request_framing(const gf__request *request, uint64_t *n_bytes, int *code,
+                              gf_error *err)
+{
+    const char *length = NULL, *encoding = NULL;
+    size_t n_lengths = 0, n_encodings = 0;
+    for (size_t i = 0; i < request->exchange->n_headers; i++) {
+        const gf__pair *header = &request->exchange->headers[i];
+        if (strcasecmp(header->name, "Content-Length") == 0) {
+            length = header->value;
+            n_lengths++;
+        } else if (strcasecmp(header->name, "Transfer-Encoding") == 0) {
+            encoding = header->value;
+            n_encodings++;
+        }
+    }
+    *code = 400;
+    *n_bytes = GF__CHUNKED; /* of a refused one nothing is known */
+    if (n_lengths + n_encodings > 1)
+        return gf_error_set(err, GF_EFORMAT,
+                            "the request says more than once how long its body is");
+    if (encoding != NULL && strcasecmp(encoding, "chunked") != 0) {
+        *code = 501;
+        return gf_error_set(err, GF_EUNSUPPORTED,
+                            "Transfer-Encoding: %.40s; only chunked is understood", encoding);
+    }
+    uint64_t n = encoding != NULL ? GF__CHUNKED : 0;
+    for (const char *p = length; p != NULL && *p != '\0'; p++) {
+        if (*p < '0' || *p > '9' || n > (UINT64_MAX >> 1) / 10)
+            return gf_error_set(err, GF_EFORMAT, "Content-Length: %.40s is no length", length);
+        n = n * 10 + (uint64_t)(*p - '0');
+    }
+    *n_bytes = n;
+    return GF_OK;
+}
+
 void gf__request_clear(gf__request *request)
 {
     for (size_t i = 0; i < GF__MAX_PARAMS; i++) {
@@ -262,4 +300,41 @@ void gf__request_clear(gf__request *request)
     gf__free(request->exchange->target);
     gf__free(request->exchange->query_text);
     request->exchange->target = request->exchange->query_text = NULL;
+}
+
+/* ---- responses ------------------------------------------------------------------------------- */
+
+void gf__response_header(gf__response *response, const char *name, const char *fmt, ...)
+{
+    va_list args, again;
+    va_start(args, fmt);
+    va_copy(again, args);
+    const int n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    char *value = n < 0 ? NULL : gf__malloc((size_t)n + 1);
+    if (value != NULL)
+        (void)vsnprintf(value, (size_t)n + 1, fmt, again);
+    va_end(again);
+    if (value == NULL)
+        return; /* a header less, and an answer */
+    for (size_t i = 0; i < response->n_headers; i++) {
+        if (strcasecmp(response->headers[i].name, name) == 0) {
+            gf__free(response->headers[i].value);
+            response->headers[i].value = value;
+            return;
+        }
+    }
+    assert(response->n_headers < GF__MAX_RESPONSE_HEADERS);
+    response->headers[response->n_headers].name = name;
+    response->headers[response->n_headers++].value = value;
+}
+
+void gf__response_clear(gf__response *response)
+{
+    for (size_t i = 0; i < response->n_headers; i++)
+        gf__free(response->headers[i].value);
+    response->n_headers = 0;
+    gf__buffer_free(&response->body);
+    gf__free(response->file_path);
+    response->file_path = NULL;
 }
