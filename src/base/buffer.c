@@ -163,25 +163,58 @@ static gf_status check_base64_length(size_t n_data, size_t n_chars, gf_error *er
                         n_data, n_data, n_chars - n_data);
 }
 
-static gf_status decode_base64_into(uint8_t *out, const char *text, size_t n_chars, gf_error *err)
+/* Names the first character that does not belong, of which there is one from i on. */
+static gf_status report_stray_char(const uint8_t values[256], const char *text, size_t i,
+                                   gf_error *err)
+{
+    while (values[(uint8_t)text[i]] != NOT_BASE64)
+        i++;
+    return gf_error_set(err, GF_EFORMAT, "base64: byte %zu (0x%02x) does not belong", i,
+                        (unsigned)(uint8_t)text[i]);
+}
+
+/* out may be text itself: what is written trails what was read. A group of four is looked up whole
+ * and checked with one test. */
+static gf_status decode_base64_chars(uint8_t *out, const char *text, size_t n_chars, gf_error *err)
 {
     uint8_t values[256];
     fill_base64_values(values);
-    uint32_t bits = 0;
-    unsigned n_bits = 0;
-    for (size_t i = 0; i < n_chars; i++) {
-        const uint8_t value = values[(uint8_t)text[i]];
-        if (value == NOT_BASE64)
-            return gf_error_set(err, GF_EFORMAT, "base64: byte %zu (0x%02x) does not belong", i,
-                                (unsigned)(uint8_t)text[i]);
-        bits = bits << 6 | value;
-        n_bits += 6;
-        if (n_bits >= 8) {
-            n_bits -= 8;
-            *out++ = (uint8_t)(bits >> n_bits);
-        }
+    const uint8_t *in = (const uint8_t *)text;
+    size_t i = 0;
+    for (; n_chars - i >= 4; i += 4, out += 3) {
+        const uint32_t a = values[in[i]], b = values[in[i + 1]];
+        const uint32_t c = values[in[i + 2]], d = values[in[i + 3]];
+        if (((a | b | c | d) & 0x80) != 0)
+            return report_stray_char(values, text, i, err);
+        const uint32_t group = a << 18 | b << 12 | c << 6 | d;
+        out[0] = (uint8_t)(group >> 16);
+        out[1] = (uint8_t)(group >> 8);
+        out[2] = (uint8_t)group;
     }
+    uint32_t bits = 0;
+    const size_t n_rest = n_chars - i;
+    for (size_t j = 0; j < n_rest; j++) {
+        const uint32_t value = values[in[i + j]];
+        if (value == NOT_BASE64)
+            return report_stray_char(values, text, i, err);
+        bits |= value << (18 - 6 * j);
+    }
+    for (size_t j = 0; j + 1 < n_rest; j++)
+        out[j] = (uint8_t)(bits >> (16 - 8 * j));
     return GF_OK;
+}
+
+gf_status gf__base64_decode_into(uint8_t *out, const char *text, size_t n_chars, size_t *n_bytes,
+                                 gf_error *err)
+{
+    const size_t n = count_data_chars(text, n_chars);
+    *n_bytes = 0;
+    gf_status st = decode_base64_chars(out, text, n, err);
+    if (st == GF_OK)
+        st = check_base64_length(n, n_chars, err);
+    if (st == GF_OK)
+        *n_bytes = n / 4 * 3 + n % 4 * 3 / 4;
+    return st;
 }
 
 gf_status gf__base64_decode(const char *text, size_t n_chars, uint8_t **out, size_t *n_bytes,
@@ -189,19 +222,15 @@ gf_status gf__base64_decode(const char *text, size_t n_chars, uint8_t **out, siz
 {
     *out = NULL;
     *n_bytes = 0;
-    const size_t n = count_data_chars(text, n_chars);
-    const size_t n_decoded = n / 4 * 3 + n % 4 * 3 / 4;
-    uint8_t *bytes = gf__malloc(n_decoded);
+    const size_t n_most = n_chars / 4 * 3 + 3;
+    uint8_t *bytes = gf__malloc(n_most);
     if (bytes == NULL)
-        return gf__error_nomem(err, "base64", n_decoded);
-    gf_status st = decode_base64_into(bytes, text, n, err);
-    if (st == GF_OK)
-        st = check_base64_length(n, n_chars, err);
+        return gf__error_nomem(err, "base64", n_most);
+    const gf_status st = gf__base64_decode_into(bytes, text, n_chars, n_bytes, err);
     if (st != GF_OK) {
         gf__free(bytes);
         return st;
     }
     *out = bytes;
-    *n_bytes = n_decoded;
     return GF_OK;
 }

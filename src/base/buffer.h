@@ -29,5 +29,8 @@ void gf__buffer_free(gf__buffer *buffer);
  * gf__free(). GF_EFORMAT names the offset of the first byte that does not belong. */
 gf_status gf__base64_decode(const char *text, size_t n_chars, uint8_t **out, size_t *n_bytes,
                             gf_error *err);
+/* The same into out, which has room for n_chars / 4 * 3 + 2 bytes, or is text itself. */
+gf_status gf__base64_decode_into(uint8_t *out, const char *text, size_t n_chars, size_t *n_bytes,
+                                 gf_error *err);
 
 #endif

@@ -12,6 +12,8 @@
 
 #include <jansson.h>
 
+#include "base/error.h"
+#include "base/json_priv.h"
 #include "base/mem.h"
 #include "base/mem_priv.h"
 #include "base/utf8.h"
@@ -28,13 +30,18 @@ static gf__json *json_of(json_t *node)
     return (gf__json *)node;
 }
 
-gf_status gf__json_parse(const char *text, size_t n_chars, gf__json **out, gf_error *err)
+gf_status gf__json_parse_at(const char *text, size_t n_chars, gf__json **out, gf__json_place *place,
+                            gf_error *err)
 {
     *out = NULL;
+    *place = (gf__json_place){0};
     /* jansson steps over some of them: [1<NUL>] would be read as [1]. */
     const char *nul = n_chars > 0 ? memchr(text, '\0', n_chars) : NULL;
-    if (nul != NULL)
-        return gf_error_set(err, GF_EFORMAT, "JSON, byte %td: a NUL byte", nul - text);
+    if (nul != NULL) {
+        place->position = (size_t)(nul - text);
+        place->is_byte = true;
+        return gf_error_set(err, GF_EFORMAT, "a NUL byte");
+    }
     if (gf__mem_refuses())
         return gf__error_nomem(err, "a JSON document", n_chars);
     json_error_t reason;
@@ -45,8 +52,29 @@ gf_status gf__json_parse(const char *text, size_t n_chars, gf__json **out, gf_er
     }
     if (json_error_code(&reason) == json_error_out_of_memory)
         return gf__error_nomem(err, "a JSON document", n_chars);
-    return gf_error_set(err, GF_EFORMAT, "JSON, line %d, column %d: %s", reason.line, reason.column,
-                        reason.text);
+    place->line = reason.line;
+    place->column = reason.column;
+    place->position = reason.position > 0 ? (size_t)reason.position : 0;
+    return gf_error_set(err, GF_EFORMAT, "%s", reason.text);
+}
+
+void gf__json_prefix_place(const gf__json_place *place, gf_error *err)
+{
+    if (err == NULL || err->code != GF_EFORMAT)
+        return;
+    if (place->is_byte)
+        gf__error_prefix(err, "JSON, byte %zu", place->position);
+    else
+        gf__error_prefix(err, "JSON, line %d, column %d", place->line, place->column);
+}
+
+gf_status gf__json_parse(const char *text, size_t n_chars, gf__json **out, gf_error *err)
+{
+    gf__json_place place;
+    const gf_status st = gf__json_parse_at(text, n_chars, out, &place, err);
+    if (st != GF_OK)
+        gf__json_prefix_place(&place, err);
+    return st;
 }
 
 static bool is_container(const json_t *node)

@@ -22,18 +22,36 @@ typedef struct gf__json gf__json;
 gf_status gf__json_parse(const char *text, size_t n_chars, gf__json **out, gf_error *err);
 void gf__json_free(gf__json *value);
 
-/* The same for a body that holds a few very long strings (base64), which the parser would crawl
- * through: every string of at least min_chars without a backslash is cut out before parsing, and
- * stands in the document as a value that gf__json_long_string() knows. Spans point into text, which
- * must outlive the document. *spans is ended with gf__json_spans_free(). */
+/* The same for a body that holds a few very long strings (base64) or arrays of numbers (pixels),
+ * which the parser would crawl through: every string of at least min_chars of printable ASCII
+ * without a backslash, and every array of at least min_chars that holds nothing but numbers, or
+ * arrays of them with one shape, is cut out before parsing. In the document a string of our own stands for
+ * it, which only the two calls below know from others. Spans point into text, which must outlive the
+ * document. *spans is ended with gf__json_spans_free(). What is refused,
+ * and where, is the same as in gf__json_parse(). */
 typedef struct gf__json_spans gf__json_spans;
 gf_status gf__json_parse_long(const char *text, size_t n_chars, size_t min_chars, gf__json **out,
                               gf__json_spans **spans, gf_error *err);
-void gf__json_spans_free(gf__json_spans *spans);
+void gf__json_spans_free(gf__json_spans *spans); /* NULL is fine */
 /* The characters of a string value, long or not; false where it is no string. Not NUL-terminated
  * where it is long. Nothing that a client writes can pass for a long string. */
 bool gf__json_long_string(const gf__json_spans *spans, const gf__json *value, const char **text,
                           size_t *n_chars);
+
+/* Numbers of a rectangular array: (H,W,3) pixels, (D) features. */
+#define GF__JSON_DIMS 5
+typedef struct gf__json_numbers {
+    size_t n_dims, shape[GF__JSON_DIMS];
+    size_t n_values;  /* the product */
+    bool is_integers; /* each is spelled without a fraction and an exponent */
+    const char *text; /* the array as it is written */
+    size_t n_chars;
+} gf__json_numbers;
+/* The array of numbers that was cut out where value stands; false where none was. */
+bool gf__json_long_numbers(const gf__json_spans *spans, const gf__json *value,
+                           gf__json_numbers *out);
+/* Its n_values in order, each as (float)strtod() would read it. */
+void gf__json_numbers_read(const gf__json_numbers *numbers, float *values);
 
 bool gf__json_is_object(const gf__json *value);
 bool gf__json_is_array(const gf__json *value);
