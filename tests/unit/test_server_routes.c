@@ -270,7 +270,7 @@ static gf_status read_form(const char *type, const char *text, size_t n, gf__for
 {
     static gf__exchange exchange;
     exchange = (gf__exchange){.headers = {{"Content-Type", type}}, .n_headers = 1};
-    *body = gf__strndup(text, n);
+    *body = gf__calloc(n + 1, 1);
     memcpy(*body, text, n);
     const gf__request request = {.body = *body, .body_bytes = n, .exchange = &exchange};
     return gf__request_form(&request, form, err);
