@@ -180,6 +180,9 @@ typedef struct gf_registry_hooks {
                        gf_error *err);
     /* The version is about to go: stop using it. An error keeps it. */
     gf_status (*unload)(void *user, const char *version, gf_error *err);
+    /* Asked where the work was stopped or failed: is this process about to end? Then the operation
+     * waits again, for the next one to run. */
+    bool (*is_stopping)(void *user);
     void *user;
 } gf_registry_hooks;
 
@@ -189,7 +192,8 @@ typedef struct gf_registry_hooks {
  *
  * name    NULL for the one that waits longest.
  * hooks   may be NULL. obs: stage "copy", bytes; stopping it cancels the operation.
- * *operation  the operation, done; NULL where name was NULL and none waits.
+ * *operation  the operation, done (or waiting again: is_stopping); NULL where name was NULL and
+ *         none waits.
  * Errors  GF_ENOTFOUND; GF_EPRECONDITION where it runs or is done. */
 GF_API gf_status gf_registry_run_operation(gf_registry *registry, const char *name,
                                            const gf_registry_hooks *hooks, const gf_observer *obs,

@@ -82,6 +82,8 @@ static const char *const texts[GF__N_QUERIES] = {
                                 " n_starts = n_starts + 1 WHERE id = ?1",
     [GF__SQL_OPERATION_WAIT_AGAIN] = "UPDATE operations SET phase = 'WAITING', start_time = NULL"
                                      " WHERE id = ?1",
+    [GF__SQL_OPERATION_PUT_BACK] = "UPDATE operations SET phase = 'WAITING', start_time = NULL,"
+                                   " n_starts = n_starts - 1 WHERE id = ?1",
     [GF__SQL_OPERATION_ASK_CANCEL] = "UPDATE operations SET cancel_asked = 1 WHERE id = ?1",
     [GF__SQL_OPERATION_FINISH] = "UPDATE operations SET phase = 'DONE', end_time = ?2,"
                                  " start_time = coalesce(start_time, ?2), response = ?3,"

@@ -267,6 +267,18 @@ static gf_status settle(running *run, gf_status outcome, const gf_error *reason,
     return st == GF_OK ? GF_OK : gf_error_set(err, st, "%s", own.message);
 }
 
+/* As if it had not been started: a process that ends in good order is no reason to give up. */
+static gf_status put_back(running *run, gf_error *err)
+{
+    const gf_status st = gf__enter_write(run->registry, err);
+    if (st != GF_OK)
+        return st;
+    return gf__leave(run->registry,
+                     gf__db_run(run->registry->db, GF__SQL_OPERATION_PUT_BACK,
+                                VALUES(gf__number(run->operation.id)), NULL, err),
+                     err);
+}
+
 static gf_status give_text(running *run, char **operation, gf_error *err)
 {
     char *text = NULL;
@@ -291,7 +303,11 @@ gf_status gf_registry_run_operation(gf_registry *registry, const char *name,
     if (st != GF_OK || !is_found)
         goto done;
     const gf_status outcome = work(&run, &reason);
-    st = settle(&run, outcome, &reason, err);
+    if (outcome != GF_OK && run.hooks->is_stopping != NULL &&
+        run.hooks->is_stopping(run.hooks->user))
+        st = put_back(&run, err);
+    else
+        st = settle(&run, outcome, &reason, err);
     if (st == GF_OK)
         st = give_text(&run, operation, err);
 done:

@@ -1,0 +1,34 @@
+/* server/ml_v1_priv.h: what the handlers of Cloud ML Engine v1 share. */
+#ifndef GRAFT_SERVER_ML_V1_PRIV_H
+#define GRAFT_SERVER_ML_V1_PRIV_H
+
+#include "server/server_priv.h"
+
+#define GF__ML_V1 "/v1/projects/{project}"
+
+/* The first of two spellings of a query parameter that is there; NULL. */
+const char *gf__query_either(const gf__request *request, const char *camel, const char *snake);
+/* pageSize, pageToken, filter. Borrowed from the request. GF_EINVAL. */
+gf_status gf__request_page(const gf__request *request, gf_registry_page *out, gf_error *err);
+
+/* The name that the route's parameters make, of as many parts as there are (1: the project ...); new.
+ * Notes model and version for the log. GF_ENOMEM. */
+gf_status gf__request_name(gf__request *request, size_t n_parts, char **out, gf_error *err);
+
+/* What a registry call came to: its text as the answer where st is GF_OK. changed is the model or
+ * version that it changed, or NULL: the catalog follows it first. */
+gf_status gf__respond_registry(gf_server *server, gf__request *request, gf__response *response,
+                               gf_status st, char *text, const char *changed, gf_error *err);
+
+/* The version that an operation is about, or the resource that a document is: what was created, or
+ * changed. New, NULL where it cannot be told. */
+char *gf__subject_of(const char *document);
+
+/* ml_v1_models.c, ml_v1_versions.c */
+typedef gf_status gf__handler(gf_server *server, gf__request *request, gf__response *response,
+                              gf_error *err);
+gf__handler gf__models_create, gf__models_get, gf__models_list, gf__models_patch, gf__models_delete;
+gf__handler gf__versions_create, gf__versions_get, gf__versions_list, gf__versions_patch,
+    gf__versions_delete, gf__versions_set_default;
+
+#endif
