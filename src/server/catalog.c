@@ -73,8 +73,8 @@ static gf_status find_labelled(const gf__catalog_model *model, const char *label
     }
     if (*out != NULL)
         return GF_OK;
-    return gf_error_set(err, GF_ENOTFOUND, "label not found: %.100s at projects/%s/models/%s", label,
-                        model->project, model->name);
+    return gf_error_set(err, GF_ENOTFOUND, "label not found: %.100s at projects/%s/models/%s",
+                        label, model->project, model->name);
 }
 
 static gf_status find_default(const gf__catalog_model *model, gf__catalog_item **out, gf_error *err)
@@ -125,9 +125,9 @@ static gf_status find(const gf__catalog *catalog, const char *project, const cha
     if (st != GF_OK)
         return st;
     *out = gf__pools_find(catalog->server->pools, item->full_name);
-    return *out != NULL ? GF_OK
-                        : gf_error_set(err, GF_EUNAVAILABLE, "%s: is being unloaded",
-                                       item->full_name);
+    return *out != NULL
+               ? GF_OK
+               : gf_error_set(err, GF_EUNAVAILABLE, "%s: is being unloaded", item->full_name);
 }
 
 gf_status gf__catalog_find(gf__catalog *catalog, const char *project, const char *model,
@@ -145,14 +145,14 @@ static size_t visit_items(const gf__catalog_model *model,
 {
     for (size_t i = 0; i < model->n_items; i++) {
         const gf__catalog_item *item = model->items[i];
-        const gf__catalog_version version = {.project = model->project,
-                                             .model = model->name,
-                                             .version = item->name,
-                                             .state = item->state,
-                                             .error_message = item->error_message,
-                                             .is_default =
-                                                 strcmp(item->name, model->default_name) == 0,
-                                             .labels = item->labels};
+        const gf__catalog_version version = {
+            .project = model->project,
+            .model = model->name,
+            .version = item->name,
+            .state = item->state,
+            .error_message = item->error_message,
+            .is_default = strcmp(item->name, model->default_name) == 0,
+            .labels = item->labels};
         visit(user, &version);
     }
     return model->n_items;
@@ -164,9 +164,9 @@ size_t gf__catalog_visit(gf__catalog *catalog, const char *project, const char *
     size_t n = 0;
     bool is_there = false;
     pthread_mutex_lock(&catalog->mutex);
-    const size_t begin = project == NULL ? 0
-                                         : place_of(catalog, project, model != NULL ? model : "",
-                                                    &is_there);
+    const size_t begin = project == NULL
+                             ? 0
+                             : place_of(catalog, project, model != NULL ? model : "", &is_there);
     for (size_t i = begin; i < catalog->n_models; i++) {
         const gf__catalog_model *entry = catalog->models[i];
         if (project != NULL && strcmp(entry->project, project) != 0)
@@ -206,8 +206,8 @@ static gf_status add_to_pools(gf__catalog *catalog, const gf__catalog_item *item
 static gf_status note_failure(gf__catalog *catalog, gf__catalog_item *item, const gf_error *reason,
                               gf_error *err)
 {
-    gf__observe_log(&catalog->server->options.observer, GF_LOG_WARNING,
-                    "%s: is not served: %s", item->full_name, reason->message);
+    gf__observe_log(&catalog->server->options.observer, GF_LOG_WARNING, "%s: is not served: %s",
+                    item->full_name, reason->message);
     gf__free(item->error_message);
     gf__free(item->state);
     item->state = gf__strdup("FAILED");
@@ -258,8 +258,8 @@ static gf_status reserve_model(gf__catalog *catalog, gf_error *err)
     if (catalog->n_models < catalog->capacity)
         return GF_OK;
     const size_t capacity = catalog->capacity == 0 ? 16 : 2 * catalog->capacity;
-    gf__catalog_model **models =
-        gf__realloc(catalog->models, capacity * sizeof(gf__catalog_model *));
+    gf__catalog_model **models = gf__realloc(catalog->models,
+                                             capacity * sizeof(gf__catalog_model *));
     if (models == NULL)
         return gf__error_nomem(err, "a list of models", capacity * sizeof(gf__catalog_model *));
     catalog->models = models;
@@ -316,8 +316,9 @@ static gf_status split(const char *name, parts *out, gf_error *err)
     out->project = at[0];
     out->model = at[1];
     out->version = at[2];
-    return at[1][0] != '\0' ? GF_OK
-                            : gf_error_set(err, GF_EINVAL, "%s: expected projects/P/models/M", name);
+    return at[1][0] != '\0'
+               ? GF_OK
+               : gf_error_set(err, GF_EINVAL, "%s: expected projects/P/models/M", name);
 }
 
 static void parts_free(parts *name)
@@ -333,7 +334,8 @@ static gf_status refresh_model(gf__catalog *catalog, const parts *name, gf__cata
 {
     gf__catalog_model *model = NULL;
     gf_error own = {0};
-    gf_status st = gf__catalog_read_model(catalog->server->registry, name->model_name, &model, &own);
+    gf_status st = gf__catalog_read_model(catalog->server->registry, name->model_name, &model,
+                                          &own);
     if (st != GF_OK && st != GF_ENOTFOUND)
         return gf_error_set(err, st, "%s", own.message);
     const gf__catalog_model *before = find_model(catalog, name->project, name->model);
@@ -457,8 +459,8 @@ gf_status gf__catalog_drop(gf__catalog *catalog, const char *version, gf_error *
         goto done;
     pthread_mutex_lock(&catalog->turn);
     pthread_mutex_lock(&catalog->mutex);
-    gf__catalog_item *item =
-        find_item(find_model(catalog, where.project, where.model), where.version);
+    gf__catalog_item *item = find_item(find_model(catalog, where.project, where.model),
+                                       where.version);
     if (item != NULL) {
         was_pooled = item->is_pooled;
         item->is_pooled = item->is_ready = false;

@@ -85,8 +85,7 @@ static gf_status read_item(const gf__json *document, gf__catalog_item **out, gf_
     item->full_name = gf__strdup(gf__json_string(gf__json_find(document, "name"), ""));
     item->name = item->full_name != NULL ? gf__strdup(gf__path_base(item->full_name)) : NULL;
     item->state = gf__strdup(gf__json_string(gf__json_find(document, "state"), ""));
-    item->error_message =
-        gf__strdup(gf__json_string(gf__json_find(document, "errorMessage"), ""));
+    item->error_message = gf__strdup(gf__json_string(gf__json_find(document, "errorMessage"), ""));
     item->labels = labels != NULL ? gf__json_copy(labels) : NULL;
     if (item->name == NULL || item->state == NULL || item->error_message == NULL ||
         (labels != NULL && item->labels == NULL)) {

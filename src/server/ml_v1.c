@@ -265,8 +265,10 @@ static gf_status refuse_explain(gf_server *server, gf__request *request, gf__res
 #define OPERATION GF__ML_V1 "/operations/{operation}"
 #define PLACE     GF__ML_V1 "/locations/{location}"
 
-#define ROUTE(method, pattern, role, handle) \
-    {method, pattern, GF__FAMILY_GOOGLE, role, handle, 0, false}
+#define ROUTE(method, pattern, role, handle)                       \
+    {                                                              \
+        method, pattern, GF__FAMILY_GOOGLE, role, handle, 0, false \
+    }
 #define DEPLOY(method, pattern, handle) ROUTE(method, pattern, GF__ROLE_DEPLOY, handle)
 
 const gf__route gf__routes_ml_v1[] = {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/catalog_priv.h"
 #include "server/server_priv.h"
 
 #define NOTE_EVERY_S      30     /* lastUseTime is this old at most */
@@ -28,9 +29,9 @@ struct gf__operations {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-    bool is_woken;           /* under mutex */
-    use_list uses;           /* under mutex */
-    atomic_bool is_stopping; /* set under mutex */
+    bool is_woken;                    /* under mutex */
+    use_list uses;                    /* under mutex */
+    atomic_bool is_stopping;          /* set under mutex */
     double note_due_s, collect_due_s; /* of the thread */
 };
 
@@ -206,8 +207,8 @@ static void collect(gf__operations *operations)
 {
     size_t n_blobs = 0;
     gf_error err;
-    const gf_status st =
-        gf_registry_collect(operations->server->registry, KEEP_OPERATIONS_S, &n_blobs, &err);
+    const gf_status st = gf_registry_collect(operations->server->registry, KEEP_OPERATIONS_S,
+                                             &n_blobs, &err);
     if (st != GF_OK)
         log_failure(operations, "unused files were not removed", &err);
     else if (n_blobs > 0)
