@@ -47,7 +47,7 @@ done
 awk 'FNR == 1 { inside = 0 } /^```/ { inside = !inside; next } inside || /^    /' $(ls README.md docs/*.md) |
     grep -oE '^ *(\$ )?(build/)?graft [a-z].*' | sed -E 's/^ +//' | sed -E 's/^\$ //; s#^build/##; s/ +#.*//' |
     sort -u | while read -r _ command rest; do
-    [ "$command" = dataset ] && command="dataset ${rest%% *}"
+    case $command in dataset | models | versions | operations | bucket | token) command="$command ${rest%% *}" ;; esac
     # shellcheck disable=SC2086
     help=$("$graft" $command --help 2>&1) || { echo "graft $command: no such command"; continue; }
     for option in $(grep -oE '(^| )--[a-z-]+' <<<"$rest"); do

@@ -31,6 +31,8 @@ typedef struct gf_server_options {
     const char *tls_cert, *tls_key; /* PEM files; both or none */
     const char *project; /* of names without one (TensorFlow Serving, KServe); default "default" */
     bool needs_tokens;   /* also on loopback; default false */
+    /* No tokens on any address: for a network that is closed by other means. Default false. */
+    bool is_open;
     const char *cors_origin; /* NULL: no cross-origin requests; "*" or an origin */
     /* Folders that file:// deployment addresses may point into. */
     const char *const *file_roots;

@@ -73,6 +73,17 @@ void gf__help_command(const gf__command *command, FILE *out)
     print_examples(out, command->examples, "  ");
 }
 
+void gf__help_group(const gf__command *const *commands, size_t n_commands, const char *group,
+                    FILE *out)
+{
+    const size_t n_group = strlen(group);
+    fprintf(out, "COMMANDS\n");
+    for (size_t i = 0; i < n_commands; i++)
+        if (strncmp(commands[i]->name, group, n_group) == 0 && commands[i]->name[n_group] == ' ')
+            fprintf(out, "  graft %-21s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(out, "\n`graft COMMAND --help` has the details.\n");
+}
+
 void gf__help_program(const gf__command *const *commands, size_t n_commands, FILE *out)
 {
     fprintf(out,
@@ -80,9 +91,9 @@ void gf__help_program(const gf__command *const *commands, size_t n_commands, FIL
             "USAGE\n  graft COMMAND [arguments] [options]\n\nCOMMANDS\n",
             gf_version());
     for (size_t i = 0; i < n_commands; i++)
-        fprintf(out, "  %-15s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(out, "  %-15s %s\n", "help", "This text, or that of a command.");
-    fprintf(out, "  %-15s %s\n", "version", "The version of graft and of its engine.");
+        fprintf(out, "  %-20s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(out, "  %-20s %s\n", "help", "This text, or that of a command.");
+    fprintf(out, "  %-20s %s\n", "version", "The version of graft and of its engine.");
     fprintf(out, "\nOPTIONS OF EVERY COMMAND\n");
     for (size_t i = 0; i < gf__n_global_options; i++)
         print_option(out, &gf__global_options[i]);
@@ -92,7 +103,11 @@ void gf__help_program(const gf__command *const *commands, size_t n_commands, FIL
             "  graft pull inception_v3              the pretrained network, once\n"
             "  graft dataset check flowers/         flowers/rose/1.jpg, flowers/tulip/7.png ...\n"
             "  graft train flowers/ -o flowers.safetensors --report flowers.html\n"
-            "  graft predict flowers.safetensors photo.jpg\n\n"
+            "  graft predict flowers.safetensors photo.jpg\n"
+            "  graft serve                          the same over HTTP; then, elsewhere:\n"
+            "  graft models create flowers\n"
+            "  graft versions create v1 --model flowers --origin flowers.safetensors\n"
+            "  graft predict --model flowers photo.jpg\n\n"
             "`graft COMMAND --help` has the details.\n");
 }
 

@@ -8,10 +8,41 @@
 #include "cli/terminal_priv.h"
 
 static const gf__command *const commands[] = {
-    &gf__command_pull,          &gf__command_import,   &gf__command_layers,
-    &gf__command_classify,      &gf__command_features, &gf__command_dataset_make,
-    &gf__command_dataset_check, &gf__command_train,    &gf__command_evaluate,
-    &gf__command_predict,       &gf__command_info,     &gf__command_verify,
+    &gf__command_pull,
+    &gf__command_import,
+    &gf__command_layers,
+    &gf__command_classify,
+    &gf__command_features,
+    &gf__command_dataset_make,
+    &gf__command_dataset_check,
+    &gf__command_train,
+    &gf__command_evaluate,
+    &gf__command_predict,
+    &gf__command_info,
+    &gf__command_verify,
+    &gf__command_serve,
+    &gf__command_models_create,
+    &gf__command_models_list,
+    &gf__command_models_describe,
+    &gf__command_models_update,
+    &gf__command_models_delete,
+    &gf__command_versions_create,
+    &gf__command_versions_list,
+    &gf__command_versions_describe,
+    &gf__command_versions_update,
+    &gf__command_versions_set_default,
+    &gf__command_versions_delete,
+    &gf__command_operations_list,
+    &gf__command_operations_describe,
+    &gf__command_operations_wait,
+    &gf__command_operations_cancel,
+    &gf__command_bucket_cp,
+    &gf__command_bucket_ls,
+    &gf__command_bucket_rm,
+    &gf__command_token_create,
+    &gf__command_token_list,
+    &gf__command_token_revoke,
+    &gf__command_pools,
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -68,12 +99,45 @@ static const gf__command *find_command(int argc, char **argv, int *n_used)
     return NULL;
 }
 
+/* Whether name is word, or begins with it and a space. */
+static bool is_of_group(const char *name, const char *word, size_t n_chars)
+{
+    return strncmp(name, word, n_chars) == 0 && (name[n_chars] == ' ' || name[n_chars] == '\0');
+}
+
+static bool is_group(const char *word)
+{
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (is_of_group(commands[i]->name, word, strlen(word)) &&
+            commands[i]->name[strlen(word)] == ' ')
+            return true;
+    return false;
+}
+
+/* "models" has: create, list ...; otherwise each first word once. */
 static int report_unknown(int argc, char **argv)
 {
-    fprintf(stderr, "graft: no command %s%s%s; the commands are", argv[0], argc > 1 ? " " : "",
-            argc > 1 && strcmp(argv[0], "dataset") == 0 ? argv[1] : "");
-    for (size_t i = 0; i < N_COMMANDS; i++)
-        fprintf(stderr, "%s %s", i > 0 ? "," : "", commands[i]->name);
+    const bool has_group = is_group(argv[0]);
+    const char *separator = " ";
+    if (has_group && argc > 1)
+        fprintf(stderr, "graft: no command %s %s; graft %s has", argv[0], argv[1], argv[0]);
+    else if (has_group)
+        fprintf(stderr, "graft: %s: expected one of its commands after it:", argv[0]);
+    else
+        fprintf(stderr, "graft: no command %s; the commands are", argv[0]);
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        const char *name = commands[i]->name;
+        const size_t n_first = strcspn(name, " ");
+        if (has_group && !is_of_group(name, argv[0], strlen(argv[0])))
+            continue;
+        if (!has_group && i > 0 && is_of_group(commands[i - 1]->name, name, n_first))
+            continue;
+        if (has_group)
+            fprintf(stderr, "%s%s", separator, name + n_first + 1);
+        else
+            fprintf(stderr, "%s%.*s", separator, (int)n_first, name);
+        separator = ", ";
+    }
     fprintf(stderr, "; see graft --help\n");
     return EXIT_USAGE;
 }
@@ -183,9 +247,17 @@ static int run_word(int argc, char **argv)
     if (strcmp(argv[0], "help") == 0 && argc > 1) {
         int n_used = 0;
         const gf__command *command = find_command(argc - 1, argv + 1, &n_used);
+        if (command == NULL && argc == 2 && is_group(argv[1])) {
+            gf__help_group(commands, N_COMMANDS, argv[1], stdout);
+            return end_of_text();
+        }
         if (command == NULL)
             return report_unknown(argc - 1, argv + 1);
         gf__help_command(command, stdout);
+        return end_of_text();
+    }
+    if (is_group(argv[0]) && argc == 2 && wants_help(argc, argv)) {
+        gf__help_group(commands, N_COMMANDS, argv[0], stdout);
         return end_of_text();
     }
     if (strcmp(argv[0], "help") == 0 || strcmp(argv[0], "--help") == 0 ||

@@ -126,11 +126,13 @@ static gf_status set_value(const gf__option *option, const char *value, void *se
     return GF_OK;
 }
 
-/* The two short options there are, as every compiler has them. */
+/* The three short options there are, as every compiler has them. */
 static const char *long_name(const char *text)
 {
     if (strcmp(text, "-o") == 0)
         return "--output";
+    if (strcmp(text, "-r") == 0)
+        return "--recursive";
     return strcmp(text, "-v") == 0 ? "--verbose" : text;
 }
 

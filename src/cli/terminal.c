@@ -57,7 +57,7 @@ bool gf__cli_is_interrupted(void)
 
 static bool is_bytes(const char *stage)
 {
-    return strcmp(stage, "download") == 0;
+    return strcmp(stage, "download") == 0 || strcmp(stage, "upload") == 0;
 }
 
 static void format_count(char *text, size_t n_text, const char *stage, uint64_t n_done,

@@ -143,7 +143,8 @@ static gf_status check_tokens(gf_server *server, gf_error *err)
 {
     char *text = NULL;
     gf__json *list = NULL;
-    server->needs_tokens = server->options.needs_tokens || !is_loopback(server->options.address);
+    server->needs_tokens = server->options.needs_tokens ||
+                           (!server->options.is_open && !is_loopback(server->options.address));
     if (!server->needs_tokens)
         return GF_OK;
     gf_status st = gf_registry_list_tokens(server->registry, &text, err);

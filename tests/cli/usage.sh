@@ -22,3 +22,19 @@ try $graft features picture.jpg --pool sum
 try $graft version --nothing | head -1 | sed 's/ (.*//'
 try $graft help verify
 $graft train flowers --help >help && head -2 help && ! grep -q "options]$" help || grep USAGE -A1 help
+# Commands of two words, and what the commands for a server expect.
+try $graft models
+try $graft models frobnicate
+try $graft help models
+try $graft models create
+try $graft models create m --labels team
+try $graft models update m
+try $graft versions create v1
+try $graft versions create v1 --model m
+try $graft versions list
+try $graft models list --format yaml
+try $graft token create --role root
+try $graft serve --port 99999
+try $graft serve --deadline never
+try $graft serve --require-tokens --allow-unauthenticated
+try env PORT=http $graft serve

@@ -1,0 +1,432 @@
+/* cli/cmd_serve.c: graft serve: options and the environment of containers into gf_server_options,
+ * signals into drain and reopen. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "registry/registry.h"
+#include "server/server.h"
+
+typedef struct serve_settings {
+    const char *address, *project, *tls_cert, *tls_key, *cors_origin, *access_log, *port_file;
+    const char *precision;
+    gf__cli_list file_roots;
+    int port; /* -1: not given */
+    int max_connections, max_instances, queue;
+    uint64_t max_body, max_upload, max_header, head_memory;
+    double deadline_s, idle_timeout_s, read_timeout_s, drain_timeout_s, drain_delay_s;
+    bool needs_tokens, is_open, ml_v1_errors_200;
+} serve_settings;
+
+static void preset(void *settings)
+{
+    const gf_server_options o = gf_server_options_default();
+    serve_settings *s = settings;
+    s->port = -1;
+    s->precision = "auto";
+    s->max_connections = (int)o.max_connections;
+    s->max_instances = (int)o.max_instances;
+    s->queue = (int)o.max_waiting;
+    s->max_body = o.max_body_bytes;
+    s->max_upload = o.max_upload_bytes;
+    s->max_header = o.max_header_bytes;
+    s->head_memory = o.max_head_bytes;
+    s->deadline_s = o.deadline_ms / 1e3;
+    s->idle_timeout_s = o.idle_timeout_ms / 1e3;
+    s->read_timeout_s = o.read_timeout_ms / 1e3;
+    s->drain_timeout_s = o.drain_timeout_ms / 1e3;
+    s->drain_delay_s = o.drain_delay_ms / 1e3;
+}
+
+static const gf__option serve_options[] = {
+    GF__TEXT("--address", "ADDRESS", "127.0.0.1", serve_settings, address,
+             "Where to listen. On any other than loopback clients need tokens."),
+    GF__INT("--port", "N", "$PORT, else 8080", serve_settings, port, 0, 65535,
+            "0 is any free one."),
+    GF__TEXT("--port-file", "FILE", NULL, serve_settings, port_file,
+             "Write the port into this file once the server listens."),
+    GF__TEXT("--tls-cert", "F.pem", NULL, serve_settings, tls_cert,
+             "Speak HTTPS with this certificate (and those that lead to its authority)."),
+    GF__TEXT("--tls-key", "F.pem", NULL, serve_settings, tls_key, "The certificate's private key."),
+    GF__TEXT("--project", "P", "default", serve_settings, project,
+             "The project of names without one (TensorFlow Serving, KServe)."),
+    GF__FLAG("--require-tokens", serve_settings, needs_tokens, "Ask for tokens on loopback, too."),
+    GF__FLAG("--allow-unauthenticated", serve_settings, is_open,
+             "Answer everybody on any address: for a network that is closed by other means."),
+    GF__TEXT("--cors-origin", "ORIGIN", "none", serve_settings, cors_origin,
+             "Web pages of this origin may ask; * for all."),
+    GF__LIST("--allow-files", "DIR", "none", serve_settings, file_roots,
+             "Versions may be made of file:// addresses below this folder. May be given several "
+             "times."),
+    GF__TEXT("--access-log", "FILE", "none", serve_settings, access_log,
+             "One JSON line a request; - for stdout. SIGHUP opens it anew."),
+    GF__SIZE("--max-body", "BYTES", "33554432", serve_settings, max_body, 1024, 1e12,
+             "Larger requests are refused (413)."),
+    GF__SIZE("--max-upload", "BYTES", "4294967296", serve_settings, max_upload, 1024, 1e15,
+             "Larger files are not taken into buckets (413)."),
+    GF__SIZE("--max-headers", "BYTES", "32768", serve_settings, max_header, 1024, 1e8,
+             "Longer headers are refused (431)."),
+    GF__INT("--max-connections", "N", "1000", serve_settings, max_connections, 1, 100000,
+            "Further ones wait."),
+    GF__INT("--max-instances", "N", "1024", serve_settings, max_instances, 1, 1e6,
+            "Requests with more instances are refused (400)."),
+    GF__NUMBER("--deadline", "SECONDS", "60", serve_settings, deadline_s, 0.001, 86400,
+               "A prediction that takes longer is given up (504)."),
+    GF__NUMBER("--read-timeout", "SECONDS", "30", serve_settings, read_timeout_s, 0, 86400,
+               "A connection that says nothing for so long is closed; 0: never."),
+    GF__INT("--queue", "N", "64", serve_settings, queue, 1, 1e6,
+            "Requests that may wait for the models of one trunk; further ones are refused (429)."),
+    GF__NUMBER("--idle-timeout", "SECONDS", "60", serve_settings, idle_timeout_s, 0.001, 1e6,
+               "A worker without work for so long ends, unless a version's min nodes keep it."),
+    GF__SIZE("--head-memory", "BYTES", "536870912", serve_settings, head_memory, 1, 1e13,
+             "Heads loaded in one worker; the least used make way."),
+    GF__TEXT(
+        "--precision", "auto|f32|bf16", "auto", serve_settings, precision,
+        "What networks compute in: auto is what each model was trained with, where the CPU does "
+        "it natively."),
+    GF__NUMBER("--drain-timeout", "SECONDS", "30", serve_settings, drain_timeout_s, 0, 86400,
+               "After SIGTERM, how long to wait for requests being answered."),
+    GF__NUMBER("--drain-delay", "SECONDS", "0", serve_settings, drain_delay_s, 0, 3600,
+               "After SIGTERM, how long to go on taking requests while not ready: load balancers "
+               "need a moment."),
+    GF__FLAG(
+        "--ml-v1-errors-200", serve_settings, ml_v1_errors_200,
+        "Give a model's failure on projects/...:predict the code 200, as the service did once."),
+};
+
+/* ---- signals --------------------------------------------------------------------------------- */
+
+/* Handlers write a letter into a pipe that the main thread reads. A mask would be simpler and would
+ * be inherited by the workers. */
+static int signal_pipe[2] = {-1, -1};
+
+static void on_signal(int number)
+{
+    const int saved = errno;
+    const char letter = number == SIGHUP ? 'h' : 't';
+    if (number != SIGHUP)
+        signal(number, SIG_DFL); /* a second one ends the process at once */
+    if (write(signal_pipe[1], &letter, 1) < 0)
+        errno = 0; /* a full pipe: there is enough to read already */
+    errno = saved;
+}
+
+static gf_status catch_signals(gf_error *err)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+        return gf__error_errno(err, errno, "a pipe for signals");
+    if (fcntl(signal_pipe[0], F_SETFL, 0) != 0) /* the reader may block, the handlers must not */
+        return gf__error_errno(err, errno, "a pipe for signals");
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        sigaction(numbers[i], &action, NULL);
+    return GF_OK;
+}
+
+/* Returns after SIGTERM or SIGINT. */
+static void wait_for_end(gf_server *server)
+{
+    for (;;) {
+        char letter = 0;
+        const ssize_t n = read(signal_pipe[0], &letter, 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n != 1 || letter == 't')
+            return;
+        gf_error problem = {0};
+        if (gf_server_reopen_logs(server, &problem) != GF_OK)
+            fprintf(stderr, "graft: serve: %s\n", problem.message);
+    }
+}
+
+/* ---- the environment of containers ----------------------------------------------------------- */
+
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+static gf_status read_port(const char *name, const char *text, int *port, gf_error *err)
+{
+    char *end = NULL;
+    const long number = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || number < 0 || number > 65535)
+        return gf_error_set(err, GF_EINVAL, "$%s is %s: expected a port from 0 to 65535", name,
+                            text);
+    *port = (int)number;
+    return GF_OK;
+}
+
+/* Vertex AI says AIP_HTTP_PORT, Knative PORT; both want all addresses, and both keep strangers out by
+ * themselves. PORT alone may be anything's: it opens nothing. */
+static gf_status apply_container(const serve_settings *s, gf_server_options *o, gf_error *err)
+{
+    const char *vertex = environment("AIP_HTTP_PORT"), *port = environment("PORT");
+    gf_status st = GF_OK;
+    if (s->port < 0 && vertex != NULL)
+        st = read_port("AIP_HTTP_PORT", vertex, &o->port, err);
+    else if (s->port < 0 && port != NULL)
+        st = read_port("PORT", port, &o->port, err);
+    if (s->address == NULL && (vertex != NULL || port != NULL))
+        o->address = "0.0.0.0";
+    if (vertex != NULL || (port != NULL && environment("K_REVISION") != NULL))
+        o->is_open = !s->needs_tokens;
+    o->health_route = environment("AIP_HEALTH_ROUTE");
+    o->predict_route = environment("AIP_PREDICT_ROUTE");
+    if (environment("AIP_STORAGE_URI") != NULL) {
+        o->vertex_model = environment("AIP_MODEL_NAME");
+        if (o->vertex_model == NULL)
+            o->vertex_model = "model";
+    }
+    return st;
+}
+
+/* ---- the model of AIP_STORAGE_URI ------------------------------------------------------------ */
+
+/* Whether a version of the model is there that was made of uri and did not fail; n_versions: of
+ * all. */
+static bool has_version_of(gf_registry *registry, const char *model, const char *uri,
+                           size_t *n_versions)
+{
+    char *text = NULL;
+    gf__json *list = NULL;
+    bool is_there = false;
+    const gf_registry_page page = {.size = 100};
+    *n_versions = 0;
+    if (gf_registry_list_versions(registry, model, &page, &text, NULL) != GF_OK)
+        return false;
+    if (gf__json_parse(text, strlen(text), &list, NULL) == GF_OK) {
+        const gf__json *versions = gf__json_find(list, "versions");
+        *n_versions = gf__json_n_items(versions);
+        for (size_t i = 0; i < *n_versions; i++) {
+            const gf__json *version = gf__json_at(versions, i);
+            const char *state = gf__json_string(gf__json_find(version, "state"), "");
+            const char *origin = gf__json_string(gf__json_find(version, "deploymentUri"), "");
+            is_there = is_there || (strcmp(origin, uri) == 0 && strcmp(state, "FAILED") != 0);
+        }
+    }
+    gf__json_free(list);
+    gf_registry_free_text(text);
+    return is_there;
+}
+
+/* The two bodies as the API has them; what is there already is fine. */
+static gf_status create_model(gf_registry *registry, const char *parent, const char *name,
+                              gf_error *err)
+{
+    char *body = gf__asprintf("{\"name\":\"%s\"}", name), *text = NULL;
+    gf_error problem = {0};
+    const gf_status st = body == NULL
+                             ? gf__error_nomem(&problem, "a model", strlen(name))
+                             : gf_registry_create_model(registry, parent, body, &text, &problem);
+    gf_registry_free_text(text);
+    gf__free(body);
+    return st == GF_OK || st == GF_EEXISTS ? GF_OK : gf_error_set(err, st, "%s", problem.message);
+}
+
+static gf_status create_version(gf_registry *registry, const char *model, size_t number,
+                                const char *uri, gf_error *err)
+{
+    gf__json *version = gf__json_object();
+    gf__buffer body = {0};
+    char name[32], *operation = NULL;
+    snprintf(name, sizeof name, "v%zu", number);
+    gf__json_set_string(version, "name", name);
+    gf__json_set_string(version, "deploymentUri", uri);
+    gf__json_write(version, false, &body);
+    gf_status st = gf__buffer_status(&body, err);
+    if (st == GF_OK)
+        st = gf_registry_create_version(registry, model, body.data, &operation, err);
+    gf_registry_free_text(operation);
+    gf__buffer_free(&body);
+    gf__json_free(version);
+    return st;
+}
+
+/* Puts the model in the registry before the server opens it; the server then copies and checks it
+ * like any other. */
+static gf_status register_storage(const gf_server_options *o, gf_error *err)
+{
+    const char *uri = environment("AIP_STORAGE_URI");
+    gf_registry_options options = gf_registry_options_default();
+    gf_registry *registry = NULL;
+    size_t n_versions = 0;
+    if (uri == NULL)
+        return GF_OK;
+    options.home = o->home;
+    options.takes_local_paths = true;
+    char *parent = gf__asprintf("projects/%s", o->project);
+    char *model = gf__asprintf("projects/%s/models/%s", o->project, o->vertex_model);
+    gf_status st = parent != NULL && model != NULL ? gf_registry_open(&options, &registry, err)
+                                                   : gf__error_nomem(err, "a name", 0);
+    if (st == GF_OK)
+        st = create_model(registry, parent, o->vertex_model, err);
+    if (st == GF_OK && !has_version_of(registry, model, uri, &n_versions))
+        st = create_version(registry, model, n_versions + 1, uri, err);
+    if (st != GF_OK)
+        gf__error_prefix(err, "%s", "AIP_STORAGE_URI");
+    gf_registry_close(registry);
+    gf__free(parent);
+    gf__free(model);
+    return st;
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+/* The server's threads log whenever they like, one line each at a time. */
+typedef struct serve_log {
+    pthread_mutex_t mutex;
+    bool is_quiet;
+} serve_log;
+
+static void write_log(void *user, gf_log_level level, const char *message)
+{
+    serve_log *log = user;
+    if (level == GF_LOG_DEBUG || (log->is_quiet && level != GF_LOG_WARNING))
+        return;
+    pthread_mutex_lock(&log->mutex);
+    fprintf(stderr, "graft: serve: %s%s\n", level == GF_LOG_WARNING ? "warning: " : "", message);
+    pthread_mutex_unlock(&log->mutex);
+}
+
+static int ms_of(double seconds)
+{
+    return (int)(seconds * 1000 + 0.5);
+}
+
+static gf_status fill_options(const gf__cli *cli, const serve_settings *s, gf_server_options *o,
+                              gf_error *err)
+{
+    *o = gf_server_options_default();
+    o->home = cli->home;
+    o->n_threads = cli->n_threads;
+    if (cli->max_pixels > 0)
+        o->max_pixels = cli->max_pixels;
+    if (s->address != NULL)
+        o->address = s->address;
+    if (s->port >= 0)
+        o->port = s->port;
+    if (s->project != NULL)
+        o->project = s->project;
+    o->tls_cert = s->tls_cert;
+    o->tls_key = s->tls_key;
+    o->needs_tokens = s->needs_tokens;
+    o->is_open = s->is_open;
+    o->cors_origin = s->cors_origin;
+    o->file_roots = s->file_roots.items;
+    o->n_file_roots = s->file_roots.n;
+    o->access_log = s->access_log;
+    o->max_body_bytes = s->max_body;
+    o->max_upload_bytes = s->max_upload;
+    o->max_header_bytes = (size_t)s->max_header;
+    o->max_connections = (size_t)s->max_connections;
+    o->max_instances = (size_t)s->max_instances;
+    o->max_waiting = (size_t)s->queue;
+    o->max_head_bytes = s->head_memory;
+    o->deadline_ms = ms_of(s->deadline_s);
+    o->idle_timeout_ms = ms_of(s->idle_timeout_s);
+    o->read_timeout_ms = ms_of(s->read_timeout_s);
+    o->drain_timeout_ms = ms_of(s->drain_timeout_s);
+    o->drain_delay_ms = ms_of(s->drain_delay_s);
+    o->ml_v1_errors_200 = s->ml_v1_errors_200;
+    if (s->needs_tokens && s->is_open)
+        return gf_error_set(err, GF_EINVAL,
+                            "--require-tokens and --allow-unauthenticated: only one of them");
+    gf_status st = gf_precision_parse(s->precision, &o->precision, err);
+    return st == GF_OK ? apply_container(s, o, err) : st;
+}
+
+/* One line for people, or the document for programs; flushed, since the process goes on. */
+static gf_status announce(gf__cli *cli, const serve_settings *s, const gf_server *server,
+                          gf_error *err)
+{
+    char port[16];
+    const int n = snprintf(port, sizeof port, "%d\n", gf_server_port(server));
+    gf_status st = GF_OK;
+    if (cli->is_json) {
+        gf__json *document = gf__json_object();
+        gf__json_set_string(document, "url", gf_server_url(server));
+        gf__json_set_int(document, "port", gf_server_port(server));
+        gf__json_set_int(document, "pid", getpid());
+        gf__json_set_string(document, "home", cli->home);
+        st = gf__cli_print_json(document, err);
+        fflush(stdout);
+    } else {
+        fprintf(stderr, "graft: serving on %s (home %s)\n", gf_server_url(server), cli->home);
+    }
+    if (st == GF_OK && s->port_file != NULL)
+        st = gf__write_file(s->port_file, port, (size_t)n, err);
+    return st;
+}
+
+static gf_status serve(gf__cli *cli, const serve_settings *s, const gf_server_options *o,
+                       gf_error *err)
+{
+    gf_server *server = NULL;
+    gf_status st = register_storage(o, err);
+    if (st == GF_OK)
+        st = gf_server_start(o, &server, err);
+    if (st == GF_OK)
+        st = announce(cli, s, server, err);
+    if (st == GF_OK) {
+        wait_for_end(server);
+        st = gf_server_drain(server, err);
+    }
+    gf_server_free(server);
+    if (s->port_file != NULL && st == GF_OK)
+        unlink(s->port_file); /* nobody listens there any more */
+    return st;
+}
+
+static gf_status run_serve(gf__cli *cli, const void *settings, gf_error *err)
+{
+    const serve_settings *s = settings;
+    serve_log log = {.mutex = PTHREAD_MUTEX_INITIALIZER, .is_quiet = cli->is_quiet};
+    gf_server_options o;
+    char program[4096];
+    const ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    gf_status st = fill_options(cli, s, &o, err);
+    if (st != GF_OK)
+        return st;
+    if (n <= 0)
+        return gf__error_errno(err, errno, "/proc/self/exe");
+    program[n] = '\0';
+    o.program = program;
+    o.observer = (gf_observer){.log = write_log, .user = &log};
+    st = catch_signals(err);
+    return st == GF_OK ? serve(cli, s, &o, err) : st;
+}
+
+const gf__command gf__command_serve = {
+    .name = "serve",
+    .words = "",
+    .summary = "Serve models over HTTP.",
+    .text =
+        "Answers Cloud ML Engine v1, TensorFlow Serving, KServe v1, the Open Inference Protocol v2 "
+        "and "
+        "graft's own API on one port, for the models of the home's registry (see graft models and "
+        "graft versions). Workers are started when something is asked and end when idle.\n\n"
+        "SIGTERM and SIGINT: not ready any more, finish what is being answered, exit 0; a second "
+        "one "
+        "ends at once. SIGHUP opens the access log anew.\n\n"
+        "In a container: $PORT (Knative) or $AIP_HTTP_PORT, $AIP_HEALTH_ROUTE, $AIP_PREDICT_ROUTE "
+        "(Vertex AI) are honoured, and the model file at $AIP_STORAGE_URI (a path or gs://) is "
+        "served "
+        "as the model $AIP_MODEL_NAME, or \"model\".",
+    .examples = "graft serve\n"
+                "graft serve --port 9000 --access-log access.log\n"
+                "graft serve --address 0.0.0.0 --tls-cert cert.pem --tls-key key.pem",
+    .options = serve_options,
+    .n_options = GF__N_OPTIONS(serve_options),
+    .settings_size = sizeof(serve_settings),
+    .preset = preset,
+    .run = run_serve,
+};
