@@ -133,6 +133,9 @@ void gf__predictions_free(gf__predictions *predictions); /* NULL is fine */
  * "decisions":[{"time","from","to","reason"}, newest first, 50 at most]}]} */
 gf_status gf__pools_describe(gf__pools *pools, gf__json **out, gf_error *err);
 
+/* Whether every pool has the workers that min_nodes asks for, ready. */
+bool gf__pools_are_ready(gf__pools *pools);
+
 /* Counters since the start, for the metrics page. */
 typedef struct gf__version_counts {
     const char *name;
