@@ -136,6 +136,9 @@ extern const gf__command gf__command_pull, gf__command_import, gf__command_layer
     gf__command_bucket_rm, gf__command_token_create, gf__command_token_list,
     gf__command_token_revoke, gf__command_pools;
 
+/* `graft worker`, which only the server starts. Returns the exit status. */
+int gf__cli_worker(int argc, char **argv);
+
 /* Options every command takes: --json, --home DIR, --threads N, --quiet, --max-pixels N. */
 extern const gf__option gf__global_options[];
 extern const size_t gf__n_global_options;

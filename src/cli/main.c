@@ -298,6 +298,8 @@ int main(int argc, char **argv)
     gf__terminal_hold_descriptors();
     argc--;
     argv++;
+    if (argc > 0 && strcmp(argv[0], "worker") == 0)
+        return gf__cli_worker(argc - 1, argv + 1); /* who starts it has set its environment */
     const int answered = run_word(argc, argv);
     if (answered >= 0)
         return answered;

@@ -13,6 +13,12 @@
 /* libgomp's, which oneDNN is linked with. Declared here because clang does not come with omp.h. */
 extern void omp_set_num_threads(int n_threads);
 extern int omp_get_max_threads(void);
+extern int omp_pause_resource_all(int kind); /* 1: soft */
+
+void gf__engine_end_threads(void)
+{
+    (void)omp_pause_resource_all(1);
+}
 
 int gf__threads_enter(int n_threads)
 {

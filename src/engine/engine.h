@@ -9,6 +9,18 @@
  * (which need not be the one this was built with), its build, and the instruction set. */
 void gf__engine_describe(gf__buffer *out);
 
+/* A further plan of the graph that lender is a plan of, in the same precision, for other outputs or
+ * threads. Weights that both pack alike (most are, whatever the threads) are the lender's, which
+ * must outlive it; the rest is packed in memory, and no file is touched: it can be made where
+ * there is no file system any more. lender NULL: gf_plan_new(). */
+gf_status gf__plan_new_borrowing(const gf_graph *graph, const gf_output_spec *outputs,
+                                 size_t n_outputs, const gf_plan_options *options,
+                                 const gf_plan *lender, gf_plan **out, gf_error *err);
+/* Bytes of packed weights that are not the lender's. */
+size_t gf__plan_owned_bytes(const gf_plan *plan);
+/* Ends the threads that the calling thread's operations ran on; they come back when needed. */
+void gf__engine_end_threads(void);
+
 /* Runs the whole graph layer by layer with the plain kernels, in float32, for one picture: the
  * specification that plans are tested against. input (H,W,C) floats; *out gets every output in
  * order, each its own size, new, ended with gf__free(). Slow: seconds for Inception-v3. */

@@ -68,6 +68,10 @@ typedef struct gf__op {
     const gf_layer *layer, *norm;
     gf__prim *prim;
     gf__span weights, bias;
+    const uint8_t *weights_at, *bias_at; /* packed */
+    /* SHA-256 of all that the packed bytes depend on besides the trunk: plans of one trunk may
+     * lend each other's. "": there are none. */
+    char identity[GF__SHA256_HEX];
 } gf__op;
 
 typedef struct gf__program {
@@ -95,7 +99,8 @@ struct gf_plan {
     size_t arena_bytes;   /* values */
     size_t scratch_bytes; /* the largest that a primitive asks for */
     size_t weights_bytes;
-    const uint8_t *weights; /* in one of: */
+    size_t owned_bytes;     /* of them, those that are not borrowed */
+    const uint8_t *weights; /* all of them in one piece, NULL where some are borrowed; in: */
     gf__mapping pack;
     uint8_t *owned_weights;
 };
@@ -123,6 +128,8 @@ gf_status gf__weights_pack(const gf_plan *plan, const gf__op *op, uint8_t *weigh
 
 /* packs.c: fills plan->weights, from a mapped file where it can. */
 gf_status gf__packs_load(gf_plan *plan, const gf_plan_options *options, gf_error *err);
+/* The same with what the lender has packed; only the rest is packed, in memory. */
+gf_status gf__packs_borrow(gf_plan *plan, const gf_plan *lender, gf_error *err);
 
 /* outputs.c: what lower.c and ref.c agree on. Index and shape of a requested layer, checked. */
 gf_status gf__output_resolve(const gf_graph *graph, const gf_output_spec *spec, size_t *layer,

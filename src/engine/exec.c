@@ -40,8 +40,7 @@ static gf_status bind_calls(lane *l, const gf_plan *plan, gf_error *err)
         if (op->prim == NULL)
             continue;
         st = gf__call_new(plan->device, op->prim, address(l, plan, op->src[0]),
-                          has_weights ? plan->weights + op->weights.offset : NULL,
-                          has_weights ? plan->weights + op->bias.offset : NULL,
+                          has_weights ? op->weights_at : NULL, has_weights ? op->bias_at : NULL,
                           address(l, plan, op->dst), l->scratch, &l->calls[i], err);
     }
     return st;
@@ -154,7 +153,6 @@ static void run_own(const lane *l, const gf_plan *plan, const gf__op *op, float 
     const size_t n_pixels = src->height * src->width;
     const uint8_t *from = address(l, plan, op->src[0]);
     uint8_t *to = op->dst != GF__NONE ? address(l, plan, op->dst) : (uint8_t *)result;
-    const uint8_t *weights = plan->weights;
     switch (op->kind) {
     case GF__OP_PLACE:
         place(l, plan, op);
@@ -163,10 +161,9 @@ static void run_own(const lane *l, const gf_plan *plan, const gf__op *op, float 
         gf__global_pool((float *)(void *)to, from, src->dtype, n_pixels, src->channels, op->is_max);
         break;
     case GF__OP_AFFINE:
-        gf__affine(to, from, src->dtype,
-                   (const float *)(const void *)(weights + op->weights.offset),
-                   (const float *)(const void *)(weights + op->bias.offset), n_pixels,
-                   src->channels, op->activation);
+        gf__affine(to, from, src->dtype, (const float *)(const void *)op->weights_at,
+                   (const float *)(const void *)op->bias_at, n_pixels, src->channels,
+                   op->activation);
         break;
     case GF__OP_PAD:
         gf__pad(to, from, src->height, src->width, src->channels * gf_dtype_size(src->dtype),

@@ -65,6 +65,27 @@ static void describe_op(gf__buffer *text, const gf__op *op)
         gf__prim_describe(op->prim, text);
 }
 
+/* Where an operation's weights lie does not matter here. */
+static gf_status identify(gf_plan *plan, gf_error *err)
+{
+    for (size_t i = 0; i < plan->program.n_ops; i++) {
+        gf__op *op = &plan->program.ops[i];
+        if (op->bias.size_bytes == 0)
+            continue;
+        gf__buffer text = {0};
+        gf__op copy = *op;
+        copy.weights.offset = copy.bias.offset = 0;
+        describe_op(&text, &copy);
+        const gf_status st = gf__buffer_status(&text, err);
+        if (st == GF_OK)
+            gf__sha256_hex(text.data, text.size, op->identity);
+        gf__buffer_free(&text);
+        if (st != GF_OK)
+            return st;
+    }
+    return GF_OK;
+}
+
 static gf_status make_key(const gf_plan *plan, const char *weights_key, char key[GF__SHA256_HEX],
                           gf_error *err)
 {
@@ -186,7 +207,60 @@ static char *pack_path(const gf_plan *plan, const char *dir, const char *key)
     return path;
 }
 
-gf_status gf__packs_load(gf_plan *plan, const gf_plan_options *options, gf_error *err)
+static const gf__op *find_lent(const gf_plan *lender, const gf__op *wanted)
+{
+    for (size_t i = 0; i < lender->program.n_ops; i++) {
+        const gf__op *op = &lender->program.ops[i];
+        if (wanted->identity[0] != '\0' && strcmp(op->identity, wanted->identity) == 0 &&
+            op->weights.size_bytes == wanted->weights.size_bytes &&
+            op->bias.size_bytes == wanted->bias.size_bytes)
+            return op;
+    }
+    return NULL;
+}
+
+static gf_status pack_rest(gf_plan *plan, size_t n_bytes, gf_error *err)
+{
+    plan->owned_weights = gf__alloc_aligned(n_bytes);
+    if (plan->owned_weights == NULL)
+        return gf__error_nomem(err, "packed weights", n_bytes);
+    uint8_t *at = plan->owned_weights;
+    for (size_t i = 0; i < plan->program.n_ops; i++) {
+        gf__op *op = &plan->program.ops[i];
+        if (op->bias.size_bytes == 0 || op->bias_at != NULL)
+            continue;
+        uint8_t *bias = at + gf__align(op->weights.size_bytes);
+        const gf_status st = gf__weights_pack(plan, op, at, bias, err);
+        if (st != GF_OK)
+            return st;
+        op->weights_at = at;
+        op->bias_at = bias;
+        at = bias + gf__align(op->bias.size_bytes);
+    }
+    return GF_OK;
+}
+
+gf_status gf__packs_borrow(gf_plan *plan, const gf_plan *lender, gf_error *err)
+{
+    size_t n_missing = 0;
+    gf_status st = identify(plan, err);
+    if (st != GF_OK)
+        return st;
+    for (size_t i = 0; i < plan->program.n_ops; i++) {
+        gf__op *op = &plan->program.ops[i];
+        const gf__op *lent = op->bias.size_bytes > 0 ? find_lent(lender, op) : NULL;
+        if (lent != NULL) {
+            op->weights_at = lent->weights_at;
+            op->bias_at = lent->bias_at;
+        } else if (op->bias.size_bytes > 0) {
+            n_missing += gf__align(op->weights.size_bytes) + gf__align(op->bias.size_bytes);
+        }
+    }
+    plan->owned_bytes = n_missing;
+    return n_missing > 0 ? pack_rest(plan, n_missing, err) : GF_OK;
+}
+
+static gf_status load(gf_plan *plan, const gf_plan_options *options, gf_error *err)
 {
     char key[GF__SHA256_HEX];
     if (options->pack_dir == NULL || plan->weights_bytes == 0)
@@ -204,4 +278,20 @@ gf_status gf__packs_load(gf_plan *plan, const gf_plan_options *options, gf_error
     /* A full disk or a folder that cannot be written costs the time of packing, nothing else.
      * Weights that are missing fail again here, and are reported. */
     return is_mapped ? GF_OK : pack_in_memory(plan, err);
+}
+
+gf_status gf__packs_load(gf_plan *plan, const gf_plan_options *options, gf_error *err)
+{
+    gf_status st = load(plan, options, err);
+    if (st == GF_OK)
+        st = identify(plan, err);
+    plan->owned_bytes = plan->weights_bytes;
+    for (size_t i = 0; st == GF_OK && i < plan->program.n_ops; i++) {
+        gf__op *op = &plan->program.ops[i];
+        if (op->bias.size_bytes == 0)
+            continue;
+        op->weights_at = plan->weights + op->weights.offset;
+        op->bias_at = plan->weights + op->bias.offset;
+    }
+    return st;
 }

@@ -80,7 +80,8 @@ static gf_status make_prims(gf_plan *plan, gf_error *err)
     return GF_OK;
 }
 
-static gf_status build(gf_plan *plan, const gf_plan_options *options, gf_error *err)
+static gf_status build(gf_plan *plan, const gf_plan_options *options, const gf_plan *lender,
+                       gf_error *err)
 {
     gf_status st = gf__device_new(&plan->device, err);
     if (st != GF_OK)
@@ -92,7 +93,7 @@ static gf_status build(gf_plan *plan, const gf_plan_options *options, gf_error *
     if (st != GF_OK)
         return st;
     plan->weights_bytes = gf__weights_layout(&plan->program);
-    st = gf__packs_load(plan, options, err);
+    st = lender != NULL ? gf__packs_borrow(plan, lender, err) : gf__packs_load(plan, options, err);
     for (size_t i = 0; i < plan->program.n_ops; i++) {
         plan->program.ops[i].layer = NULL; /* the graph may go now */
         plan->program.ops[i].norm = NULL;
@@ -102,6 +103,13 @@ static gf_status build(gf_plan *plan, const gf_plan_options *options, gf_error *
 
 gf_status gf_plan_new(const gf_graph *graph, const gf_output_spec *outputs, size_t n_outputs,
                       const gf_plan_options *options, gf_plan **out, gf_error *err)
+{
+    return gf__plan_new_borrowing(graph, outputs, n_outputs, options, NULL, out, err);
+}
+
+gf_status gf__plan_new_borrowing(const gf_graph *graph, const gf_output_spec *outputs,
+                                 size_t n_outputs, const gf_plan_options *options,
+                                 const gf_plan *lender, gf_plan **out, gf_error *err)
 {
     gf_status st;
     gf_plan *plan = gf__calloc(1, sizeof *plan);
@@ -129,7 +137,7 @@ gf_status gf_plan_new(const gf_graph *graph, const gf_output_spec *outputs, size
         goto done;
     share_out_threads(plan);
     const int before = gf__threads_enter(plan->n_inner_threads);
-    st = build(plan, &resolved, err);
+    st = build(plan, &resolved, lender, err);
     gf__threads_leave(before);
     if (st != GF_OK)
         goto done;
@@ -178,6 +186,11 @@ size_t gf_plan_output_shape(const gf_plan *plan, size_t i, size_t shape[3])
 size_t gf_plan_memory_bytes(const gf_plan *plan)
 {
     return plan->weights_bytes;
+}
+
+size_t gf__plan_owned_bytes(const gf_plan *plan)
+{
+    return plan->owned_bytes;
 }
 
 size_t gf_plan_arena_bytes(const gf_plan *plan)

@@ -18,30 +18,11 @@ gf_extractor_options gf_extractor_options_default(void)
     return (gf_extractor_options){.precision = GF_PRECISION_AUTO};
 }
 
-/* The layer that a caller means: as it stands, or (the zoo's word) "avg_pool" of a network that
- * pools under other names. */
-static gf_status find_output(const gf_graph *graph, const gf_output_spec *spec, size_t *index,
-                             gf_pool *pool, gf_error *err)
-{
-    gf_error not_found;
-    *pool = spec->pool;
-    const gf_status st = gf_graph_find_layer(graph, spec->layer, index, &not_found);
-    if (st == GF_OK)
-        return GF_OK;
-    const char *layer = NULL;
-    bool needs_pool = false;
-    if (gf__zoo_resolve_cut(graph, spec->layer, &layer, &needs_pool, NULL) != GF_OK)
-        return gf_error_set(err, st, "%s", not_found.message);
-    if (needs_pool && *pool == GF_POOL_NONE)
-        *pool = GF_POOL_AVG;
-    return gf_graph_find_layer(graph, layer, index, err);
-}
-
 static gf_status init_output(gf__extractor_output *output, const gf_graph *graph,
                              const gf_output_spec *spec, gf_error *err)
 {
     size_t index = 0;
-    const gf_status st = find_output(graph, spec, &index, &output->pool, err);
+    const gf_status st = gf__cut_find_layer(graph, spec, &index, &output->pool, err);
     if (st != GF_OK)
         return st;
     const gf_layer *layer = gf_graph_layer_at(graph, (ptrdiff_t)index);
@@ -71,35 +52,12 @@ static gf_status init_output(gf__extractor_output *output, const gf_graph *graph
     return GF_OK;
 }
 
-/* Layers that end what the engine computes as one: taking them out changes nothing for the rest.
- * Taking out what is fused into its successor (a Conv2D before its BatchNormalization, the input
- * whose scale goes into the first Conv2D) makes the engine round there, and moves the last bits of
- * all that follows. */
-static bool is_boundary(const gf_layer *layer)
-{
-    const gf__layer_config *config = gf__layer_config_of(layer);
-    switch (config->class_id) {
-    case GF__LAYER_ACTIVATION: /* a linear one is passed through on the way to a normalisation */
-        return config->activation != GF__ACTIVATION_LINEAR;
-    case GF__LAYER_RELU:
-    case GF__LAYER_MAX_POOLING2D:
-    case GF__LAYER_AVERAGE_POOLING2D:
-    case GF__LAYER_GLOBAL_AVERAGE_POOLING2D:
-    case GF__LAYER_GLOBAL_MAX_POOLING2D:
-    case GF__LAYER_CONCATENATE:
-    case GF__LAYER_FLATTEN:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static bool are_independent(const gf_extractor *extractor, const gf_graph *graph)
 {
     for (size_t i = 0; i < extractor->n_outputs && extractor->n_outputs > 1; i++) {
         size_t index = 0;
         if (gf_graph_find_layer(graph, extractor->outputs[i].layer, &index, NULL) != GF_OK ||
-            !is_boundary(gf_graph_layer_at(graph, (ptrdiff_t)index)))
+            !gf__layer_is_boundary(gf_graph_layer_at(graph, (ptrdiff_t)index)))
             return false;
     }
     return true;
@@ -235,14 +193,9 @@ static gf_status new_plan(gf_extractor *extractor, gf_plan **out, gf_error *err)
     for (size_t i = 0; i < extractor->n_outputs; i++)
         specs[i] = (gf_output_spec){extractor->outputs[i].layer, extractor->outputs[i].pool};
 
-    gf_plan_options options = gf_plan_options_default();
-    options.precision = extractor->precision;
-    options.n_threads = extractor->for_latency ? extractor->n_threads : 1;
-    options.input = GF_INPUT_U8;
-    options.scale = extractor->recipe.scale;
-    options.shift = extractor->recipe.shift;
-    options.pack_dir = extractor->pack_dir;
-    options.weights_key = gf_trunk_sha256(extractor->trunk);
+    const gf_plan_options options = gf__trunk_plan_options(
+        extractor->trunk, extractor->precision, extractor->for_latency ? extractor->n_threads : 1,
+        extractor->pack_dir);
     const gf_status st = gf_plan_new(gf_trunk_graph(extractor->trunk), specs, extractor->n_outputs,
                                      &options, out, err);
     gf__free(specs);

@@ -44,6 +44,20 @@ gf_status gf__preprocess(const gf_sample *sample, const gf__preprocess_options *
 gf_status gf__sample_image(const gf_sample *sample, const gf_image_options *options, gf_image **out,
                            gf_error *err);
 
+/* A place of a network that vectors are taken from. */
+typedef struct gf__cut {
+    const char *layer; /* its name in the graph, borrowed; "avg_pool" is resolved */
+    size_t index;      /* of the layer: what is deeper has a larger one */
+    gf_pool pool;
+    bool is_independent; /* taking it in the same pass as others changes no byte of theirs */
+} gf__cut;
+/* GF_ENOTFOUND names the closest layer. */
+gf_status gf__cut_find(const gf_graph *graph, const gf_output_spec *spec, gf__cut *out,
+                       gf_error *err);
+/* How every plan of a trunk that runs on pictures is made. */
+gf_plan_options gf__trunk_plan_options(const gf_trunk *trunk, gf_precision precision, int n_threads,
+                                       const char *pack_dir);
+
 /* Compiles the plan now instead of at the first picture, so that its errors and its time come
  * here. */
 gf_status gf__extractor_prepare(gf_extractor *extractor, gf_error *err);

@@ -18,6 +18,11 @@ typedef struct gf__identity {
 /* New text, ended with gf__free(); NULL out of memory. */
 char *gf__identity_text(const gf__identity *identity);
 
+/* cuts.c */
+gf_status gf__cut_find_layer(const gf_graph *graph, const gf_output_spec *spec, size_t *index,
+                             gf_pool *pool, gf_error *err);
+bool gf__layer_is_boundary(const gf_layer *layer);
+
 /* XXH64 (Collet's xxHash, 64 bits): finds damage, does not resist an attacker. */
 uint64_t gf__xxh64(const void *bytes, size_t n_bytes, uint64_t seed);
 

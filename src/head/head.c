@@ -264,7 +264,7 @@ void gf__head_activate(const gf__head_part *part, float *rows, size_t n)
 
 /* scratch holds two layers' outputs, used in turn. */
 static void predict_rows(const gf_head *head, const float *features, size_t n, float *scores,
-                         float *scratch[2])
+                         float *logits, float *scratch[2])
 {
     const float *input = features;
     for (size_t i = 0; i < head->n_parts; i++) {
@@ -272,6 +272,8 @@ static void predict_rows(const gf_head *head, const float *features, size_t n, f
         float *output = i + 1 == head->n_parts ? scores : scratch[i % 2];
         gf__dense(output, input, gf__head_kernel_of(head, i), gf__head_bias_of(head, i), n,
                   part->n_inputs, part->layer.units, NULL);
+        if (logits != NULL && i + 1 == head->n_parts)
+            memcpy(logits, output, n * part->layer.units * sizeof *logits);
         gf__head_activate(part, output, n);
         input = output;
     }
@@ -279,6 +281,12 @@ static void predict_rows(const gf_head *head, const float *features, size_t n, f
 
 gf_status gf_head_predict(const gf_head *head, const float *features, size_t n, float *scores,
                           gf_error *err)
+{
+    return gf__head_predict_logits(head, features, n, scores, NULL, err);
+}
+
+gf_status gf__head_predict_logits(const gf_head *head, const float *features, size_t n,
+                                  float *scores, float *logits, gf_error *err)
 {
     const size_t widest = gf__head_widest(head), n_classes = gf_head_n_classes(head);
     const size_t chunk = n < PREDICT_ROWS ? n : PREDICT_ROWS;
@@ -293,7 +301,7 @@ gf_status gf_head_predict(const gf_head *head, const float *features, size_t n, 
     for (size_t row = 0; row < n; row += chunk) {
         const size_t n_rows = n - row < chunk ? n - row : chunk;
         predict_rows(head, features + row * head->n_features, n_rows, scores + row * n_classes,
-                     scratch);
+                     logits != NULL ? logits + row * n_classes : NULL, scratch);
     }
     gf__free(scratch[0]);
     return GF_OK;

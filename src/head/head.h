@@ -37,6 +37,11 @@ enum { GF__STREAM_SHIFT = 32 };
 #define GF__STREAM_DROPOUT ((uint64_t)4 << GF__STREAM_SHIFT)
 #define GF__STREAM_FOLDS   ((uint64_t)5 << GF__STREAM_SHIFT)
 
+/* gf_head_predict(), and what the last layer gave before its activation: (n, n_classes); NULL is
+ * fine. */
+gf_status gf__head_predict_logits(const gf_head *head, const float *features, size_t n,
+                                  float *scores, float *logits, gf_error *err);
+
 /* Activations and gradients of one batch. max_batch rows; the pool may be NULL. */
 typedef struct gf__head_pass gf__head_pass;
 gf_status gf__head_pass_new(const gf_head *head, size_t max_batch, gf__pool *pool,

@@ -178,12 +178,12 @@ static gf_status trunk_inside(gf_model *model, gf_trunk **out, gf_error *err)
 
 /* *out is the trunk called name if it is the model's, NULL if it is another. Loading maps a file
  * and reads its header: weights are not touched. */
-static gf_status load_if_same(const gf_model *model, const char *home, const char *name,
+static gf_status load_if_same(const char *sha256, const char *home, const char *name,
                               gf_trunk **out, gf_error *err)
 {
     gf_trunk *trunk = NULL;
     const gf_status st = gf_trunk_load(home, name, &trunk, err);
-    if (st == GF_OK && strcmp(gf_trunk_sha256(trunk), model->trunk_sha256) == 0) {
+    if (st == GF_OK && strcmp(gf_trunk_sha256(trunk), sha256) == 0) {
         *out = trunk;
         trunk = NULL;
     }
@@ -192,7 +192,7 @@ static gf_status load_if_same(const gf_model *model, const char *home, const cha
 }
 
 /* Under another name: the user may have imported it as something else. */
-static bool search_home(const gf_model *model, const char *home, gf_trunk **out)
+static bool search_home(const char *sha256, const char *home, gf_trunk **out)
 {
     static const char ending[] = ".safetensors";
     gf__dir_list list = {0};
@@ -205,7 +205,7 @@ static bool search_home(const gf_model *model, const char *home, gf_trunk **out)
             if (n_chars < sizeof ending || strcmp(gf__path_extension(name), ending) != 0)
                 continue;
             name[n_chars - (sizeof ending - 1)] = '\0'; /* the list is ours */
-            is_found = load_if_same(model, home, name, out, NULL) == GF_OK && *out != NULL;
+            is_found = load_if_same(sha256, home, name, out, NULL) == GF_OK && *out != NULL;
         }
     }
     gf__dir_list_free(&list);
@@ -218,10 +218,17 @@ gf_status gf__model_trunk(gf_model *model, const char *home, gf_trunk **out, gf_
     *out = NULL;
     if (gf_model_is_bundle(model))
         return trunk_inside(model, out, err);
+    return gf__home_trunk(home, model->trunk_name, model->trunk_sha256, out, err);
+}
+
+gf_status gf__home_trunk(const char *home, const char *name, const char *sha256, gf_trunk **out,
+                         gf_error *err)
+{
+    *out = NULL;
     if (home != NULL) {
         gf_error why;
-        const gf_status st = load_if_same(model, home, model->trunk_name, out, &why);
-        if (*out != NULL || search_home(model, home, out))
+        const gf_status st = load_if_same(sha256, home, name, out, &why);
+        if (*out != NULL || search_home(sha256, home, out))
             return GF_OK;
         /* A file that is there and cannot be read is the news, not that its trunk is missing. */
         if (st != GF_OK && st != GF_ENOTFOUND)
@@ -230,5 +237,5 @@ gf_status gf__model_trunk(gf_model *model, const char *home, gf_trunk **out, gf_
     return gf_error_set(err, GF_ENOTFOUND,
                         "the model runs on trunk %s with SHA-256 %.12s..., which is not in %s; get "
                         "it with graft pull or graft import, or use a model made with --bundle",
-                        model->trunk_name, model->trunk_sha256, home != NULL ? home : "a home");
+                        name, sha256, home != NULL ? home : "a home");
 }

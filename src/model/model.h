@@ -39,6 +39,32 @@ gf_status gf__model_save(const char *path, const gf__model_content *content, gf_
  * gf_trunk_free(). Threads: any, also on one model. */
 gf_status gf__model_trunk(gf_model *model, const char *home, gf_trunk **out, gf_error *err);
 
+/* The same for a trunk that is known by name and SHA-256: under that name, else under another. */
+gf_status gf__home_trunk(const char *home, const char *name, const char *sha256, gf_trunk **out,
+                         gf_error *err);
+/* Whether the trunk wants its pictures as the model prepares them. GF_EMISMATCH. */
+gf_status gf__model_check_recipe(const gf_model *model, const gf_trunk *trunk, gf_error *err);
+
+/* The head on one vector: scores and, where it is not NULL, what they were before the softmax
+ * (n_classes floats each). GF_EMISMATCH: numbers that are none, weights are damaged. */
+gf_status gf__model_score(const gf_model *model, const float *features, float *scores,
+                          float *logits, gf_error *err);
+
+/* The stored pictures with their scores, and the judge, for who runs the network himself: begin
+ * with {0}, add the scores found for each sample, then judge. */
+size_t gf__model_n_samples(const gf_model *model);
+gf__self_test_sample gf__model_sample_at(const gf_model *model, size_t i);
+typedef struct gf__self_test_finding {
+    double difference; /* the largest */
+    size_t sample, class_number;
+    double found;
+} gf__self_test_finding;
+void gf__self_test_add(gf__self_test_finding *worst, const gf_model *model, size_t sample,
+                       const float *scores);
+/* precision: what the scores were computed in. GF_EMISMATCH names sample, class and scores. */
+gf_status gf__self_test_judge(const gf__self_test_finding *worst, const gf_model *model,
+                              gf_precision precision, gf_error *err);
+
 /* What a model is run in: wanted, or for AUTO the model's own precision where this CPU computes it
  * natively, else float32. */
 gf_precision gf__model_choose_precision(const gf_model *model, gf_precision wanted);

@@ -3,6 +3,7 @@
  * when the predictor is made, not at the first picture. */
 #include <string.h>
 
+#include "head/head.h"
 #include "model/model_priv.h"
 
 struct gf_predictor {
@@ -28,7 +29,7 @@ gf_precision gf__model_choose_precision(const gf_model *model, gf_precision want
     return model->precision;
 }
 
-static gf_status check_recipe(const gf_model *model, const gf_trunk *trunk, gf_error *err)
+gf_status gf__model_check_recipe(const gf_model *model, const gf_trunk *trunk, gf_error *err)
 {
     const gf_recipe found = gf_recipe_of(trunk), *want = &model->recipe;
     if (found.width == want->width && found.height == want->height && found.scale == want->scale &&
@@ -65,7 +66,7 @@ gf_status gf__model_extractor(gf_model *model, const char *home,
     mine.precision = gf__model_choose_precision(model, options->precision);
     gf_status st = gf__model_trunk(model, home, &trunk, err);
     if (st == GF_OK)
-        st = check_recipe(model, trunk, err);
+        st = gf__model_check_recipe(model, trunk, err);
     if (st == GF_OK)
         st = gf_extractor_new(trunk, &output, 1, &mine, &extractor, err);
     if (st == GF_OK)
@@ -148,6 +149,17 @@ static gf_status check_finite(const gf_model *model, const char *what, const flo
     return GF_OK;
 }
 
+gf_status gf__model_score(const gf_model *model, const float *features, float *scores,
+                          float *logits, gf_error *err)
+{
+    gf_status st = check_finite(model, "feature", features, model->n_features, err);
+    if (st == GF_OK)
+        st = gf__head_predict_logits(model->head, features, 1, scores, logits, err);
+    if (st == GF_OK)
+        st = check_finite(model, "score", scores, model->n_classes, err);
+    return st;
+}
+
 gf_status gf_predictor_picture(gf_predictor *predictor, const void *bytes, size_t n_bytes,
                                float *scores, gf_predict_timing *timing, gf_error *err)
 {
@@ -155,14 +167,10 @@ gf_status gf_predictor_picture(gf_predictor *predictor, const void *bytes, size_
     gf_extract_timing extract = {0};
     gf_status st = gf_extractor_picture(predictor->extractor, bytes, n_bytes, &predictor->features,
                                         &extract, err);
-    if (st == GF_OK)
-        st = check_finite(model, "feature", predictor->features, model->n_features, err);
     if (st != GF_OK)
         return st;
     const double start = 1e3 * gf__clock_s();
-    st = gf_head_predict(model->head, predictor->features, 1, scores, err);
-    if (st == GF_OK)
-        st = check_finite(model, "score", scores, model->n_classes, err);
+    st = gf__model_score(model, predictor->features, scores, NULL, err);
     if (timing != NULL)
         *timing = (gf_predict_timing){extract.decode_ms, extract.network_ms,
                                       1e3 * gf__clock_s() - start};

@@ -11,32 +11,34 @@
  * more. */
 #define OTHER_PRECISION_TOLERANCE 0.1
 
-typedef struct finding {
-    double difference;
-    size_t sample, class_number;
-    double found;
-} finding;
-
-static gf_status replay(gf_predictor *predictor, const gf_model *model, size_t i, float *scores,
-                        finding *worst, gf_error *err)
+size_t gf__model_n_samples(const gf_model *model)
 {
-    const gf__model_sample *sample = &model->samples[i];
-    const gf_status st = gf_predictor_picture(predictor, sample->png, sample->n_bytes, scores, NULL,
-                                              err);
-    if (st != GF_OK) {
-        gf__error_prefix(err, "self-test: %.100s", sample->item);
-        return st;
-    }
-    for (size_t k = 0; k < model->n_classes; k++) {
-        const double difference = fabs((double)scores[k] - (double)sample->scores[k]);
-        if (difference > worst->difference)
-            *worst = (finding){difference, i, k, (double)scores[k]};
-    }
-    return GF_OK;
+    return model->n_samples;
 }
 
-static gf_status judge(const gf_model *model, const finding *worst, double tolerance, gf_error *err)
+gf__self_test_sample gf__model_sample_at(const gf_model *model, size_t i)
 {
+    const gf__model_sample *sample = &model->samples[i];
+    return (gf__self_test_sample){sample->item, sample->png, sample->n_bytes, sample->scores};
+}
+
+void gf__self_test_add(gf__self_test_finding *worst, const gf_model *model, size_t sample,
+                       const float *scores)
+{
+    for (size_t k = 0; k < model->n_classes; k++) {
+        const double difference = fabs((double)scores[k] -
+                                       (double)model->samples[sample].scores[k]);
+        if (difference > worst->difference)
+            *worst = (gf__self_test_finding){difference, sample, k, (double)scores[k]};
+    }
+}
+
+gf_status gf__self_test_judge(const gf__self_test_finding *worst, const gf_model *model,
+                              gf_precision precision, gf_error *err)
+{
+    double tolerance = model->tolerance;
+    if (precision != model->precision)
+        tolerance = fmax(tolerance, OTHER_PRECISION_TOLERANCE);
     if (worst->difference <= tolerance)
         return GF_OK;
     const gf__model_sample *sample = &model->samples[worst->sample];
@@ -45,6 +47,20 @@ static gf_status judge(const gf_model *model, const finding *worst, double toler
                         "%g)",
                         sample->item, model->class_names[worst->class_number], worst->found,
                         (double)sample->scores[worst->class_number], tolerance);
+}
+
+static gf_status replay(gf_predictor *predictor, const gf_model *model, size_t i, float *scores,
+                        gf__self_test_finding *worst, gf_error *err)
+{
+    const gf__model_sample *sample = &model->samples[i];
+    const gf_status st = gf_predictor_picture(predictor, sample->png, sample->n_bytes, scores, NULL,
+                                              err);
+    if (st != GF_OK) {
+        gf__error_prefix(err, "self-test: %.100s", sample->item);
+        return st;
+    }
+    gf__self_test_add(worst, model, i, scores);
+    return GF_OK;
 }
 
 /* Predicting trusts what a trunk's file says of itself. One inside a model is hashed on the way. */
@@ -61,7 +77,7 @@ static gf_status verify_trunk(gf_model *model, const char *home, gf_error *err)
 gf_status gf_model_verify(gf_model *model, const char *home, const gf_predictor_options *options,
                           double *largest_difference, size_t *n_samples, gf_error *err)
 {
-    finding worst = {0};
+    gf__self_test_finding worst = {0};
     gf_predictor *predictor = NULL;
     if (model->n_samples == 0)
         return gf_error_set(err, GF_EUNSUPPORTED,
@@ -74,12 +90,8 @@ gf_status gf_model_verify(gf_model *model, const char *home, const gf_predictor_
         st = gf_predictor_new(model, home, options, &predictor, err);
     for (size_t i = 0; i < model->n_samples && st == GF_OK; i++)
         st = replay(predictor, model, i, scores, &worst, err);
-    if (st == GF_OK) {
-        double tolerance = model->tolerance;
-        if (gf__predictor_precision(predictor) != model->precision)
-            tolerance = fmax(tolerance, OTHER_PRECISION_TOLERANCE);
-        st = judge(model, &worst, tolerance, err);
-    }
+    if (st == GF_OK)
+        st = gf__self_test_judge(&worst, model, gf__predictor_precision(predictor), err);
     if (largest_difference != NULL)
         *largest_difference = worst.difference;
     if (n_samples != NULL)

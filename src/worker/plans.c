@@ -1,0 +1,283 @@
+/* worker/plans.c: the trunk and its plans. Cuts that can be taken together form a chain, ordered by
+ * depth: the plan of one gives all before it as well. A cut that changes what the engine fuses
+ * (a Conv2D before its normalisation) has a plan of its own, as in training.
+ *
+ * Of each there are two kinds, compiled when first needed: for all threads on one picture, and for
+ * one thread. All borrow the weights of the first. */
+#include <string.h>
+
+#include "engine/engine.h"
+#include "worker/worker_priv.h"
+
+typedef struct plan_pair { /* for the cut of the same number */
+    gf_plan *plans[2];     /* [is_alone] */
+    gf_exec **execs;       /* thread's: [2 * thread + is_alone] */
+    size_t *outputs;       /* its cuts, in the order of its outputs */
+    size_t n_outputs;
+} plan_pair;
+
+struct gf__plans {
+    gf_trunk *trunk;
+    char *claimed_sha256; /* by the file that the trunk came in; or NULL */
+    gf_precision precision;
+    int n_threads;
+    gf__cut *cuts; /* by depth */
+    size_t *sizes;
+    plan_pair *pairs;
+    size_t n_cuts;
+    pthread_mutex_t mutex; /* of making plans */
+    const gf_plan *lender; /* the first plan */
+};
+
+static gf_status load_trunk(gf__plans *plans, const gf__worker_options *options, gf_error *err)
+{
+    if (options->trunk_file == NULL)
+        return gf__home_trunk(options->home, options->trunk_name, options->trunk_sha256,
+                              &plans->trunk, err);
+    gf_model *model = NULL;
+    gf_status st = gf_model_load(options->trunk_file, &model, err);
+    if (st == GF_OK && !gf_model_is_bundle(model))
+        st = gf_error_set(err, GF_EINVAL, "%s: holds no trunk", options->trunk_file);
+    if (st == GF_OK)
+        st = gf__model_trunk(model, NULL, &plans->trunk, err);
+    if (st == GF_OK) {
+        plans->claimed_sha256 = gf__strdup(gf_model_trunk_sha256(model));
+        if (plans->claimed_sha256 == NULL)
+            st = gf__error_nomem(err, "a trunk's name", GF__SHA256_HEX);
+    }
+    gf_model_unref(model);
+    return st;
+}
+
+static int compare_cuts(const gf__cut *a, const gf__cut *b)
+{
+    if (a->index != b->index)
+        return a->index < b->index ? -1 : 1;
+    return (int)a->pool - (int)b->pool;
+}
+
+/* In order, each once. */
+static void insert_cut(gf__plans *plans, const gf__cut *cut)
+{
+    size_t at = plans->n_cuts;
+    while (at > 0 && compare_cuts(cut, &plans->cuts[at - 1]) < 0)
+        at--;
+    if (at > 0 && compare_cuts(cut, &plans->cuts[at - 1]) == 0)
+        return;
+    memmove(&plans->cuts[at + 1], &plans->cuts[at], (plans->n_cuts - at) * sizeof *cut);
+    plans->cuts[at] = *cut;
+    plans->n_cuts++;
+}
+
+static gf_status init_pair(gf__plans *plans, size_t i, gf_error *err)
+{
+    plan_pair *pair = &plans->pairs[i];
+    const size_t n_execs = 2 * (size_t)plans->n_threads;
+    pair->execs = gf__calloc(n_execs, sizeof(gf_exec *));
+    pair->outputs = gf__calloc(plans->n_cuts, sizeof *pair->outputs);
+    if (pair->execs == NULL || pair->outputs == NULL)
+        return gf__error_nomem(err, "plans", n_execs * sizeof(gf_exec *));
+    if (!plans->cuts[i].is_independent) {
+        pair->outputs[pair->n_outputs++] = i;
+        return GF_OK;
+    }
+    for (size_t k = 0; k <= i; k++)
+        if (plans->cuts[k].is_independent)
+            pair->outputs[pair->n_outputs++] = k;
+    return GF_OK;
+}
+
+static gf_status init_cuts(gf__plans *plans, const gf__worker_options *options, gf_error *err)
+{
+    plans->cuts = gf__calloc(options->n_cuts, sizeof *plans->cuts);
+    plans->sizes = gf__calloc(options->n_cuts, sizeof *plans->sizes);
+    plans->pairs = gf__calloc(options->n_cuts, sizeof *plans->pairs);
+    if (plans->cuts == NULL || plans->sizes == NULL || plans->pairs == NULL)
+        return gf__error_nomem(err, "plans", options->n_cuts * sizeof *plans->cuts);
+    for (size_t i = 0; i < options->n_cuts; i++) {
+        gf__cut cut;
+        const gf_status st = gf__cut_find(gf_trunk_graph(plans->trunk), &options->cuts[i], &cut,
+                                          err);
+        if (st != GF_OK)
+            return st;
+        insert_cut(plans, &cut);
+    }
+    gf_status st = GF_OK;
+    for (size_t i = 0; i < plans->n_cuts && st == GF_OK; i++)
+        st = init_pair(plans, i, err);
+    return st;
+}
+
+/* Under the mutex. */
+static gf_status make_plan(gf__plans *plans, size_t cut, bool is_alone, const char *pack_dir,
+                           gf_error *err)
+{
+    plan_pair *pair = &plans->pairs[cut];
+    gf_output_spec *specs = gf__calloc(pair->n_outputs, sizeof *specs);
+    if (specs == NULL)
+        return gf__error_nomem(err, "a plan", pair->n_outputs * sizeof *specs);
+    for (size_t i = 0; i < pair->n_outputs; i++) {
+        const gf__cut *output = &plans->cuts[pair->outputs[i]];
+        specs[i] = (gf_output_spec){output->layer, output->pool};
+    }
+    const gf_plan_options options = gf__trunk_plan_options(
+        plans->trunk, plans->precision, is_alone ? plans->n_threads : 1, pack_dir);
+    gf_plan **plan = &pair->plans[is_alone];
+    const gf_status st = gf__plan_new_borrowing(
+        gf_trunk_graph(plans->trunk), specs, pair->n_outputs, &options, plans->lender, plan, err);
+    gf__free(specs);
+    if (st == GF_OK && plans->lender == NULL)
+        plans->lender = *plan;
+    for (size_t i = 0; st == GF_OK && i < pair->n_outputs; i++)
+        plans->sizes[pair->outputs[i]] = gf_plan_output_size(*plan, i);
+    return st;
+}
+
+gf_status gf__plans_prepare(gf__plans *plans, size_t cut, bool is_alone, gf_error *err)
+{
+    gf_status st = GF_OK;
+    if (plans->n_threads == 1)
+        is_alone = true; /* one kind is both */
+    pthread_mutex_lock(&plans->mutex);
+    if (plans->pairs[cut].plans[is_alone] == NULL)
+        st = make_plan(plans, cut, is_alone, NULL, err);
+    pthread_mutex_unlock(&plans->mutex);
+    return st;
+}
+
+/* The deepest of the chain from its pack file, and those that stand alone: they give the sizes of
+ * all cuts. With the deepest the first picture's arena is taken as well. */
+static gf_status make_first(gf__plans *plans, const char *home, gf_error *err)
+{
+    gf_status st = GF_OK;
+    bool has_chain = false;
+    char *pack_dir = gf__path_join(home, "packs");
+    if (pack_dir == NULL)
+        return gf__error_nomem(err, "a path", strlen(home));
+    for (size_t i = plans->n_cuts; i-- > 0 && st == GF_OK;) {
+        if (has_chain && plans->cuts[i].is_independent)
+            continue;
+        st = make_plan(plans, i, true, pack_dir, err);
+        has_chain = has_chain || plans->cuts[i].is_independent;
+    }
+    gf__free(pack_dir);
+    if (st == GF_OK)
+        st = gf_exec_new(plans->lender, &plans->pairs[plans->n_cuts - 1].execs[1], err);
+    return st;
+}
+
+gf_status gf__plans_new(const gf__worker_options *options, gf__plans **out, gf_error *err)
+{
+    *out = NULL;
+    gf__plans *plans = gf__calloc(1, sizeof *plans);
+    if (plans == NULL)
+        return gf__error_nomem(err, "plans", sizeof *plans);
+    pthread_mutex_init(&plans->mutex, NULL);
+    plans->precision = gf_precision_resolve(options->precision);
+    plans->n_threads = options->n_threads;
+    gf_status st = load_trunk(plans, options, err);
+    if (st == GF_OK)
+        st = init_cuts(plans, options, err);
+    if (st == GF_OK)
+        st = make_first(plans, options->home, err);
+    if (st == GF_OK) {
+        *out = plans;
+        plans = NULL;
+    }
+    gf__plans_free(plans);
+    return st;
+}
+
+void gf__plans_free(gf__plans *plans)
+{
+    if (plans == NULL)
+        return;
+    for (size_t i = 0; plans->pairs != NULL && i < plans->n_cuts; i++) {
+        plan_pair *pair = &plans->pairs[i];
+        for (int k = 0; pair->execs != NULL && k < 2 * plans->n_threads; k++)
+            gf_exec_free(pair->execs[k]);
+        gf__free(pair->execs);
+        gf__free(pair->outputs);
+        for (size_t k = 0; k < 2; k++)
+            if (pair->plans[k] != plans->lender)
+                gf_plan_free(pair->plans[k]);
+    }
+    gf_plan_free((gf_plan *)(uintptr_t)plans->lender);
+    gf__free(plans->pairs);
+    gf__free(plans->sizes);
+    gf__free(plans->cuts);
+    gf_trunk_free(plans->trunk);
+    gf__free(plans->claimed_sha256);
+    pthread_mutex_destroy(&plans->mutex);
+    gf__free(plans);
+}
+
+const gf_trunk *gf__plans_trunk(const gf__plans *plans)
+{
+    return plans->trunk;
+}
+
+gf_precision gf__plans_precision(const gf__plans *plans)
+{
+    return plans->precision;
+}
+
+size_t gf__plans_n_cuts(const gf__plans *plans)
+{
+    return plans->n_cuts;
+}
+
+bool gf__plans_is_trunk(const gf__plans *plans, const char *sha256)
+{
+    return strcmp(sha256, gf_trunk_sha256(plans->trunk)) == 0 ||
+           (plans->claimed_sha256 != NULL && strcmp(sha256, plans->claimed_sha256) == 0);
+}
+
+size_t gf__plans_find_cut(const gf__plans *plans, const char *layer, gf_pool pool)
+{
+    const gf_output_spec spec = {layer, pool};
+    gf__cut wanted;
+    if (gf__cut_find(gf_trunk_graph(plans->trunk), &spec, &wanted, NULL) == GF_OK)
+        for (size_t i = 0; i < plans->n_cuts; i++)
+            if (compare_cuts(&plans->cuts[i], &wanted) == 0)
+                return i;
+    return GF__NO_CUT;
+}
+
+size_t gf__plans_cut_size(const gf__plans *plans, size_t cut)
+{
+    return plans->sizes[cut];
+}
+
+static gf_status run_plan(gf__plans *plans, size_t cut, int thread, bool is_alone,
+                          const bool *is_wanted, const uint8_t *pixels, const float **features,
+                          gf_error *err)
+{
+    plan_pair *pair = &plans->pairs[cut];
+    gf_exec **exec = &pair->execs[2 * thread + is_alone];
+    gf_status st = gf__plans_prepare(plans, cut, is_alone, err);
+    if (st == GF_OK && *exec == NULL)
+        st = gf_exec_new(pair->plans[is_alone || plans->n_threads == 1], exec, err);
+    if (st == GF_OK)
+        st = gf_exec_run(*exec, pixels, 1, err);
+    for (size_t i = 0; st == GF_OK && i < pair->n_outputs; i++)
+        if (is_wanted[pair->outputs[i]])
+            features[pair->outputs[i]] = gf_exec_output(*exec, i);
+    return st;
+}
+
+gf_status gf__plans_run(gf__plans *plans, int thread, bool is_alone, const bool *is_wanted,
+                        const uint8_t *pixels, const float **features, gf_error *err)
+{
+    gf_status st = GF_OK;
+    bool has_chain = false;
+    if (plans->n_threads == 1)
+        is_alone = true;
+    for (size_t i = plans->n_cuts; i-- > 0 && st == GF_OK;) {
+        if (!is_wanted[i] || (has_chain && plans->cuts[i].is_independent))
+            continue;
+        st = run_plan(plans, i, thread, is_alone, is_wanted, pixels, features, err);
+        has_chain = has_chain || plans->cuts[i].is_independent;
+    }
+    return st;
+}
