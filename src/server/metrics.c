@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "server/server_priv.h"
+#include "server/metrics_priv.h"
 
 #define MIN_CODE  100
 #define N_CODES   500
@@ -64,30 +64,42 @@ void gf__metrics_request(gf__metrics *metrics, const char *family, int code, dou
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static void begin_metric(gf__buffer *out, const char *name, const char *type, const char *help)
+void gf__metric_begin(gf__buffer *out, const char *name, const char *type, const char *help)
 {
     gf__buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+void gf__metric_label(gf__buffer *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '\n')
+            gf__buffer_puts(out, "\\n");
+        else if (*text == '"' || *text == '\\')
+            gf__buffer_printf(out, "\\%c", *text);
+        else
+            gf__buffer_append(out, text, 1);
+    }
 }
 
 static void write_plain(gf__buffer *out, const char *name, const char *type, const char *help,
                         double value)
 {
-    begin_metric(out, name, type, help);
+    gf__metric_begin(out, name, type, help);
     gf__buffer_printf(out, "%s %.17g\n", name, value);
 }
 
 static void write_counts(gf__buffer *out, const family_counts *counts)
 {
-    begin_metric(out, "graft_http_requests_total", "counter",
-                 "Requests answered, by API family and status code.");
+    gf__metric_begin(out, "graft_http_requests_total", "counter",
+                     "Requests answered, by API family and status code.");
     for (size_t f = 0; f < N_FAMILIES; f++)
         for (size_t c = 0; c < N_CODES; c++)
             if (counts[f].n_by_code[c] > 0)
                 gf__buffer_printf(
                     out, "graft_http_requests_total{family=\"%s\",code=\"%zu\"} %llu\n",
                     families[f], c + MIN_CODE, (unsigned long long)counts[f].n_by_code[c]);
-    begin_metric(out, "graft_http_request_duration_seconds", "histogram",
-                 "From the request line to the last byte of the answer.");
+    gf__metric_begin(out, "graft_http_request_duration_seconds", "histogram",
+                     "From the request line to the last byte of the answer.");
     for (size_t f = 0; f < N_FAMILIES; f++) {
         unsigned long long n = 0;
         for (size_t b = 0; b < N_BUCKETS; b++) {
@@ -150,7 +162,7 @@ static void write_process(const gf_server *server, gf__buffer *out)
                 server->listener != NULL ? (double)gf__listener_n_in_flight(server->listener) : 0);
     write_plain(out, "graft_ready", "gauge", "1 while /readyz says yes.",
                 atomic_load(&server->is_ready) && !atomic_load(&server->is_draining) ? 1 : 0);
-    begin_metric(out, "graft_build_info", "gauge", "Always 1.");
+    gf__metric_begin(out, "graft_build_info", "gauge", "Always 1.");
     gf__buffer_printf(out, "graft_build_info{version=\"%s\"} 1\n", gf_version());
 }
 
@@ -168,4 +180,6 @@ void gf__metrics_write(gf_server *server, bool wants_aliases, gf__buffer *out)
     write_counts(out, copy);
     gf__free(copy);
     write_process(server, out);
+    if (server->pools != NULL)
+        gf__metrics_write_pools(server->pools, wants_aliases, out);
 }

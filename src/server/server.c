@@ -184,7 +184,7 @@ static gf_status make_url(gf_server *server, gf_error *err)
 {
     const char *scheme = server->options.tls_cert != NULL ? "https" : "http";
     const char *address = server->options.address;
-    const int port = gf__listener_port(server->listener);
+    const int port = server->port = gf__listener_port(server->listener);
     server->url = strchr(address, ':') != NULL ? gf__asprintf("%s://[%s]:%d", scheme, address, port)
                                                : gf__asprintf("%s://%s:%d", scheme, address, port);
     return server->url != NULL ? GF_OK : gf__error_nomem(err, "an address", strlen(address));
@@ -221,6 +221,25 @@ static gf_status listen_to_clients(gf_server *server, gf_error *err)
     return st;
 }
 
+static gf_status start_pools(gf_server *server, gf_error *err)
+{
+    const gf_server_options *options = &server->options;
+    gf__pools_options settings = gf__pools_options_default();
+    settings.program = options->program;
+    settings.home = options->home;
+    settings.precision = options->precision;
+    settings.n_threads = options->n_threads;
+    settings.idle_timeout_ms = options->idle_timeout_ms;
+    settings.max_waiting = options->max_waiting;
+    settings.deadline_ms = options->deadline_ms;
+    settings.max_head_bytes = options->max_head_bytes;
+    settings.max_pixels = options->max_pixels;
+    settings.observer = options->observer;
+    return gf__pools_new(&settings, &server->pools, err);
+}
+
+/* The port comes last: whoever gets an answer gets it from a whole server. Operations come before
+ * it, so that what was accepted is under way. */
 static gf_status start_parts(gf_server *server, const gf_server_options *options, gf_error *err)
 {
     gf_status st = open_registry(server, options, err);
@@ -232,6 +251,12 @@ static gf_status start_parts(gf_server *server, const gf_server_options *options
         st = gf__access_log_open(server->options.access_log, &server->access_log, err);
     if (st == GF_OK)
         st = gf__metrics_new(&server->metrics, err);
+    if (st == GF_OK)
+        st = start_pools(server, err);
+    if (st == GF_OK)
+        st = gf__catalog_new(server, &server->catalog, err);
+    if (st == GF_OK)
+        st = gf__operations_start(server, &server->operations, err);
     if (st == GF_OK)
         st = listen_to_clients(server, err);
     if (st == GF_OK)
@@ -262,7 +287,7 @@ gf_status gf_server_start(const gf_server_options *options, gf_server **out, gf_
 
 int gf_server_port(const gf_server *server)
 {
-    return gf__listener_port(server->listener);
+    return server->port;
 }
 
 const char *gf_server_url(const gf_server *server)
@@ -270,12 +295,36 @@ const char *gf_server_url(const gf_server *server)
     return server->url;
 }
 
+/* Every pool has the workers that stay. */
+static bool has_workers(gf_server *server)
+{
+    gf__json *document = NULL;
+    if (gf__pools_describe(server->pools, &document, NULL) != GF_OK)
+        return false;
+    const gf__json *pools = gf__json_find(document, "pools");
+    bool is_there = true;
+    for (size_t i = 0; i < gf__json_n_items(pools); i++) {
+        const gf__json *pool = gf__json_at(pools, i);
+        const gf__json *nodes = gf__json_find(pool, "nodes");
+        int64_t n_ready = 0;
+        for (size_t n = 0; n < gf__json_n_items(nodes); n++) {
+            const char *state = gf__json_string(gf__json_find(gf__json_at(nodes, n), "state"), "");
+            n_ready += strcasecmp(state, "starting") != 0 ? 1 : 0;
+        }
+        is_there = is_there && n_ready >= gf__json_int(gf__json_find(pool, "minNodes"), 0);
+    }
+    gf__json_free(document);
+    return is_there;
+}
+
 bool gf__server_is_ready(gf_server *server)
 {
     if (atomic_load(&server->is_draining))
         return false;
-    atomic_store(&server->is_ready, true);
-    return true;
+    /* Asked until it was so once: a worker that crashes later is the pool's business. */
+    if (!atomic_load(&server->is_ready) && has_workers(server))
+        atomic_store(&server->is_ready, true);
+    return atomic_load(&server->is_ready);
 }
 
 /* ---- ending ---------------------------------------------------------------------------------- */
@@ -301,6 +350,13 @@ gf_status gf_server_drain(gf_server *server, gf_error *err)
     if (n_left > 0)
         return gf_error_set(err, GF_ETIMEOUT, "%zu requests were not answered within %d ms", n_left,
                             server->options.drain_timeout_ms);
+    /* Operations first: one that checks a version needs the pools to the end. */
+    gf__listener_free(server->listener);
+    server->listener = NULL;
+    gf__operations_stop(server->operations);
+    server->operations = NULL;
+    const int64_t left_ms = end_ms - gf__clock_ms();
+    gf__pools_drain(server->pools, left_ms > 0 ? (int)left_ms : 0);
     return GF_OK;
 }
 
@@ -313,7 +369,16 @@ void gf_server_free(gf_server *server)
 {
     if (server == NULL)
         return;
+    /* Not drained, or not all of it: without their pools handlers return, and the listener's
+     * threads can end. */
+    if (server->listener != NULL && server->pools != NULL) {
+        gf__listener_close(server->listener);
+        gf__pools_drain(server->pools, 0);
+    }
     gf__listener_free(server->listener);
+    gf__operations_stop(server->operations);
+    gf__catalog_free(server->catalog);
+    gf__pools_free(server->pools);
     gf__metrics_free(server->metrics);
     gf__access_log_close(server->access_log);
     gf_registry_close(server->registry);

@@ -34,6 +34,7 @@ struct gf_server {
     gf__access_log *access_log;
     gf__listener *listener;
     char *url;
+    int port;
     char *uploads_dir;    /* HOME/uploads: bodies on their way */
     bool needs_tokens;    /* asked for, or not on loopback */
     atomic_bool is_ready; /* started up */
