@@ -31,7 +31,7 @@ static void accuse(const gf__node *node, gf__task *task, const gf__worker_end *e
 {
     if (node->timed_out != 0)
         task->n_timeouts++;
-    else if (end->signal_number == SIGKILL)
+    else if (end->is_from_outside)
         task->n_kills++;
     else
         task->n_crashes++;

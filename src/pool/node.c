@@ -260,7 +260,7 @@ static void *receive_all(void *argument)
         gf__worker_kill(node->worker, SIGKILL); /* it speaks another language: it was taken over */
     gf__worker_wait(node->worker, &end);
     if (st != GF_EUNAVAILABLE) {
-        end.signal_number = 0; /* not a kill from outside */
+        end.is_from_outside = false;
         snprintf(end.text, sizeof end.text, "broke the protocol");
     }
     pthread_mutex_lock(mutex);

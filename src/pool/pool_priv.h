@@ -88,9 +88,10 @@ struct gf__served {
     uint64_t head;
     int min_nodes, max_nodes;
     bool is_check, is_removed;
-    size_t n_tickets;      /* not answered */
-    size_t resident_bytes; /* in all nodes */
-    size_t head_bytes;     /* in one, as last loaded; 0: never loaded */
+    gf__served *next_check; /* of the pool */
+    size_t n_tickets;       /* not answered */
+    size_t resident_bytes;  /* in all nodes */
+    size_t head_bytes;      /* in one, as last loaded; 0: never loaded */
     double load_ms;
     gf__version_counts counts;
     double passes;
@@ -195,6 +196,7 @@ struct gf__trunk_pool {
     gf__cut *cuts; /* grows only: nodes know them by index */
     size_t n_cuts;
     size_t n_versions;        /* served or being checked */
+    gf__served *checks;       /* the latter */
     gf__ticket *first, *last; /* the line */
     size_t n_listed;
     int64_t backlog_since_ms; /* 0: none */

@@ -74,18 +74,20 @@ int gf__trunk_pool_max_nodes(const gf__trunk_pool *pool)
     return most < n_threads ? most : n_threads;
 }
 
+/* One that is served goes before one that is being checked. */
 char *gf__trunk_pool_file(const gf__trunk_pool *pool)
 {
-    const char *file = NULL;
+    const gf__served *bundle = NULL;
+    for (const gf__served *version = pool->checks; version != NULL; version = version->next_check)
+        if (gf_model_is_bundle(version->model))
+            bundle = version;
     for (size_t i = 0; i < pool->pools->n_versions; i++) {
         const gf__served *version = pool->pools->versions[i];
-        if (version->pool != pool)
-            continue;
-        if (!gf_model_is_bundle(version->model))
+        if (version->pool == pool && !gf_model_is_bundle(version->model))
             return NULL;
-        file = version->model_path;
+        bundle = version->pool == pool ? version : bundle;
     }
-    return file != NULL ? gf__strdup(file) : NULL;
+    return bundle != NULL ? gf__strdup(bundle->model_path) : NULL;
 }
 
 void gf__trunk_pool_free(gf__trunk_pool *pool)
@@ -222,6 +224,10 @@ static gf_status attach(gf__pools *pools, gf__served *version, const char *sha25
     }
     version->head = ++pools->last_head;
     version->pool->n_versions++;
+    if (version->is_check) {
+        version->next_check = version->pool->checks;
+        version->pool->checks = version;
+    }
     version->counts.name = version->name;
     gf__pools_wake(pools);
     return GF_OK;
@@ -249,6 +255,11 @@ static void detach(gf__pools *pools, gf__served *version)
         *(version->is_check ? &cut->n_checks : &cut->n_versions) -= 1;
         cut->is_broken = cut->is_broken && cut->n_checks > 0;
     }
+    for (gf__served **at = &version->pool->checks; *at != NULL; at = &(*at)->next_check)
+        if (*at == version) {
+            *at = version->next_check;
+            break;
+        }
     version->pool->n_versions--;
     gf__pools_wake(pools);
 }

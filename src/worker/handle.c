@@ -363,22 +363,30 @@ void gf__worker_kill(gf__worker *worker, int signal_number)
     pthread_mutex_unlock(&worker->end_mutex);
 }
 
+static void describe_signal(int signal_number, bool is_from_outside, gf__worker_end *end)
+{
+    const char *name = sigdescr_np(signal_number);
+    end->signal_number = signal_number;
+    end->is_from_outside = is_from_outside;
+    snprintf(end->text, sizeof end->text, "killed by signal %d (%s)", signal_number,
+             name != NULL ? name : "unknown");
+}
+
 static void describe_end(int status, gf__worker_end *end)
 {
     *end = (gf__worker_end){.is_crash = true};
     if (WIFSIGNALED(status)) {
-        end->signal_number = WTERMSIG(status);
-        const char *name = sigdescr_np(end->signal_number);
-        snprintf(end->text, sizeof end->text, "killed by signal %d (%s)", end->signal_number,
-                 name != NULL ? name : "unknown");
-    } else {
-        end->exit_code = WEXITSTATUS(status);
-        end->is_crash = end->exit_code != 0;
-        if (end->is_crash)
-            snprintf(end->text, sizeof end->text, "exited with %d", end->exit_code);
-        else
-            snprintf(end->text, sizeof end->text, "ended");
+        describe_signal(WTERMSIG(status), WTERMSIG(status) == SIGKILL, end);
+        return;
     }
+    end->exit_code = WEXITSTATUS(status);
+    end->is_crash = end->exit_code != 0;
+    if (end->exit_code > 128) /* see end_by_signal() in process.c */
+        describe_signal(end->exit_code - 128, true, end);
+    else if (end->is_crash)
+        snprintf(end->text, sizeof end->text, "exited with %d", end->exit_code);
+    else
+        snprintf(end->text, sizeof end->text, "ended");
 }
 
 void gf__worker_wait(gf__worker *worker, gf__worker_end *end)

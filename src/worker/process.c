@@ -3,6 +3,7 @@
  * side is gone, the process is, whatever it is busy with. */
 #include <errno.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -196,6 +197,28 @@ static void report_start(gf__process *process, gf_status st, const gf_error *err
     gf__process_report(process, &report);
 }
 
+/* A fault of our own is the doing of what we were busy with; a signal that somebody sent is not. The
+ * kernel tells them apart for us alone: whoever waits for the process sees the same death. */
+static void end_by_signal(int signal_number, siginfo_t *info, void *context)
+{
+    if (info->si_code == SI_USER)
+        _exit(128 + signal_number);
+    signal(signal_number, SIG_DFL); /* and the faulting instruction is run again */
+}
+
+static void tell_faults_from_kills(void)
+{
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+    struct sigaction action = {.sa_sigaction = end_by_signal, .sa_flags = SA_SIGINFO};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction before;
+        /* A sanitizer has something better to do with it. */
+        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+            sigaction(signals[i], &action, NULL);
+    }
+}
+
 int gf__worker_main(int fd)
 {
     gf__process process = {.socket = fd, .setup_frame = {.fd = -1}};
@@ -203,6 +226,7 @@ int gf__worker_main(int fd)
     gf_error err = {0};
     bool has_landlock = false;
     pthread_mutex_init(&process.send_mutex, NULL);
+    tell_faults_from_kills();
     mallopt(M_MMAP_THRESHOLD, GIVEN_BACK_BYTES);
     gf_status st = receive_setup(&process, &err);
     if (st == GF_EUNAVAILABLE)

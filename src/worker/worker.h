@@ -133,8 +133,9 @@ void gf__worker_stop(gf__worker *worker);
 void gf__worker_kill(gf__worker *worker, int signal_number);
 
 typedef struct gf__worker_end {
-    bool is_crash;     /* killed by a signal, or exited with an error */
-    int signal_number; /* 0 where it exited */
+    bool is_crash;        /* killed by a signal, or exited with an error */
+    int signal_number;    /* 0 where it exited */
+    bool is_from_outside; /* the signal was sent by a process, or by the kernel for memory */
     int exit_code;
     char text[80]; /* "killed by signal 11 (Segmentation fault)", "exited with 3", "ended" */
 } gf__worker_end;

@@ -84,8 +84,19 @@ static void run(const gf__frame *frame)
     tell(&report);
 }
 
+/* As the real one does. */
+static void end_by_signal(int signal_number, siginfo_t *info, void *context)
+{
+    if (info->si_code == SI_USER)
+        _exit(128 + signal_number);
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
 int main(void)
 {
+    struct sigaction action = {.sa_sigaction = end_by_signal, .sa_flags = SA_SIGINFO};
+    sigaction(SIGSEGV, &action, NULL);
     gf__frame frame = {.fd = -1};
     while (gf__frame_receive(3, GF__REQUEST_MAX_BYTES, true, &frame, NULL) == GF_OK) {
         uint64_t head = 0;

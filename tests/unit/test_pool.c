@@ -255,7 +255,6 @@ TEST(pool__refuses_at_once_what_does_not_fit_its_queue)
     end(&f);
 }
 
-/* Real crashes by chance land on whoever is busy, so these two only kill from outside. */
 TEST(pool__loses_no_answer_when_workers_are_killed)
 {
     fixture f = set_up(NULL);
@@ -266,7 +265,7 @@ TEST(pool__loses_no_answer_when_workers_are_killed)
     start_clients(&f, clients, 8, (client){.stop = &stop});
     for (int i = 0, last = 0; i < 20; i++) {
         WAIT_UNTIL(&f, s, s.n_ready > 0 && s.pid != last);
-        kill(s.pid, SIGKILL);
+        kill(s.pid, i % 2 == 0 ? SIGKILL : SIGSEGV);
         last = s.pid;
     }
     atomic_store(&stop, true);
