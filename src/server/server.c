@@ -152,7 +152,7 @@ static gf_status check_tokens(gf_server *server, gf_error *err)
         st = gf__json_parse(text, strlen(text), &list, err);
     if (st == GF_OK && gf__json_n_items(gf__json_find(list, "tokens")) == 0)
         st = gf_error_set(err, GF_EINVAL,
-                          "%s: nobody could ask this server anything, as there are no tokens; "
+                          "%s: no client could ask this server anything, as there are no tokens; "
                           "make one with `graft token create --role admin`",
                           server->options.address);
     gf__json_free(list);
@@ -194,11 +194,12 @@ static gf_status listen_to_clients(gf_server *server, gf_error *err)
 {
     const gf_server_options *options = &server->options;
     char *cert = NULL, *key = NULL;
+    size_t n_bytes = 0;
     gf_status st = GF_OK;
     if (options->tls_cert != NULL) {
-        st = gf__read_file(options->tls_cert, MAX_PEM_BYTES, &cert, NULL, err);
+        st = gf__read_file(options->tls_cert, MAX_PEM_BYTES, &cert, &n_bytes, err);
         if (st == GF_OK)
-            st = gf__read_file(options->tls_key, MAX_PEM_BYTES, &key, NULL, err);
+            st = gf__read_file(options->tls_key, MAX_PEM_BYTES, &key, &n_bytes, err);
     }
     if (st == GF_OK) {
         const gf__listener_options settings = {
