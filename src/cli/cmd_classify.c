@@ -2,13 +2,15 @@
  * in where the model comes from: a trunk with its own classes, or a trained model file. */
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/remote_predict.h"
 
 typedef struct classify_settings {
     const char *model;
     int n_top;
     const char *precision;
     bool is_verbose;
+    gf__remote_settings remote; /* these two: graft predict --model */
+    gf__remote_predict asked;
 } classify_settings;
 
 static void preset(void *settings)
@@ -35,9 +37,19 @@ static const gf__option predict_options[] = {
             "How many classes to print, best first."),
     GF__TEXT("--precision", "auto|f32|bf16", "auto", classify_settings, precision,
              "What the network computes in: auto is what the model was trained with, where the CPU "
-             "does it natively."),
+             "does it natively. Of a model file only."),
     GF__FLAG("--verbose", classify_settings, is_verbose,
              "Also print where the time went: decoding, network, head. Short: -v."),
+    GF__TEXT("--model", "M", NULL, classify_settings, asked.model,
+             "Ask a server for its model M; no MODEL-FILE then."),
+    GF__TEXT("--version", "V", "the model's default", classify_settings, asked.version,
+             "The version of it."),
+    GF__TEXT("--json-instances", "FILE", NULL, classify_settings, asked.json_instances,
+             "Instead of pictures: one JSON instance a line, - for stdin. With --model."),
+    GF__TEXT("--signature-name", "NAME", NULL, classify_settings, asked.signature_name,
+             "The signature that --json-instances are for."),
+    GF__REMOTE_OPTIONS(classify_settings),
+    GF__FORMAT_OPTION(classify_settings),
 };
 
 /* One picture's answer, kept until all are there so that --json is one document. */
@@ -169,6 +181,19 @@ static gf_status run_classify(gf__cli *cli, const void *settings, gf_error *err)
 
 static gf_status run_predict(gf__cli *cli, const void *settings, gf_error *err)
 {
+    const classify_settings *s = settings;
+    if (s->asked.model != NULL)
+        return gf__predict_remotely(cli, &s->remote, &s->asked, s->n_top, s->is_verbose, err);
+    if (s->asked.version != NULL || s->asked.json_instances != NULL || s->remote.server != NULL)
+        return gf_error_set(err, GF_EINVAL,
+                            "expected --model M: the server's model; see graft predict --help");
+    if (cli->n_words < 2)
+        return gf_error_set(
+            err, GF_EINVAL,
+            "expected MODEL-FILE IMAGE..., or --model M IMAGE...; see graft predict "
+            "--help");
+    if (s->remote.format != NULL && strcmp(s->remote.format, "json") == 0)
+        cli->is_json = true;
     return run_with(cli, settings, cli->words[0], cli->words + 1, cli->n_words - 1, err);
 }
 
@@ -196,15 +221,19 @@ const gf__command gf__command_classify = {
 
 const gf__command gf__command_predict = {
     .name = "predict",
-    .words = "MODEL IMAGE...",
-    .n_words_low = 2,
+    .words = "MODEL-FILE|--model M IMAGE...",
+    .n_words_low = 0,
     .n_words_high = SIZE_MAX,
-    .summary = "Classify pictures with a trained model file.",
+    .summary = "Classify pictures with a model file, or with a server's model.",
     .text = "Prints the classes of the model with their scores (softmax), best first. The picture "
             "takes the same path "
-            "as in training. A model that is not a bundle needs its trunk in the home folder.",
+            "as in training. A model that is not a bundle needs its trunk in the home folder.\n\n"
+            "With --model, a server is asked (see graft serve): pictures are sent as they are, and "
+            "--json-instances are answered with one JSON prediction a line.",
     .examples = "graft predict flowers.safetensors photo.jpg\n"
-                "graft predict flowers.safetensors *.jpg --top 1 -v",
+                "graft predict flowers.safetensors *.jpg --top 1 -v\n"
+                "graft predict --model flowers photo.jpg\n"
+                "graft predict --model iris --version v2 --json-instances rows.jsonl",
     .options = predict_options,
     .n_options = GF__N_OPTIONS(predict_options),
     .settings_size = sizeof(classify_settings),
