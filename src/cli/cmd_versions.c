@@ -112,14 +112,14 @@ static gf_status set_scaling(const versions_settings *s, gf__json *version, gf__
     return GF_OK;
 }
 
-static gf_status make_version(const versions_settings *s, const char *name, const char *origin,
-                              gf__json *version, gf_error *err)
+/* All but deploymentUri. */
+static gf_status make_version(const versions_settings *s, const char *name, gf__json *version,
+                              gf_error *err)
 {
     const struct {
         const char *key, *value;
     } texts[] = {
         {"name", name},
-        {"deploymentUri", origin},
         {"description", s->description},
         {"runtimeVersion", s->runtime_version},
         {"pythonVersion", s->python_version},
@@ -169,16 +169,17 @@ static gf_status create(gf__cli *cli, gf__remote *remote, const versions_setting
     gf__json *version = gf__json_object();
     char *origin = NULL, *path = gf__model_path(remote, s->model, NULL, NULL);
     char *list = gf__model_path(remote, s->model, NULL, "/versions");
-    gf_status st = check_model(s, err);
-    if (st == GF_OK && s->origin != NULL) /* before anything is uploaded for nothing */
+    /* before anything is uploaded for nothing */
+    gf_status st = make_version(s, cli->words[0], version, err);
+    if (st == GF_OK && s->origin != NULL)
         st = gf__remote_call(remote, "GET", path, NULL, NULL, err);
     if (st == GF_OK)
         st = find_origin(remote, s, cli->words[0], &origin, err);
     gf__bar_end(&cli->bar);
-    if (st == GF_OK)
-        st = make_version(s, cli->words[0], origin, version, err);
-    if (st == GF_OK)
+    if (st == GF_OK) {
+        gf__json_set_string(version, "deploymentUri", origin);
         st = gf__remote_call(remote, "POST", list, version, operation, err);
+    }
     if (st == GF_OK && !s->is_async)
         st = gf__remote_wait(cli, remote, operation, err);
     gf__free(list);

@@ -107,12 +107,10 @@ static gf_status status_of_code(int code)
     }
 }
 
-/* A message of many lines in one. */
-static gf_status refuse(gf_status st, const char *message, gf_error *err)
+/* The first line of a message. */
+static gf_status refuse(gf_status st, const char *message, const char *hint, gf_error *err)
 {
-    char line[GF_ERROR_MAX];
-    snprintf(line, sizeof line, "%.*s", (int)strcspn(message, "\r\n"), message);
-    return gf_error_set(err, st, "%s", line);
+    return gf_error_set(err, st, "%.*s%s", (int)strcspn(message, "\r\n"), message, hint);
 }
 
 /* {"error":{"code","message","status"}}, {"error":"text"}, or something that is no server of ours. */
@@ -135,9 +133,7 @@ static gf_status read_refusal(const gf__remote *remote, const gf__http_answer *a
     if (message == NULL)
         st = gf_error_set(err, st, "%s: the server answered %d", remote->server, answer->code);
     else
-        st = refuse(st, message, err);
-    if (answer->code == 401)
-        gf__error_prefix(err, "%s", "set $GRAFT_TOKEN or --token");
+        st = refuse(st, message, answer->code == 401 ? " (set $GRAFT_TOKEN or --token)" : "", err);
     gf__json_free(document);
     return st;
 }
@@ -333,7 +329,8 @@ static gf_status judge_operation(const gf__json *operation, gf_error *err)
     if (error == NULL)
         return GF_OK;
     return refuse(status_of_rpc_code(gf__json_int(gf__json_find(error, "code"), 0)),
-                  gf__json_string(gf__json_find(error, "message"), "the operation failed"), err);
+                  gf__json_string(gf__json_find(error, "message"), "the operation failed"), "",
+                  err);
 }
 
 gf_status gf__remote_wait(gf__cli *cli, gf__remote *remote, gf__json **operation, gf_error *err)
