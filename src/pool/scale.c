@@ -8,6 +8,10 @@
  * that a burst is gone before a new worker would be ready. */
 #define BACKLOG_MS 100
 
+/* A worker without a version stays for so long: one that was checked on it may be about to be
+ * served. */
+#define UNUSED_MS 5000
+
 typedef struct counted {
     size_t n_current, n_current_ready; /* nodes with all cuts, and of them ready */
     size_t n_outdated;
@@ -65,6 +69,11 @@ static bool wants_start(const gf__scale_view *view, const counted *c, size_t lim
     return true;
 }
 
+static int64_t least_of(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static bool is_idle(const gf__scale_node *node)
 {
     return node->is_ready && !node->is_busy;
@@ -94,6 +103,10 @@ static gf__scale_decision stop_or_keep(const gf__scale_view *view, const counted
         d = stop(idlest);
         snprintf(d.reason, sizeof d.reason, "%zu of at most %zu", n_all, limit);
     } else if (view->n_versions == 0 && idlest < view->n_nodes) {
+        const int64_t left_ms = least_of(view->idle_timeout_ms, UNUSED_MS) -
+                                view->nodes[idlest].idle_ms;
+        if (left_ms > 0)
+            return keep(left_ms);
         d = stop(idlest);
         snprintf(d.reason, sizeof d.reason, "no version is left");
     } else if (n_all > least && idlest < view->n_nodes && view->n_waiting == 0) {
