@@ -14,8 +14,8 @@
 
 enum { EXIT_ENDED = 0, EXIT_SET_UP = 1, EXIT_PROTOCOL = 3 };
 
-/* Blocks of at least this many bytes are the system's again when they are freed: heads, mostly. */
-#define GIVEN_BACK_BYTES (512 << 10)
+/* Blocks of at least this many bytes are the system's again when they are freed: heads, pictures. */
+#define GIVEN_BACK_BYTES (128 << 10)
 
 void gf__process_report(gf__process *process, const gf__report *report)
 {

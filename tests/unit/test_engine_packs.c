@@ -257,7 +257,37 @@ TEST(packs__processes_may_make_the_file_at_once)
     remove_dir(dir);
 }
 
-TESTS_MAIN(UNIT(packs__a_mapped_pack_leaves_the_graphs_weights_alone),
+/* A plan of a graph without weights is right with the weights that another lends: of the same
+ * threads all of them, of others those that are packed alike. */
+TEST(packs__a_plan_borrows_what_another_has_packed)
+{
+    gf_graph *graph = small_graph(), *empty = small_graph_without_weights();
+    gf_plan_options options = f32_options();
+    gf_plan *lender = NULL;
+    float want[4];
+    uint8_t *pixels = make_pixels(graph, 11);
+    right_scores(want);
+    CHECK_OK(gf_plan_new(graph, &output, 1, &options, &lender, &check_err));
+    CHECK_EQ(gf__plan_owned_bytes(lender), gf_plan_memory_bytes(lender));
+    for (int n_threads = 1; n_threads <= 2; n_threads++) {
+        ran r = {NULL, NULL};
+        options.n_threads = n_threads;
+        CHECK_OK(gf__plan_new_borrowing(n_threads == 1 ? empty : graph, &output, 1, &options,
+                                        lender, &r.plan, &check_err));
+        CHECK(gf__plan_owned_bytes(r.plan) <= (n_threads == 1 ? 0 : gf_plan_memory_bytes(r.plan)));
+        CHECK_OK(gf_exec_new(r.plan, &r.exec, &check_err));
+        CHECK_OK(gf_exec_run(r.exec, pixels, 1, &check_err));
+        check_values("scores", gf_exec_output(r.exec, 0), want, 4, n_threads == 1 ? 0 : 1e-6);
+        end_run(&r);
+    }
+    gf_plan_free(lender);
+    free(pixels);
+    gf_graph_free(empty);
+    gf_graph_free(graph);
+}
+
+TESTS_MAIN(UNIT(packs__a_plan_borrows_what_another_has_packed),
+           UNIT(packs__a_mapped_pack_leaves_the_graphs_weights_alone),
            UNIT(packs__makes_the_folder_it_needs), UNIT(packs__makes_a_damaged_file_again),
            UNIT(packs__other_weights_threads_precision_or_cut_get_their_own_file),
            UNIT(packs__a_folder_that_cannot_be_written_is_no_error),

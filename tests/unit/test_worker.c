@@ -351,6 +351,125 @@ TEST(worker__end_says_what_killed_it_and_sends_fail_afterwards)
     close_tiny(&t);
 }
 
+/* ---- the real trunk ---- */
+
+/* A home of our own: packs are written into it. */
+static char *real_home(void)
+{
+    const char *theirs = getenv("GRAFT_TEST_HOME");
+    if (theirs == NULL)
+        fail_msg("GRAFT_TEST_HOME is not set: run the tests with make test");
+    char *home = check_temp_dir(), *trunks = tiny_path(home, "trunks");
+    char *from = gf__asprintf("%s/trunks/inception_v3.safetensors", theirs);
+    char *to = tiny_path(trunks, "inception_v3.safetensors");
+    CHECK_OK(gf__make_dirs(trunks, &check_err));
+    assert_int_equal(symlink(from, to), 0);
+    gf__free(to);
+    gf__free(from);
+    gf__free(trunks);
+    return home;
+}
+
+static const gf_output_spec real_cuts[2] = {{"mixed2", GF_POOL_AVG}, {"mixed0", GF_POOL_AVG}};
+
+static char *save_real(const char *home, gf_trunk *trunk, const gf_output_spec *cut, size_t n)
+{
+    const gf_head_layer layer = {.units = 3, .activation = GF_HEAD_SOFTMAX};
+    gf_head *head = NULL;
+    char *path = tiny_path(home, cut->layer);
+    CHECK_OK(gf_head_new(n, &layer, 1, &head, &check_err));
+    gf_head_initialise(head, n);
+    const gf__model_content content = {.head = head,
+                                       .class_names = tiny_classes,
+                                       .trunk = trunk,
+                                       .layer = cut->layer,
+                                       .pool = cut->pool,
+                                       .precision = GF_PRECISION_F32,
+                                       .recipe = gf_recipe_of(trunk)};
+    CHECK_OK(gf__model_save(path, &content, &check_err));
+    gf_head_free(head);
+    return path;
+}
+
+static void check_real(const char *home, const char *path, const uint8_t *png, size_t n_bytes,
+                       const gf__report *report)
+{
+    gf_model *model = NULL;
+    gf_predictor *predictor = NULL;
+    gf_predictor_options options = gf_predictor_options_default();
+    float want[3];
+    if (report->status != GF_OK)
+        fail_msg("%s", report->message);
+    options.n_threads = (int)report->timing.n_threads;
+    CHECK_OK(gf_model_load(path, &model, &check_err));
+    CHECK_OK(gf_predictor_new(model, home, &options, &predictor, &check_err));
+    CHECK_OK(gf_predictor_picture(predictor, png, n_bytes, want, NULL, &check_err));
+    assert_memory_equal(report->scores, want, sizeof want);
+    gf_predictor_free(predictor);
+    gf_model_unref(model);
+}
+
+/* Sent together, so that they are answered alone and shared, by one thread and by two. */
+TEST(worker__gives_heads_on_two_cuts_what_each_would_get_alone)
+{
+    enum { N = 12 };
+    char *home = real_home(), *paths[2];
+    gf_trunk *trunk = NULL;
+    gf__worker *worker = NULL;
+    uint8_t *pngs[2] = {NULL, NULL};
+    size_t n_bytes[2] = {0, 0};
+    gf__worker_end end;
+    gf__report report;
+    uint64_t ids[2] = {0};
+    CHECK_OK(gf_trunk_load(home, "inception_v3", &trunk, &check_err));
+    paths[0] = save_real(home, trunk, &real_cuts[0], 288);
+    paths[1] = save_real(home, trunk, &real_cuts[1], 256);
+    const gf__worker_options options = {.program = program(),
+                                        .home = home,
+                                        .trunk_name = "inception_v3",
+                                        .trunk_sha256 = gf_trunk_sha256(trunk),
+                                        .precision = GF_PRECISION_F32,
+                                        .cuts = real_cuts,
+                                        .n_cuts = 2,
+                                        .n_threads = 2};
+    CHECK_OK(gf__worker_start(&options, &worker, &check_err));
+    receive(worker, GF__REPORT_READY);
+    for (uint64_t i = 0; i < 2; i++) {
+        tiny_png(320, 200, i, &pngs[i], &n_bytes[i]);
+        CHECK_OK(gf__worker_load(worker, i, paths[i], &check_err));
+        report = receive(worker, GF__REPORT_LOADED);
+        if (report.status != GF_OK)
+            fail_msg("%s", report.message);
+    }
+    for (uint64_t i = 0; i < N; i++) {
+        const gf__run run = {
+            .id = i, .head = i % 2, .bytes = pngs[i / 2 % 2], .n_bytes = n_bytes[i / 2 % 2]};
+        CHECK_OK(gf__worker_run(worker, &run, &check_err));
+    }
+    for (size_t i = 0; i < N; i++) {
+        report = receive(worker, GF__REPORT_RESULT);
+        const size_t picture = report.id / 2 % 2;
+        check_real(home, paths[report.id % 2], pngs[picture], n_bytes[picture], &report);
+    }
+    /* Killed in the middle of a run, it leaves behind which one it was. */
+    const gf__run last = {.id = 77, .head = 0, .bytes = pngs[0], .n_bytes = n_bytes[0]};
+    CHECK_OK(gf__worker_run(worker, &last, &check_err));
+    while (gf__worker_busy_with(worker, ids, 2) != 1 || ids[0] != 77)
+        continue;
+    gf__worker_kill(worker, SIGKILL);
+    gf__worker_wait(worker, &end);
+    CHECK_EQ(end.signal_number, SIGKILL);
+    CHECK_EQ(gf__worker_busy_with(worker, ids, 2), 1);
+    CHECK_EQ(ids[0], 77);
+    gf__worker_free(worker);
+    for (size_t i = 0; i < 2; i++) {
+        gf_image_bytes_free(pngs[i]);
+        gf__free(paths[i]);
+    }
+    gf_trunk_free(trunk);
+    check_remove_dir(home);
+}
+
 /* ---- frames that are none ---- */
 
 static gf_status receive_bytes(const void *bytes, size_t n_bytes)
@@ -422,5 +541,6 @@ TESTS_MAIN(UNIT(worker__says_what_the_predictor_says_to_the_byte),
            UNIT(worker__without_a_trunk_takes_numbers_and_no_pictures),
            UNIT(worker__that_cannot_be_made_ready_says_why_and_ends),
            UNIT(worker__end_says_what_killed_it_and_sends_fail_afterwards),
+           UNIT(worker__gives_heads_on_two_cuts_what_each_would_get_alone),
            UNIT(frame__that_is_none_or_too_large_is_refused_before_memory_is_taken),
            UNIT(report__is_read_back_and_refused_in_any_other_length))
