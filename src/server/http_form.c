@@ -162,8 +162,8 @@ static gf_status read_part(char **at, char *end, const char *delimiter, gf__form
     char *body_end = find_delimiter(*at - 2, end, delimiter, n_chars);
     if (body_end == NULL)
         return gf_error_set(err, GF_EFORMAT, "multipart/form-data: the last part does not end");
-    part.bytes = *at;
-    part.n_bytes = body_end > *at ? (size_t)(body_end - *at) : 0;
+    part.bytes = body_end > *at ? *at : body_end;
+    part.n_bytes = (size_t)(body_end - part.bytes);
     char *behind = body_end + 2 + n_chars;
     const bool is_last = memcmp(behind, "--", 2) == 0;
     if (!is_last) {

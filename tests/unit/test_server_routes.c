@@ -299,6 +299,7 @@ TEST(form__gives_its_parts)
     CHECK_EQ(form.parts[1].n_bytes, 11);
     CHECK(memcmp(form.parts[1].bytes, "\r\n-\r\n--X\r\n\0", 11) == 0);
     CHECK_EQ(form.parts[2].n_bytes, 0);
+    CHECK_STR(form.parts[2].bytes, "");
     gf__form_free(&form);
     gf__free(body);
 }
