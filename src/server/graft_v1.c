@@ -1,0 +1,90 @@
+/* server/graft_v1.c: what the other families lack: pools, tokens, projects, buckets. */
+#include <string.h>
+
+#include "server/graft_v1_priv.h"
+
+static gf_status get_version(gf_server *server, gf__request *request, gf__response *response,
+                             gf_error *err)
+{
+    gf__json *document = gf__json_object();
+    gf__json_set_string(document, "version", gf_version());
+    return gf__respond_json(request, response, document, err);
+}
+
+static gf_status get_pools(gf_server *server, gf__request *request, gf__response *response,
+                           gf_error *err)
+{
+    gf__json *document = NULL;
+    const gf_status st = gf__pools_describe(server->pools, &document, err);
+    return st == GF_OK ? gf__respond_json(request, response, document, err) : st;
+}
+
+/* A token of one project is told of that one. */
+static gf_status list_projects(gf_server *server, gf__request *request, gf__response *response,
+                               gf_error *err)
+{
+    char *text = NULL;
+    if (request->token_project == NULL) {
+        const gf_status st = gf_registry_list_projects(server->registry, &text, err);
+        return st == GF_OK ? gf__respond_text(request, response, text, err) : st;
+    }
+    gf__json *document = gf__json_object(), *projects = gf__json_array();
+    gf__json_append(projects, gf__json_new_string(request->token_project));
+    gf__json_set(document, "projects", projects);
+    return gf__respond_json(request, response, document, err);
+}
+
+/* ---- tokens ---- */
+
+static gf_status list_tokens(gf_server *server, gf__request *request, gf__response *response,
+                             gf_error *err)
+{
+    char *text = NULL;
+    const gf_status st = gf_registry_list_tokens(server->registry, &text, err);
+    return st == GF_OK ? gf__respond_text(request, response, text, err) : st;
+}
+
+static gf_status create_token(gf_server *server, gf__request *request, gf__response *response,
+                              gf_error *err)
+{
+    char *text = NULL;
+    const gf_status st = gf_registry_create_token(server->registry, request->body, &text, err);
+    if (st != GF_OK)
+        return st;
+    gf__response_header(response, "Cache-Control", "no-store"); /* there is a secret in it */
+    return gf__respond_text(request, response, text, err);
+}
+
+static gf_status delete_token(gf_server *server, gf__request *request, gf__response *response,
+                              gf_error *err)
+{
+    char *name = gf__asprintf("tokens/%s", request->params[0]);
+    if (name == NULL)
+        return gf__error_nomem(err, "a name", strlen(request->params[0]));
+    const gf_status st = gf_registry_revoke_token(server->registry, name, err);
+    gf__free(name);
+    return st == GF_OK ? gf__respond_json(request, response, gf__json_object(), err) : st;
+}
+
+#define GET(path, role, handle)                                               \
+    {                                                                         \
+        "GET", "/graft/v1/" path, GF__FAMILY_GRAFT, (role), handle, -1, false \
+    }
+#define OBJECT "/graft/v1/buckets/{bucket}/objects/{rest*}"
+
+const gf__route gf__routes_graft_v1[] = {
+    GET("version", GF__ROLE_NONE, get_version),
+    GET("pools", GF__ROLE_DEPLOY, get_pools),
+    GET("projects", GF__ROLE_DEPLOY, list_projects),
+    GET("tokens", GF__ROLE_ADMIN, list_tokens),
+    {"POST", "/graft/v1/tokens", GF__FAMILY_GRAFT, GF__ROLE_ADMIN, create_token, -1, false},
+    {"DELETE", "/graft/v1/tokens/{token}", GF__FAMILY_GRAFT, GF__ROLE_ADMIN, delete_token, -1,
+     false},
+    GET("buckets", GF__ROLE_DEPLOY, gf__handle_list_buckets),
+    GET("buckets/{bucket}/objects", GF__ROLE_DEPLOY, gf__handle_list_objects),
+    GET("buckets/{bucket}/objects/{rest*}", GF__ROLE_DEPLOY, gf__handle_get_object),
+    {"PUT", OBJECT, GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, gf__handle_put_object, -1, true},
+    {"POST", OBJECT, GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, gf__handle_put_object, -1, true},
+    {"DELETE", OBJECT, GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, gf__handle_delete_object, -1, false},
+    GF__ROUTES_END,
+};
