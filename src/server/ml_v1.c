@@ -240,22 +240,33 @@ static gf_status get_config(gf_server *server, gf__request *request, gf__respons
 
 /* ---- what this server does not do ------------------------------------------------------------ */
 
+/* 501: a GF_EUNSUPPORTED is otherwise about what a client sent, and a 400. */
+static gf_status refuse(const gf__request *request, gf__response *response, const char *message,
+                        gf_error *err)
+{
+    gf__json *document = gf__json_object(), *error = gf__json_object();
+    gf__json_set_int(error, "code", 501);
+    gf__json_set_string(error, "message", message);
+    gf__json_set_string(error, "status", "UNIMPLEMENTED");
+    gf__json_set(document, "error", error);
+    response->code = 501;
+    return gf__respond_json(request, response, document, err);
+}
+
 static gf_status refuse_iam(gf_server *server, gf__request *request, gf__response *response,
                             gf_error *err)
 {
-    const char *verb = strrchr(request->path, ':');
-    return gf_error_set(err, GF_EUNSUPPORTED,
-                        "%.40s: there are no IAM policies here; access is given by tokens: graft "
-                        "token create --role admin|deploy|predict --project %.128s",
-                        verb != NULL ? verb + 1 : request->path, request->params[0]);
+    return refuse(request, response,
+                  "there are no IAM policies here; access is given by tokens: graft token create "
+                  "--role admin|deploy|predict --project P",
+                  err);
 }
 
 static gf_status refuse_explain(gf_server *server, gf__request *request, gf__response *response,
                                 gf_error *err)
 {
-    return gf_error_set(err, GF_EUNSUPPORTED,
-                        "explain: feature attributions are not computed here; :predict answers the "
-                        "scores");
+    return refuse(request, response,
+                  "feature attributions are not computed here; :predict answers the scores", err);
 }
 
 /* ---- routes ---------------------------------------------------------------------------------- */

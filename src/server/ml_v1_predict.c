@@ -49,46 +49,6 @@ static gf_status respond(const gf__request *request, gf__response *response, con
     return gf__respond_json(request, response, document, err);
 }
 
-/* Whether it is the model that failed on what it was given, and not the service around it: the two
- * have answers of different shapes. */
-static bool is_of_model(gf_status st)
-{
-    switch (st) {
-    case GF_EINVAL:
-    case GF_EFORMAT:
-    case GF_ESHAPE:
-    case GF_EUNSUPPORTED:
-    case GF_ELIMIT:
-    case GF_EMISMATCH:
-        return true;
-    case GF_OK:
-    case GF_ENOMEM:
-    case GF_EIO:
-    case GF_ENOTFOUND:
-    case GF_EBUSY:
-    case GF_EEXISTS:
-    case GF_EPRECONDITION:
-    case GF_ENETWORK:
-    case GF_ECANCELED:
-    case GF_EAUTH:
-    case GF_EDENIED:
-    case GF_EOVERLOAD:
-    case GF_EUNAVAILABLE:
-    case GF_ETIMEOUT:
-        return false;
-    }
-    return false;
-}
-
-/* {"error": "text"}, and no predictions at all. */
-static void respond_failure(gf_server *server, gf_status st, const char *message,
-                            gf__response *response)
-{
-    gf__respond_error(server, GF__FAMILY_ML_PREDICT, st, message, response);
-    if (server->options.ml_v1_errors_200)
-        response->code = 200;
-}
-
 /* What the served version answers to the body. */
 static gf_status answer(gf_server *server, gf__request *request, gf__response *response,
                         gf__served *served, gf_error *err)
@@ -96,9 +56,8 @@ static gf_status answer(gf_server *server, gf__request *request, gf__response *r
     gf__asked asked = {0};
     gf__predictions *predictions = NULL;
     gf_error own;
-    char *body = (char *)(uintptr_t)request->body; /* the request's own memory, parsed in place */
-    gf_status st = gf__asked_parse(server, gf__served_model(served), body, request->body_bytes,
-                                   &asked, err);
+    gf_status st = gf__asked_parse(server, gf__served_model(served), request->body,
+                                   request->body_bytes, &asked, err);
     if (st == GF_OK)
         st = check_asked(&asked, err);
     if (st != GF_OK)
@@ -107,11 +66,9 @@ static gf_status answer(gf_server *server, gf__request *request, gf__response *r
                      &predictions, &own);
     if (st == GF_OK) {
         st = respond(request, response, &asked, predictions, err);
-    } else if (is_of_model(st)) {
-        respond_failure(server, st, own.message, response);
+    } else { /* what is wrong with an instance has a shape of its own from here on */
+        gf__respond_error(server, GF__FAMILY_ML_PREDICT, st, own.message, response);
         st = GF_OK;
-    } else {
-        gf_error_set(err, st, "%s", own.message);
     }
 done:
     gf__predictions_free(predictions);

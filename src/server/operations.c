@@ -304,7 +304,7 @@ void gf__operations_wake(gf__operations *operations)
     pthread_mutex_unlock(&operations->mutex);
 }
 
-void gf__operations_stop(gf__operations *operations)
+void gf__operations_let_go(gf__operations *operations)
 {
     if (operations == NULL)
         return;
@@ -312,6 +312,13 @@ void gf__operations_stop(gf__operations *operations)
     atomic_store(&operations->is_stopping, true);
     pthread_cond_signal(&operations->wake);
     pthread_mutex_unlock(&operations->mutex);
+}
+
+void gf__operations_stop(gf__operations *operations)
+{
+    if (operations == NULL)
+        return;
+    gf__operations_let_go(operations);
     pthread_join(operations->thread, NULL);
     free_all(operations);
 }

@@ -192,8 +192,10 @@ gf__json *gf__debug_json(const gf__prediction *prediction);
  * the catalog. */
 gf_status gf__operations_start(gf_server *server, gf__operations **out, gf_error *err);
 void gf__operations_wake(gf__operations *operations); /* after one was created */
-void gf__operations_stop(
-    gf__operations *operations); /* waits for the one that runs; NULL is fine */
+/* Begins nothing more, and stops what runs where it can be: that goes on at the next start. Before
+ * the pools are drained. NULL is fine. */
+void gf__operations_let_go(gf__operations *operations);
+void gf__operations_stop(gf__operations *operations); /* let_go, and waits; NULL is fine */
 /* Notes that a version answered, for lastUseTime; written to the registry now and then. */
 void gf__operations_note_use(gf__operations *operations, const char *version);
 

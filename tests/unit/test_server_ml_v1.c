@@ -1,0 +1,226 @@
+/* Cloud ML Engine v1 without predictions, from request to answer: routes, handlers, registry,
+ * catalog. */
+#include "server_home.h"
+
+#include "server/http_priv.h"
+
+#define P "/v1/projects/p"
+
+static char *answer;     /* of the last ask() */
+static char *other;      /* kept from an earlier one */
+static const char *host; /* Host header; NULL: none */
+
+/* The code; the body is in answer. */
+static int ask(const char *method, const char *target, const char *body)
+{
+    gf__exchange exchange = {0};
+    gf__request request = {.exchange = &exchange};
+    gf__response response = {.code = 200};
+    uint64_t max_body_bytes = 0;
+    char *spool_path = NULL, *bytes = gf__strdup(body);
+    gf_error err = {0};
+    if (host != NULL)
+        exchange.headers[exchange.n_headers++] = (gf__pair){"Host", host};
+    if (strcmp(method, "PATCH as POST") == 0) {
+        exchange.headers[exchange.n_headers++] = (gf__pair){"X-HTTP-Method-Override", "PATCH"};
+        method = "POST";
+    }
+    gf_status st = gf__request_read(&request, method, target, &err);
+    if (st == GF_OK)
+        st = gf__routes_admit(&server, &request, &max_body_bytes, &spool_path, &err);
+    request.body = bytes;
+    request.body_bytes = strlen(body);
+    gf__routes_respond(&server, &request, st, &err, &response);
+    gf__free(answer);
+    answer = gf__buffer_take(&response.body, NULL);
+    const int code = response.code;
+    gf__request_clear(&request);
+    gf__response_clear(&response);
+    gf__free(bytes);
+    gf__free(spool_path);
+    return code;
+}
+
+#define ASK(code, method, target, body)                                                           \
+    do {                                                                                          \
+        const int got_ = ask(method, target, body);                                               \
+        if (got_ != (code))                                                                       \
+            fail_msg("%s %s got %d, expected %d: %s", method, target, got_, (int)(code), answer); \
+    } while (0)
+
+static int leave_all(void **state)
+{
+    gf__free(answer);
+    gf__free(other);
+    answer = other = NULL;
+    host = NULL;
+    return leave_server(state);
+}
+
+#define ML_UNIT(name) cmocka_unit_test_setup_teardown(name, enter_server, leave_all)
+
+TEST(ml_v1__models_come_and_go)
+{
+    ASK(200, "POST", P "/models", "{\"name\":\"m\",\"regions\":[\"us-central1\"]}");
+    CHECK_VALUE(answer, "name", MODEL);
+    ASK(409, "POST", P "/models", "{\"name\":\"m\"}");
+    CHECK_VALUE(answer, "error.status", "ALREADY_EXISTS");
+    ASK(400, "POST", P "/models", "{\"name\":\"keras-iris\"}");
+    CHECK_VALUE(answer, "error.status", "INVALID_ARGUMENT");
+    ASK(200, "GET", P "/models/m", "");
+    CHECK_VALUE(answer, "regions.0", "us-central1");
+    NOT_FOUND(GF_EPRECONDITION, "has no default version", "m", NULL, NULL);
+    ASK(200, "DELETE", P "/models/m", "");
+    CHECK_VALUE(answer, "done", "true");
+    ASK(404, "GET", P "/models/m", "");
+    CHECK_VALUE(answer, "error.status", "NOT_FOUND");
+    NOT_FOUND(GF_ENOTFOUND, "model not found", "m", NULL, NULL);
+    ASK(200, "GET", P "/models", "");
+    CHECK_STR(answer, "{}\n");
+}
+
+TEST(ml_v1__lists_have_pages_and_filters)
+{
+    for (int i = 0; i < 5; i++) {
+        char body[64];
+        snprintf(body, sizeof body, "{\"name\":\"m%d\"}", i);
+        ASK(200, "POST", P "/models", body);
+    }
+    char target[256];
+    ASK(200, "GET", P "/models?pageSize=3", "");
+    CHECK_VALUE(answer, "models.2.name", "projects/p/models/m2");
+    CHECK_VALUE(answer, "models.3.name", "");
+    snprintf(target, sizeof target, P "/models?page_size=3&page_token=%s",
+             value_of(answer, "nextPageToken"));
+    ASK(200, "GET", target, "");
+    CHECK_VALUE(answer, "models.1.name", "projects/p/models/m4");
+    CHECK_VALUE(answer, "nextPageToken", "");
+    ASK(200, "GET", P "/models?filter=name:projects/p/models/m3", "");
+    CHECK_VALUE(answer, "models.0.name", "projects/p/models/m3");
+    CHECK_VALUE(answer, "models.1.name", "");
+    ASK(400, "GET", P "/models?pageSize=many", "");
+    CHECK_VALUE(answer, "error.message", "pageSize: \"many\", expected a whole number");
+    ASK(400, "GET", P "/models?pageSize=-1", "");
+    ASK(400, "GET", P "/models?pageToken=made.up", "");
+}
+
+TEST(ml_v1__patches_what_the_mask_names_and_compares_etags)
+{
+    char body[256];
+    ASK(200, "POST", P "/models", "{\"name\":\"m\",\"description\":\"old\"}");
+    snprintf(body, sizeof body, "{\"description\":\"new\",\"etag\":\"%s\"}",
+             value_of(answer, "etag"));
+    ASK(200, "PATCH", P "/models/m?updateMask=description", body);
+    CHECK_VALUE(answer, "response.description", "new");
+    ASK(409, "PATCH", P "/models/m?updateMask=description", body); /* of a model of the past */
+    CHECK_VALUE(answer, "error.status", "ABORTED");
+    ASK(200, "PATCH as POST", P "/models/m?update_mask=description", "{\"description\":\"newer\"}");
+    ASK(400, "PATCH", P "/models/m?updateMask=regions", "{\"regions\":[]}");
+    ASK(200, "GET", P "/models/m?fields=description", "");
+    CHECK_STR(answer, "{\"description\":\"newer\"}\n");
+}
+
+TEST(ml_v1__versions_are_operations_until_they_are_ready)
+{
+    put_model("model", "flowers", true);
+    ASK(200, "POST", P "/models", "{\"name\":\"m\"}");
+    ASK(404, "POST", P "/models/m/versions",
+        "{\"name\":\"v1\",\"deploymentUri\":\"gs://bucket/nothing\"}");
+    ASK(200, "POST", P "/models/m/versions",
+        "{\"name\":\"v1\",\"deploymentUri\":\"gs://bucket/model\",\"runtimeVersion\":\"1.2\"}");
+    CHECK_VALUE(answer, "metadata.operationType", "CREATE_VERSION");
+    CHECK_VALUE(answer, "done", "false");
+    NOT_FOUND(GF_EPRECONDITION, "v1: is CREATING", "m", "v1", NULL);
+    char target[512];
+    snprintf(target, sizeof target, "/v1/%s", value_of(answer, "name"));
+    run_all(NULL);
+    ASK(200, "GET", target, "");
+    CHECK_VALUE(answer, "response.state", "READY");
+    ASK(200, "GET", P "/models/m/versions/v1", "");
+    CHECK_VALUE(answer, "isDefault", "true");
+    ASK(200, "PATCH", P "/models/m/versions/v1?updateMask=autoScaling.minNodes",
+        "{\"autoScaling\":{\"minNodes\":1}}");
+    CHECK_STR(found("m", NULL, NULL), V1); /* the catalog followed */
+    CHECK_EQ(fake.versions[0]->min_nodes, 1);
+    ASK(200, "GET", P "/operations?filter=metadata.operationType=CREATE_VERSION", "");
+    CHECK_VALUE(answer, "operations.0.response.name", V1);
+    ASK(200, "GET", P "/locations/local/operations", "");
+    CHECK_VALUE(answer, "operations.0.metadata.operationType", "UPDATE_VERSION");
+    ASK(404, "GET", P "/locations/mars/operations", "");
+}
+
+TEST(ml_v1__default_and_deletion_of_versions)
+{
+    ASK(200, "POST", P "/models", "{\"name\":\"m\"}");
+    deploy("m", "v1", "");
+    deploy("m", "v2", "");
+    refresh(MODEL);
+    ASK(400, "DELETE", P "/models/m/versions/v1", "");
+    CHECK_VALUE(answer, "error.status", "FAILED_PRECONDITION");
+    ASK(200, "POST", P "/models/m/versions/v2:setDefault", "{}");
+    CHECK_VALUE(answer, "name", V2);
+    CHECK_VALUE(answer, "isDefault", "true");
+    CHECK_STR(found("m", NULL, NULL), V2);
+    ASK(200, "DELETE", P "/models/m/versions/v1", "");
+    CHECK_VALUE(answer, "metadata.operationType", "DELETE_VERSION");
+    NOT_FOUND(GF_EPRECONDITION, "v1: is DELETING", "m", "v1", NULL);
+    char target[512];
+    snprintf(target, sizeof target, "/v1/%s:cancel", value_of(answer, "name"));
+    ASK(200, "POST", target, "{}");
+    CHECK_STR(answer, "{}\n");
+    CHECK_STR(found("m", "v1", NULL), V1); /* back */
+    ASK(200, "GET", P "/models/m/versions?filter=state=READY", "");
+    CHECK_VALUE(answer, "versions.1.name", V2);
+    ASK(400, "DELETE", P "/models/m", "");
+    ASK(404, "POST", P "/operations/none:cancel", "{}");
+}
+
+TEST(ml_v1__tells_where_it_is_and_what_it_does_not_do)
+{
+    ASK(200, "GET", P "/locations", "");
+    CHECK_VALUE(answer, "locations.0.name", "projects/p/locations/local");
+    ASK(200, "GET", P "/locations/local", "");
+    CHECK_VALUE(answer, "capabilities.0.type", "ONLINE_PREDICTION");
+    ASK(404, "GET", P "/locations/us-central1", "");
+    ASK(200, "GET", P ":getConfig", "");
+    CHECK_STR(answer, "{\"config\":{}}\n");
+    ASK(501, "GET", P "/models/m:getIamPolicy", "");
+    CHECK_VALUE(answer, "error.status", "UNIMPLEMENTED");
+    ASK(501, "POST", P "/models/m:testIamPermissions", "{}");
+    ASK(501, "POST", P "/models/m/versions/v:explain", "{}");
+    ASK(400, "GET", P "/models/m%2Fversions%2Fv", ""); /* a name cannot smuggle in a longer one */
+}
+
+TEST(discovery__leads_back_to_this_server)
+{
+    host = "graft.example:8080";
+    ASK(200, "GET", "/$discovery/rest?version=v1", "");
+    gf__free(other);
+    other = answer;
+    answer = NULL;
+    CHECK_VALUE(other, "rootUrl", "http://graft.example:8080/");
+    CHECK_VALUE(other, "baseUrl", "http://graft.example:8080/");
+    CHECK_VALUE(other, "mtlsRootUrl", "http://graft.example:8080/");
+    CHECK_VALUE(other, "id", "ml:v1");
+    CHECK_VALUE(other, "resources.projects.methods.predict.flatPath",
+                "v1/projects/{projectsId}:predict");
+    ASK(200, "GET", "/discovery/v1/apis/ml/v1/rest", "");
+    CHECK_STR(answer, other);
+    ASK(200, "GET", "/discovery/v1/apis", "");
+    CHECK_VALUE(answer, "items.0.discoveryRestUrl",
+                "http://graft.example:8080/discovery/v1/apis/ml/v1/rest");
+    ASK(404, "GET", "/$discovery/rest?version=v2", "");
+    host = "evil.example/\"path";
+    ASK(200, "GET", "/discovery/v1/apis/ml/v1/rest", "");
+    CHECK_VALUE(answer, "rootUrl", "http://127.0.0.1:1/");
+    host = NULL;
+    ASK(200, "GET", "/discovery/v1/apis/ml/v1/rest?fields=rootUrl", "");
+    CHECK_STR(answer, "{\"rootUrl\":\"http://127.0.0.1:1/\"}\n");
+}
+
+TESTS_MAIN(ML_UNIT(ml_v1__models_come_and_go), ML_UNIT(ml_v1__lists_have_pages_and_filters),
+           ML_UNIT(ml_v1__patches_what_the_mask_names_and_compares_etags),
+           ML_UNIT(ml_v1__versions_are_operations_until_they_are_ready),
+           ML_UNIT(ml_v1__default_and_deletion_of_versions),
+           ML_UNIT(ml_v1__tells_where_it_is_and_what_it_does_not_do),
+           ML_UNIT(discovery__leads_back_to_this_server))
