@@ -1,0 +1,161 @@
+/* server/predict.c: from instances to scores, for every family: the pools, and what is noted on the
+ * way. */
+#include <stdio.h>
+#include <string.h>
+
+#include "server/predict_priv.h"
+
+const char *gf__version_part(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    return slash != NULL ? slash + 1 : name;
+}
+
+const char *gf__model_part(const char *name, size_t *n_chars)
+{
+    const char *models = strstr(name, "/models/");
+    const char *model = models != NULL ? models + strlen("/models/") : name;
+    *n_chars = strcspn(model, "/");
+    return model;
+}
+
+/* For the access log. */
+static void note_names(gf__request *request, const char *name)
+{
+    size_t n_chars = 0;
+    const char *model = gf__model_part(name, &n_chars);
+    gf__free(request->model);
+    gf__free(request->version);
+    request->model = gf__strndup(model, n_chars);
+    request->version = gf__strdup(gf__version_part(name));
+}
+
+static gf_status first_failure(const gf__predictions *predictions, gf_error *err)
+{
+    for (size_t i = 0; i < predictions->n_items; i++) {
+        const gf__prediction *item = &predictions->items[i];
+        if (item->status != GF_OK)
+            return gf_error_set(err, item->status, "instances[%zu]: %s", i, item->message);
+    }
+    return GF_OK;
+}
+
+gf_status gf__predict(gf_server *server, gf__request *request, gf__response *response,
+                      gf__served *served, const gf__instance *instances, size_t n_instances,
+                      gf__predictions **out, gf_error *err)
+{
+    gf__predictions *predictions = NULL;
+    *out = NULL;
+    note_names(request, gf__served_name(served));
+    const gf__prediction_request wanted = {.version = served,
+                                           .instances = instances,
+                                           .n_instances = n_instances,
+                                           .deadline_ms = server->options.deadline_ms,
+                                           .wants_debug = gf__request_flag(request, "debug")};
+    gf_status st = gf__pools_predict(server->pools, &wanted, &predictions, err);
+    if (st != GF_OK)
+        goto done;
+    response->queue_ms = predictions->queue_ms;
+    response->predict_ms = predictions->total_ms - predictions->queue_ms;
+    st = first_failure(predictions, err);
+    if (st != GF_OK)
+        goto done;
+    gf__operations_note_use(server->operations, gf__served_name(served));
+    *out = predictions;
+    predictions = NULL;
+done:
+    gf__predictions_free(predictions);
+    return st;
+}
+
+gf__json *gf__debug_json(const gf__prediction *prediction)
+{
+    gf__json *debug = gf__json_object();
+    gf__json_set_string(debug, "tensor", prediction->tensor_sha256);
+    gf__json_set_string(debug, "features", prediction->features_sha256);
+    gf__json_set_string(debug, "logits", prediction->logits_sha256);
+    gf__json *values = gf__json_array();
+    for (size_t k = 0; prediction->logits != NULL && k < prediction->n_scores; k++)
+        gf__json_append(values, gf__json_new_number((double)prediction->logits[k]));
+    gf__json_set(debug, "logitValues", values);
+    return debug;
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static bool is_number(const char *text)
+{
+    return text[0] != '\0' && strspn(text, "0123456789") == strlen(text);
+}
+
+gf_status gf__find_served(gf_server *server, const char *project, const char *model,
+                          const char *version, const char *label, gf__served **out, gf_error *err)
+{
+    if (project == NULL)
+        project = server->options.project;
+    gf_status st = gf__catalog_find(server->catalog, project, model, version, label, out, err);
+    if (st == GF_ENOTFOUND && version != NULL && is_number(version)) {
+        char *name = gf__asprintf("v%s", version);
+        if (name == NULL)
+            return gf__error_nomem(err, "a version's name", strlen(version));
+        if (gf__catalog_find(server->catalog, project, model, name, NULL, out, NULL) == GF_OK)
+            st = GF_OK;
+        gf__free(name);
+    }
+    if (st == GF_EPRECONDITION && err != NULL)
+        err->code = GF_EUNAVAILABLE;
+    return st == GF_EPRECONDITION ? GF_EUNAVAILABLE : st;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+void gf__write_number(gf__buffer *out, double number)
+{
+    char text[40];
+    const int n = snprintf(text, sizeof text, "%.9g", number);
+    for (char *at = text; *at != '\0'; at++)
+        if (*at == ',') /* where the program has set such a locale */
+            *at = '.';
+    gf__buffer_append(out, text, (size_t)n);
+    if (strpbrk(text, ".en") == NULL)
+        gf__buffer_puts(out, ".0");
+}
+
+void gf__write_scores(gf__buffer *out, const float *scores, size_t n)
+{
+    gf__buffer_puts(out, "[");
+    for (size_t k = 0; k < n; k++) {
+        if (k > 0)
+            gf__buffer_puts(out, ",");
+        gf__write_number(out, (double)scores[k]);
+    }
+    gf__buffer_puts(out, "]");
+}
+
+void gf__write_string(gf__buffer *out, const char *text)
+{
+    gf__json *value = gf__json_new_string(text);
+    gf__json_write(value, false, out);
+    gf__json_free(value);
+}
+
+size_t *gf__top_classes(const float *scores, size_t n, size_t k)
+{
+    size_t *top = gf__malloc((k + 1) * sizeof *top);
+    size_t n_top = 0;
+    for (size_t i = 0; top != NULL && i < n; i++) {
+        size_t at = n_top < k ? n_top++ : k;
+        for (; at > 0 && scores[top[at - 1]] < scores[i]; at--)
+            top[at] = top[at - 1];
+        top[at] = i;
+    }
+    return top;
+}
+
+gf_status gf__refuse(gf_server *server, gf__family family, int code, const char *message,
+                     gf__response *response)
+{
+    gf__respond_error(server, family, GF_EUNSUPPORTED, message, response);
+    response->code = code;
+    return GF_OK;
+}

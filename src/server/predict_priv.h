@@ -1,0 +1,30 @@
+/* server/predict_priv.h: what the families that answer predictions share. */
+#ifndef GRAFT_SERVER_PREDICT_PRIV_H
+#define GRAFT_SERVER_PREDICT_PRIV_H
+
+#include "server/instances_priv.h"
+
+/* The version that a name of TensorFlow Serving or KServe means, in the server's own project. A
+ * number N that is no version's name means "vN": their versions are numbers, ours are names.
+ * GF_EUNAVAILABLE where none is READY. */
+gf_status gf__find_served(gf_server *server, const char *project, const char *model,
+                          const char *version, const char *label, gf__served **out, gf_error *err);
+/* "V" of "projects/P/models/M/versions/V", "M" (*n_chars of it). Borrowed. */
+const char *gf__version_part(const char *name);
+const char *gf__model_part(const char *name, size_t *n_chars);
+
+/* JSON as text: a number that comes back as the same float and is never taken for an integer; a
+ * list of them; a string. */
+void gf__write_number(gf__buffer *out, double number);
+void gf__write_scores(gf__buffer *out, const float *scores, size_t n);
+void gf__write_string(gf__buffer *out, const char *text);
+
+/* The k classes with the highest scores, best first, equal ones in the order of the classes; new,
+ * gf__free(). k is at most n. */
+size_t *gf__top_classes(const float *scores, size_t n, size_t k);
+
+/* The answer {"error": message} with a code of its own. */
+gf_status gf__refuse(gf_server *server, gf__family family, int code, const char *message,
+                     gf__response *response);
+
+#endif
