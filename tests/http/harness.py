@@ -228,6 +228,7 @@ class Load:
                 self.failures.append(repr(problem))
                 connection.close()
                 connection = server.connect()
+        connection.close()
 
     def until(self, n_answers):
         wait_for(lambda: len(self.answers) + len(self.failures) >= n_answers, f"{n_answers} answers")

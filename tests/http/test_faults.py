@@ -129,7 +129,10 @@ class KilledServer(unittest.TestCase):
             if version["state"] == "READY":
                 path = "/v1/models/m/versions/" + version["name"].split("/")[-1] + ":predict"
                 self.assertEqual(server.ask("POST", path, {"instances": [b64(PICTURE)]}).code, 200)
-        self.assertEqual(len([v for v in versions if v["state"] == "READY"]), len(known), f"seed {SEED}: {versions}")
+            else:  # one that was interrupted three times is given up
+                self.assertIn("3 times", version["errorMessage"])
+        ready = [v for v in versions if v["state"] == "READY"]
+        self.assertGreater(len(ready), len(known) / 2, f"seed {SEED}: {versions}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,10 @@ class TensorFlowServing(harness.ServerCase):
 
     def test_status_speaks_to_both_clients(self):
         status = self.check_code(self.ask("GET", "/v1/models/stamps"), 200).json
-        self.assertEqual(status["model_version_status"][0]["version"], "v1")
+        # A number there, as TensorFlow Serving's clients expect: that of v1 is 1.
+        self.assertEqual(status["model_version_status"][0]["version"], "1")
+        self.check_code(self.ask("GET", "/v1/models/stamps/versions/1"), 200)
+        self.check_code(self.ask("GET", "/v1/models/stamps/versions/v1"), 200)
         self.assertEqual(status["model_version_status"][0]["state"], "AVAILABLE")
         self.assertEqual((status["name"], status["ready"]), ("stamps", True))
         self.assertIn("stamps", self.ask("GET", "/v1/models").json["models"])
