@@ -158,7 +158,7 @@ static void print_classes(const char *path, const gf__json *answer, bool is_verb
 {
     const gf__json *prediction = gf__json_at(gf__json_find(answer, "predictions"), 0);
     const gf__json *top = gf__json_find(prediction, "top");
-    const gf__json *timing = gf__json_find(prediction, "timing");
+    const gf__json *timing = gf__json_find(answer, "timings");
     printf("%s\n", path);
     for (size_t i = 0; i < gf__json_n_items(top); i++) {
         const gf__json *entry = gf__json_at(top, i);

@@ -45,6 +45,15 @@ try $graft versions create bad --model flowers --origin no.safetensors 2>&1 | gr
 try $graft versions list --model flowers
 try $graft models list
 try $graft operations list | same | cut -c1-75
+printf '{"inputs":"%s"}\n' "$(base64 -w0 "$food" | tr +/ -_)" >one.jsonl
+$graft predict --model flowers --json-instances one.jsonl --json >one.json
+$graft predict m.safetensors $food --json >file.json
+python3 - <<'PY'
+import json
+scores = json.load(open("one.json"))["predictions"][0]["outputs"]
+local = {t["class"]: t["score"] for t in json.load(open("file.json"))[0]["top"]}
+print(len(scores), all(abs(s - local[c]) < 1e-5 for s, c in zip(scores, sorted(local))))
+PY
 try $graft pools | same | sed -n '1,3p'
 
 # Changing and deleting.
