@@ -8,6 +8,8 @@
  *
  * A data set is a folder of class folders, an .npz as in numpy.savez(features=, labels=), or a CSV
  * or JSON-lines file of path and label. Class folders and items are in byte order of their names.
+ * Tables of numbers are data sets too: a CSV of numbers and a class (the column 'label', 'class',
+ * 'category' or 'target', else the last), or an .npz with features (N,D).
  * Threads: reading items is safe from any thread.
  *
  * SPDX-License-Identifier: Apache-2.0 */
@@ -23,7 +25,8 @@ typedef struct gf_dataset gf_dataset;
 typedef enum gf_sample_kind {
     GF_SAMPLE_ENCODED, /* a picture file's bytes */
     GF_SAMPLE_PIXELS,  /* RGB bytes height x width x 3, from a uint8 .npz */
-    GF_SAMPLE_SCALED   /* floats in [-1,1], height x width x 3: already preprocessed */
+    GF_SAMPLE_SCALED,  /* floats in [-1,1], height x width x 3: already preprocessed */
+    GF_SAMPLE_NUMBERS  /* width floats: a row of a table, no picture */
 } gf_sample_kind;
 
 typedef struct gf_sample {
@@ -39,6 +42,9 @@ typedef struct gf_dataset_options {
      * own "classes"). */
     const char *const *class_names;
     size_t n_class_names;
+    /* A table of numbers without a class: every column is a number. It has one class,
+     * "unlabelled". */
+    bool is_unlabelled;
 } gf_dataset_options;
 
 /* Opens and lists; pictures are read later. Errors: GF_ENOTFOUND, GF_EFORMAT with file, line and
@@ -56,7 +62,10 @@ GF_API const char *gf_dataset_class_at(const gf_dataset *dataset, size_t k);
 GF_API size_t gf_dataset_label_at(const gf_dataset *dataset, size_t i); /* < n_classes */
 GF_API const char *gf_dataset_item_at(const gf_dataset *dataset,
                                       size_t i); /* "rose/1.jpg", "features[17]" */
-/* The file of an item; NULL in an .npz. */
+/* A table's columns without the class; 0 and NULL for pictures. */
+GF_API size_t gf_dataset_n_columns(const gf_dataset *dataset);
+GF_API const char *gf_dataset_column_at(const gf_dataset *dataset, size_t i);
+/* The file of an item; NULL in an .npz or a table. */
 GF_API const char *gf_dataset_file_at(const gf_dataset *dataset, size_t i);
 
 GF_API gf_status gf_dataset_read(const gf_dataset *dataset, size_t i, gf_sample *out,

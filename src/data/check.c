@@ -377,6 +377,11 @@ gf_status gf_dataset_check(const gf_dataset *dataset, const gf_check_options *op
         return gf_error_set(err, GF_EINVAL,
                             "near duplicates may differ in %u bits, expected at most %d",
                             check.options.near_distance, MAX_DISTANCE);
+    st = gf__dataset_wants_pictures(dataset, err);
+    if (st == GF_OK && check.other != NULL)
+        st = gf__dataset_wants_pictures(check.other, err);
+    if (st != GF_OK)
+        return st;
     st = start_report(&check, err);
     if (st != GF_OK)
         goto done;

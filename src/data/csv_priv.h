@@ -33,5 +33,7 @@ void gf__csv_start(gf__csv *csv, const char *text, size_t n_bytes);
 gf_status gf__csv_next(gf__csv *csv, gf_error *err);
 const char *gf__csv_field(const gf__csv *csv, size_t i); /* borrowed until the next call */
 void gf__csv_end(gf__csv *csv);
+/* Whether the record is a header with a column of paths in it. */
+bool gf__csv_names_paths(const gf__csv *csv);
 
 #endif

@@ -28,6 +28,11 @@ static size_t find_column(const gf__csv *csv, const char *const *names)
     return csv->n_fields;
 }
 
+bool gf__csv_names_paths(const gf__csv *csv)
+{
+    return find_column(csv, path_names) < csv->n_fields;
+}
+
 /* "a, b, c" of the record, for a message; cut where it does not fit. */
 static void list_fields(const gf__csv *csv, char *text, size_t n_bytes)
 {

@@ -8,4 +8,7 @@
  * picture's part of a feature's identity. */
 gf_status gf__dataset_item_hash(const gf_dataset *dataset, size_t i, char *hex, gf_error *err);
 
+/* GF_EUNSUPPORTED for a table of numbers. */
+gf_status gf__dataset_wants_pictures(const gf_dataset *dataset, gf_error *err);
+
 #endif

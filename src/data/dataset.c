@@ -101,6 +101,7 @@ void gf_dataset_free(gf_dataset *dataset)
     gf__names_free(&dataset->classes);
     gf__names_free(&dataset->strangers);
     gf__names_free(&dataset->empty);
+    gf__names_free(&dataset->columns);
     gf_tensor_free(dataset->features);
     gf__free(dataset->path);
     gf__free(dataset);
@@ -187,7 +188,9 @@ static gf_status read_table(gf_dataset *set, const gf__mapping *file, content_ki
 
     if (dir == NULL)
         return gf__error_nomem(err, "a path", strlen(set->path));
-    if (kind == CONTENT_CSV)
+    if (kind == CONTENT_CSV && gf__is_number_table(text, file->size))
+        st = gf__number_table_read(set, text, file->size, options->is_unlabelled, &labels, err);
+    else if (kind == CONTENT_CSV)
         st = gf__csv_set_read(set, text, file->size, dir, &labels, err);
     else
         st = gf__jsonl_set_read(set, text, file->size, dir, &labels, err);
@@ -195,7 +198,7 @@ static gf_status read_table(gf_dataset *set, const gf__mapping *file, content_ki
         goto done;
     set->kind = kind == CONTENT_CSV ? "csv" : "jsonl";
     st = gf__labels_resolve(set, &labels, options, err);
-    if (st != GF_OK)
+    if (st != GF_OK || set->features != NULL)
         goto done;
     st = check_files(set, obs, err);
 done:

@@ -35,7 +35,9 @@ struct gf_dataset {
     gf__names classes;
     gf__names strangers; /* folder: paths of files in class folders that are no pictures */
     gf__names empty;     /* folder: names of class folders without pictures; they are no classes */
-    gf_tensor *features; /* npz: uint8 or float32 (N,H,W,3); NULL where items are files */
+    gf__names columns;   /* of a table of numbers; none where items are pictures */
+    gf_tensor *features; /* npz: uint8 or float32 (N,H,W,3); a table: float32 (N,D); NULL where
+                            items are files */
 };
 
 /* An empty set; slashes at the path's end are dropped. */
@@ -55,6 +57,14 @@ gf_status gf__csv_set_read(gf_dataset *set, const char *text, size_t n_bytes, co
                            gf__names *labels, gf_error *err);
 gf_status gf__jsonl_set_read(gf_dataset *set, const char *text, size_t n_bytes, const char *dir,
                              gf__names *labels, gf_error *err);
+
+/* Tables of numbers. Whether a CSV is one, by its first records; reading it; float32 rows from an
+ * .npz's (N,D), whose columns get names. */
+bool gf__is_number_table(const char *text, size_t n_bytes);
+gf_status gf__number_table_read(gf_dataset *set, const char *text, size_t n_bytes,
+                                bool is_unlabelled, gf__names *labels, gf_error *err);
+#define GF__UNLABELLED "unlabelled"
+gf_status gf__number_rows_take(gf_dataset *set, gf_tensor **features, gf_error *err);
 
 /* What both text readers demand of a row; messages name no place. Then the row goes into set and
  * labels. */

@@ -12,7 +12,9 @@ gf_status gf__sample_hash(const gf_sample *sample, char *hex, gf_error *err)
     hex[0] = '\0';
     if (st != GF_OK)
         return st;
-    if (sample->kind != GF_SAMPLE_ENCODED) {
+    if (sample->kind == GF_SAMPLE_NUMBERS) {
+        gf__hash_update(hash, "numbers\n", strlen("numbers\n"));
+    } else if (sample->kind != GF_SAMPLE_ENCODED) {
         char shape[80];
 
         /* The same bytes in another shape, or as floats, are another picture. */
@@ -86,6 +88,8 @@ gf_status gf_dataset_hash(const gf_dataset *dataset, const gf_observer *obs, cha
     for (size_t k = 0; k < dataset->classes.n; k++)
         add_text(hash, dataset->classes.at[k]);
     add_text(hash, "");
+    for (size_t i = 0; i < dataset->columns.n; i++)
+        add_text(hash, dataset->columns.at[i]);
     st = hash_items(dataset, obs, hash, err);
     gf__hash_finish(hash, st == GF_OK ? hex : NULL);
     return st;

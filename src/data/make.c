@@ -105,6 +105,8 @@ static gf_status open_source(make_run *make, const char *source, gf_error *err)
         st = read_urls(make, source, &file, err);
     else
         st = gf_dataset_open(source, NULL, make->obs, &make->set, err);
+    if (st == GF_OK && make->set != NULL)
+        st = gf__dataset_wants_pictures(make->set, err);
     gf__unmap(&file);
     return st;
 }

@@ -36,6 +36,12 @@ static gf_status check_members(const gf_npz *file, gf_error *err)
                         found[0] != '\0' ? found : "(none)");
 }
 
+static bool is_table(const gf_tensor *features)
+{
+    const size_t *shape = gf_tensor_shape(features);
+    return gf_tensor_n_dims(features) == 2 && shape[0] > 0 && shape[1] > 0;
+}
+
 static gf_status check_shape(const gf_tensor *features, gf_error *err)
 {
     char text[GF__SHAPE_TEXT];
@@ -359,16 +365,19 @@ done:
     return st;
 }
 
-static gf_status read_features(gf_npz *file, gf_tensor **out, gf_error *err)
+static gf_status read_features(gf_dataset *set, gf_npz *file, gf_tensor **out, gf_error *err)
 {
     gf_tensor *features = NULL;
     gf_status st = gf_npz_load(file, "features", &features, err);
 
     *out = NULL;
-    if (st == GF_OK)
+    if (st == GF_OK && is_table(features)) {
+        st = gf__number_rows_take(set, &features, err);
+    } else if (st == GF_OK) {
         st = check_shape(features, err);
-    if (st == GF_OK)
-        st = normalise_features(&features, err);
+        if (st == GF_OK)
+            st = normalise_features(&features, err);
+    }
     if (st != GF_OK) {
         gf_tensor_free(features);
         return st;
@@ -404,16 +413,18 @@ gf_status gf__npz_set_read(gf_dataset *set, const gf_dataset_options *options,
     st = gf_npz_open(set->path, &file, err);
     if (st != GF_OK)
         return st;
-    st = check_members(file, err);
+    if (!options->is_unlabelled) /* features are looked for by name below */
+        st = check_members(file, err);
     if (st != GF_OK)
         goto done;
-    st = read_features(file, &set->features, err);
+    st = read_features(set, file, &set->features, err);
     if (st != GF_OK)
         goto done;
     st = add_items(set, gf_tensor_shape(set->features)[0], err);
     if (st != GF_OK)
         goto done;
-    st = read_labels(set, file, options, err);
+    st = options->is_unlabelled ? gf__names_add(&set->classes, GF__UNLABELLED, err)
+                                : read_labels(set, file, options, err);
     if (st != GF_OK)
         goto done;
     st = warn_empty_classes(set, obs, err);

@@ -7,6 +7,12 @@
 static void read_row(const gf_dataset *set, size_t i, gf_sample *out)
 {
     const size_t *shape = gf_tensor_shape(set->features);
+    if (set->columns.n > 0) {
+        *out = (gf_sample){.kind = GF_SAMPLE_NUMBERS, .width = shape[1], .height = 1};
+        out->n_bytes = shape[1] * sizeof(float);
+        out->data = gf_tensor_f32(set->features) + i * shape[1];
+        return;
+    }
     const bool is_bytes = gf_tensor_dtype(set->features) == GF_DTYPE_U8;
 
     out->kind = is_bytes ? GF_SAMPLE_PIXELS : GF_SAMPLE_SCALED;

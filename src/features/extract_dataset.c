@@ -272,6 +272,9 @@ gf_status gf_extractor_dataset(gf_extractor *extractor, const gf_dataset *datase
         return gf_error_set(err, GF_EINVAL,
                             "an extractor made for latency takes single pictures; make one "
                             "without for_latency for a data set");
+    const gf_status wanted = gf__dataset_wants_pictures(dataset, err);
+    if (wanted != GF_OK)
+        return wanted;
     extraction run = {.extractor = extractor, .dataset = dataset, .obs = obs};
     if (request != NULL)
         run.request = *request;

@@ -102,6 +102,8 @@ static gf_status extract_dataset(const gf_features_request *r, gf_extractor *ext
     gf__part part = {0};
     gf_status st = gf_dataset_open(r->source, NULL, obs, &dataset, err);
     if (st == GF_OK)
+        st = gf__dataset_wants_pictures(dataset, err);
+    if (st == GF_OK)
         st = gf__part_init(&part, dataset, NULL, 0, NULL, 0, err);
     if (st == GF_OK)
         st = gf__part_extract(&part, extractor, 1, 0, 0, obs, err);

@@ -21,6 +21,13 @@ static gf_status read_jsonl(gf_dataset *set, const char *text, size_t n_bytes, g
     return gf__jsonl_set_read(set, text, n_bytes, "dir/", labels, err);
 }
 
+static gf_status read_numbers(gf_dataset *set, const char *text, size_t n_bytes, gf__names *labels,
+                              gf_error *err)
+{
+    (void)gf__is_number_table(text, n_bytes);
+    return gf__number_table_read(set, text, n_bytes, text[0] == '1', labels, err);
+}
+
 static gf_status read_urls(gf_dataset *set, const char *text, size_t n_bytes, gf__names *labels,
                            gf_error *err)
 {
@@ -36,7 +43,7 @@ static gf_status read_urls(gf_dataset *set, const char *text, size_t n_bytes, gf
 static void read_list(list_reader read, const char *text, size_t n_bytes)
 {
     static const char *const names[] = {"a", "b", "c"};
-    const gf_dataset_options options = {names, text[0] == '0' ? 3 : 0};
+    const gf_dataset_options options = {names, text[0] == '0' ? 3 : 0, false};
     gf_dataset *set = NULL;
     gf__names labels = {0};
     gf_error err;
@@ -61,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     if (n_bytes == 0)
         return 0;
     read_list(read_csv, text, n_bytes);
+    read_list(read_numbers, text, n_bytes);
     read_list(read_jsonl, text, n_bytes);
     read_list(read_urls, text, n_bytes);
     return 0;

@@ -195,7 +195,7 @@ TEST(dataset_csv__orders_number_labels_as_numbers)
 TEST(dataset_csv__takes_class_names_for_number_labels)
 {
     static const char *const names[] = {"cat", "dog", "owl"};
-    const gf_dataset_options options = {names, 3};
+    const gf_dataset_options options = {names, 3, false};
     gf_dataset *set = NULL;
 
     check_list("a.jpg,1\nb.jpg,0\n", &options, "csv cat dog owl: a.jpg=1 b.jpg=0");
