@@ -32,6 +32,8 @@ GF_API void gf_model_unref(gf_model *model); /* NULL is fine */
 GF_API const gf_head *gf_model_head(const gf_model *model);
 GF_API size_t gf_model_n_classes(const gf_model *model);
 GF_API const char *gf_model_class_at(const gf_model *model, size_t k); /* borrowed */
+/* A model without a trunk takes numbers: rows of named columns, standardised as its training data
+ * was. Then trunk_name, trunk_sha256 and layer are NULL, pool, precision and recipe mean nothing. */
 GF_API const char *gf_model_trunk_name(const gf_model *model);
 GF_API const char *gf_model_trunk_sha256(const gf_model *model);
 GF_API const char *gf_model_layer(const gf_model *model); /* the cut, "avg_pool" or "mixed4" */
@@ -40,6 +42,10 @@ GF_API gf_precision
 gf_model_precision(const gf_model *model); /* of the features it was trained on */
 GF_API gf_recipe gf_model_recipe(const gf_model *model);
 GF_API bool gf_model_is_bundle(const gf_model *model); /* the trunk is inside */
+/* How many numbers the head takes: columns, or features of the cut. */
+GF_API size_t gf_model_n_inputs(const gf_model *model);
+/* A column's name, borrowed; NULL where the model has a trunk. */
+GF_API const char *gf_model_column_at(const gf_model *model, size_t i);
 /* The "graft" document as it stands in the file, JSON. Borrowed. */
 GF_API const char *gf_model_document(const gf_model *model);
 
@@ -63,6 +69,11 @@ typedef struct gf_predict_timing {
 } gf_predict_timing;
 /* scores: n_classes floats of the caller. timing may be NULL. */
 GF_API gf_status gf_predictor_picture(gf_predictor *predictor, const void *bytes, size_t n_bytes,
+                                      float *scores, gf_predict_timing *timing, gf_error *err);
+
+/* n numbers instead of a picture: a row of columns, or a feature vector where the model has a trunk.
+ * GF_ESHAPE, GF_EINVAL. */
+GF_API gf_status gf_predictor_numbers(gf_predictor *predictor, const float *numbers, size_t n,
                                       float *scores, gf_predict_timing *timing, gf_error *err);
 
 /* Hashes the trunk's weights and replays the stored samples. GF_EMISMATCH names the damaged trunk, or

@@ -1,7 +1,6 @@
 /* model/document_read.c: the JSON document of a model file, checked member by member before
  * anything is believed. It came with a file that may be damaged, newer than this program, or made
  * to harm. Members that are not known here are left alone. */
-#include <math.h>
 #include <string.h>
 
 #include "head/head.h"
@@ -44,6 +43,12 @@ static gf_status check_kind(gf_model *model, gf_error *err)
                             "model format %zu, this graft reads up to %d; use a newer graft",
                             format, GF_MODEL_FORMAT);
     return GF_OK;
+}
+
+/* null: the model takes numbers. */
+static bool is_numeric(const gf_model *model)
+{
+    return gf__json_is_null(gf__json_find(model->json, "trunk"));
 }
 
 static gf_status read_trunk(gf_model *model, gf_error *err)
@@ -110,6 +115,17 @@ static gf_status read_recipe(gf_model *model, gf_error *err)
     const gf__json *recipe = NULL;
     const gf_status st = gf__json_get_object(model->json, "recipe", &recipe, err);
     return st == GF_OK ? gf__recipe_from_json(recipe, &model->recipe, err) : st;
+}
+
+/* What stands before the head. */
+static gf_status read_input(gf_model *model, gf_error *err)
+{
+    if (is_numeric(model))
+        return gf__document_read_numbers(model, err);
+    gf_status st = read_trunk(model, err);
+    if (st == GF_OK)
+        st = read_cut(model, err);
+    return st == GF_OK ? read_recipe(model, err) : st;
 }
 
 static gf_status read_classes(gf_model *model, gf_error *err)
@@ -181,35 +197,16 @@ static gf_status read_head(gf_model *model, gf_error *err)
     return GF_OK;
 }
 
-static gf_status read_scores(const gf__json *json, size_t n_classes, float **out, gf_error *err)
-{
-    const gf__json *list = NULL;
-    const gf_status st = gf__json_get_array(json, "scores", &list, err);
-    if (st != GF_OK)
-        return st;
-    if (gf__json_n_items(list) != n_classes)
-        return gf_error_set(err, GF_EFORMAT, "scores: %zu for %zu classes", gf__json_n_items(list),
-                            n_classes);
-    float *scores = gf__calloc(n_classes, sizeof *scores);
-    if (scores == NULL)
-        return gf__error_nomem(err, "scores", n_classes * sizeof *scores);
-    *out = scores;
-    for (size_t k = 0; k < n_classes; k++) {
-        scores[k] = (float)gf__json_number(gf__json_at(list, k), (double)NAN);
-        if (!isfinite(scores[k]))
-            return gf_error_set(err, GF_EFORMAT, "scores: item %zu is not a number", k);
-    }
-    return GF_OK;
-}
-
 static gf_status read_sample(const gf_model *model, const gf__json *json, gf__model_sample *out,
                              gf_error *err)
 {
     gf_status st = gf__json_get_string(json, "item", &out->item, err);
-    if (st == GF_OK)
+    if (st == GF_OK && is_numeric(model))
+        st = gf__document_read_floats(json, "numbers", model->n_features, &out->numbers, err);
+    else if (st == GF_OK)
         st = gf__json_get_string(json, "png_tensor", &out->png_tensor, err);
     if (st == GF_OK)
-        st = read_scores(json, model->n_classes, &out->scores, err);
+        st = gf__document_read_floats(json, "scores", model->n_classes, &out->scores, err);
     return st;
 }
 
@@ -258,7 +255,7 @@ static gf_status read_self_test(gf_model *model, gf_error *err)
 gf_status gf__document_read(gf_model *model, gf_error *err)
 {
     static gf_status (*const steps[])(gf_model *, gf_error *) = {
-        check_kind, read_trunk, read_cut, read_recipe, read_classes, read_head, read_self_test};
+        check_kind, read_input, read_classes, read_head, read_self_test};
     gf_status st = GF_OK;
     if (!gf__json_is_object(model->json))
         return gf_error_set(err, GF_EFORMAT, "the document is not a JSON object");

@@ -24,6 +24,22 @@ static gf_status set_trunk(gf__json *document, const gf__model_content *content,
     return st;
 }
 
+/* What stands before the head. */
+static gf_status set_input(gf__json *document, const gf__model_content *content,
+                           const gf_graph *graph, gf_error *err)
+{
+    if (content->trunk == NULL) {
+        gf__document_set_numbers(document, content);
+        return GF_OK;
+    }
+    const gf_status st = set_trunk(document, content, graph, err);
+    gf__json_set_string(document, "layer", content->layer);
+    gf__json_set_string(document, "pool", gf__pool_name(content->pool));
+    gf__json_set_string(document, "precision", gf_precision_name(content->precision));
+    gf__json_set(document, "recipe", gf__recipe_to_json(&content->recipe));
+    return st;
+}
+
 static gf__json *list_of_classes(const gf__model_content *content)
 {
     gf__json *list = gf__json_array();
@@ -47,14 +63,6 @@ static gf__json *list_of_layers(const gf_head *head)
     return list;
 }
 
-static gf__json *list_of_scores(const float *scores, size_t n)
-{
-    gf__json *list = gf__json_array();
-    for (size_t k = 0; k < n; k++)
-        gf__json_append(list, gf__json_new_number((double)scores[k]));
-    return list;
-}
-
 static gf_status set_self_test(gf__json *document, const gf__model_content *content, gf_error *err)
 {
     gf__json *self_test = gf__json_object();
@@ -68,9 +76,13 @@ static gf_status set_self_test(gf__json *document, const gf__model_content *cont
             st = gf__error_nomem(err, "a self-test sample", 0);
         gf__json *item = gf__json_object();
         gf__json_set_string(item, "item", sample->item);
-        gf__json_set_string(item, "png_tensor", tensor);
+        if (content->trunk != NULL)
+            gf__json_set_string(item, "png_tensor", tensor);
+        else
+            gf__json_set(item, "numbers",
+                         gf__document_floats(sample->numbers, gf_head_n_features(content->head)));
         gf__json_set(item, "scores",
-                     list_of_scores(sample->scores, gf_head_n_classes(content->head)));
+                     gf__document_floats(sample->scores, gf_head_n_classes(content->head)));
         gf__json_append(samples, item);
         gf__free(tensor);
     }
@@ -88,13 +100,9 @@ gf_status gf__document_new(const gf__model_content *content, const gf_graph *gra
         return gf__error_nomem(err, "a model's document", 0);
     gf__json_set_int(document, "format", GF_MODEL_FORMAT);
     gf__json_set_string(document, "kind", "model");
-    gf_status st = set_trunk(document, content, graph, err);
+    gf_status st = set_input(document, content, graph, err);
     if (st != GF_OK)
         goto done;
-    gf__json_set_string(document, "layer", content->layer);
-    gf__json_set_string(document, "pool", gf__pool_name(content->pool));
-    gf__json_set_string(document, "precision", gf_precision_name(content->precision));
-    gf__json_set(document, "recipe", gf__recipe_to_json(&content->recipe));
     gf__json_set(document, "classes", list_of_classes(content));
     gf__json_set_int(document, "n_features", (int64_t)gf_head_n_features(content->head));
     gf__json_set(document, "head", list_of_layers(content->head));

@@ -92,7 +92,7 @@ static gf_status read_head(gf_model *model, const gf_safetensors *file, gf_error
 /* Copied, so that a file that is no bundle can be closed. */
 static gf_status read_pictures(gf_model *model, const gf_safetensors *file, gf_error *err)
 {
-    for (size_t i = 0; i < model->n_samples; i++) {
+    for (size_t i = 0; i < model->n_samples && !gf__model_takes_numbers(model); i++) {
         gf__model_sample *sample = &model->samples[i];
         const gf_tensor *tensor = gf_safetensors_find(file, sample->png_tensor);
         if (tensor == NULL || gf_tensor_dtype(tensor) != GF_DTYPE_U8)

@@ -111,7 +111,7 @@ static gf_status add_trunk(tensor_list *list, const gf_graph *graph, gf_error *e
 static gf_status add_pictures(tensor_list *list, const gf__model_content *content, gf_error *err)
 {
     gf_status st = GF_OK;
-    for (size_t i = 0; i < content->n_samples && st == GF_OK; i++)
+    for (size_t i = 0; i < content->n_samples && content->trunk != NULL && st == GF_OK; i++)
         st = add(list, gf__sample_tensor_name(i), GF_DTYPE_U8, &content->samples[i].n_bytes, 1,
                  content->samples[i].png, err);
     return st;
@@ -151,7 +151,8 @@ static gf_status save(const char *path, const gf__model_content *content, const 
 
 gf_status gf__model_save(const char *path, const gf__model_content *content, gf_error *err)
 {
-    assert(content->precision != GF_PRECISION_AUTO);
+    assert(content->trunk == NULL || content->precision != GF_PRECISION_AUTO);
+    assert(content->trunk != NULL || !content->is_bundle);
     gf_graph *graph = NULL;
     gf_status st = GF_OK;
     if (content->n_samples > GF__MODEL_MAX_SAMPLES ||

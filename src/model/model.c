@@ -19,10 +19,14 @@ void gf_model_unref(gf_model *model)
         return;
     for (size_t i = 0; i < model->n_samples; i++) {
         gf__free(model->samples[i].png);
+        gf__free(model->samples[i].numbers);
         gf__free(model->samples[i].scores);
     }
     gf__free(model->samples);
     gf__free(model->class_names);
+    gf__free(model->column_names);
+    gf__free(model->means);
+    gf__free(model->scales);
     gf_head_free(model->head);
     gf_trunk_free(model->trunk);
     gf_safetensors_close(model->file);
@@ -216,6 +220,8 @@ static bool search_home(const char *sha256, const char *home, gf_trunk **out)
 gf_status gf__model_trunk(gf_model *model, const char *home, gf_trunk **out, gf_error *err)
 {
     *out = NULL;
+    if (gf__model_takes_numbers(model))
+        return gf_error_set(err, GF_EUNSUPPORTED, "the model takes numbers: it has no trunk");
     if (gf_model_is_bundle(model))
         return trunk_inside(model, out, err);
     return gf__home_trunk(home, model->trunk_name, model->trunk_sha256, out, err);

@@ -5,18 +5,32 @@
 #include "base/base.h"
 #include "graft/model.h"
 
-/* A small picture kept in the model with the scores it must give. */
+/* A small picture, or a row of numbers, kept in the model with the scores it must give. */
 typedef struct gf__self_test_sample {
     const char *item;
-    const uint8_t *png; /* recipe-sized picture, lossless */
+    const uint8_t *png; /* recipe-sized picture, lossless; NULL of a model that takes numbers */
     size_t n_bytes;
-    const float *scores; /* n_classes */
+    const float *numbers; /* n_features, as they came; NULL of one that takes pictures */
+    const float *scores;  /* n_classes */
 } gf__self_test_sample;
+
+/* How columns of numbers are brought to one range: (x - mean) / scale, one of each a column. */
+typedef struct gf__standardisation {
+    const float *means, *scales;
+} gf__standardisation;
+/* n columns of one row; out may be row. The only place where it is done. */
+void gf__standardise(const gf__standardisation *how, const float *row, float *out, size_t n);
+/* From rows (n_rows, n_columns); a column that never changes gets the scale 1. */
+void gf__standardisation_fit(const float *rows, size_t n_rows, size_t n_columns, float *means,
+                             float *scales);
 
 typedef struct gf__model_content {
     const gf_head *head;
     const char *const *class_names; /* n_classes of the head */
-    gf_trunk *trunk;                /* borrowed */
+    gf_trunk *trunk; /* borrowed; NULL: the model takes numbers, the next two say how; then layer,
+                        pool, precision and recipe mean nothing */
+    const char *const *column_names; /* n_features of the head */
+    gf__standardisation standardisation;
     const char *layer;
     gf_pool pool;
     gf_precision precision;
@@ -45,7 +59,17 @@ gf_status gf__home_trunk(const char *home, const char *name, const char *sha256,
 /* Whether the trunk wants its pictures as the model prepares them. GF_EMISMATCH. */
 gf_status gf__model_check_recipe(const gf_model *model, const gf_trunk *trunk, gf_error *err);
 
-/* The head on one vector: scores and, where it is not NULL, what they were before the softmax
+/* Whether it has no trunk and takes columns of numbers. */
+bool gf__model_takes_numbers(const gf_model *model);
+/* NULL members for one with a trunk: features come as they are. */
+gf__standardisation gf__model_standardisation(const gf_model *model);
+/* n numbers into scores: a row of columns, or a feature vector where the model has a trunk. logits
+ * may be NULL. GF_ESHAPE their number, GF_EINVAL one that is not finite; else as
+ * gf__model_score(). */
+gf_status gf__model_predict_numbers(const gf_model *model, const float *numbers, size_t n,
+                                    float *scores, float *logits, gf_error *err);
+
+/* The head on one vector (standardised here where the model says so): scores and, where it is not NULL, what they were before the softmax
  * (n_classes floats each). GF_EMISMATCH: numbers that are none, weights are damaged. */
 gf_status gf__model_score(const gf_model *model, const float *features, float *scores,
                           float *logits, gf_error *err);

@@ -18,6 +18,7 @@
 typedef struct gf__model_sample {
     const char *item;       /* borrowed from the document */
     const char *png_tensor; /* its name; borrowed from the document */
+    float *numbers;         /* n_features; of a model without a trunk, in the place of the next */
     uint8_t *png;
     size_t n_bytes;
     float *scores; /* n_classes */
@@ -28,8 +29,10 @@ struct gf_model {
     char *text;     /* the document as it stands in the file */
     gf__json *json; /* the same, read; strings below are borrowed from it */
 
-    const char *trunk_name, *trunk_sha256;
-    const gf__json *trunk_graph; /* of a bundle; NULL: the trunk is elsewhere */
+    const char *trunk_name, *trunk_sha256; /* NULL: the model takes numbers; so is layer */
+    const char **column_names;             /* n_features, or NULL */
+    float *means, *scales;                 /* n_features, or NULL */
+    const gf__json *trunk_graph;           /* of a bundle; NULL: the trunk is elsewhere */
     const char *layer;
     gf_pool pool;
     gf_precision precision;
@@ -56,6 +59,14 @@ gf_status gf__document_read(gf_model *model, gf_error *err);
 /* graph: the trunk as it goes into the file, NULL unless a bundle. */
 gf_status gf__document_new(const gf__model_content *content, const gf_graph *graph, gf__json **out,
                            gf_error *err);
+
+/* document_numbers.c: what a model without a trunk has in the place of trunk, cut and recipe. */
+gf_status gf__document_read_numbers(gf_model *model, gf_error *err);
+void gf__document_set_numbers(gf__json *document, const gf__model_content *content);
+/* Member key of the object: n finite numbers, new in *out (also after a failure). */
+gf_status gf__document_read_floats(const gf__json *object, const char *key, size_t n, float **out,
+                                   gf_error *err);
+gf__json *gf__document_floats(const float *values, size_t n); /* new */
 
 /* Tensor names: "head/0/kernel", "head/0/bias", "self_test/0", "trunk/conv2d_1/kernel". New text;
  * NULL out of memory. */

@@ -112,7 +112,9 @@ gf_status gf_predictor_new(gf_model *model, const char *home, const gf_predictor
     if (predictor == NULL)
         return gf__error_nomem(err, "a predictor", sizeof *predictor);
     predictor->model = gf_model_ref(model);
-    const gf_status st = init(predictor, home, options != NULL ? options : &defaults, err);
+    const gf_status st = gf__model_takes_numbers(model)
+                             ? GF_OK
+                             : init(predictor, home, options != NULL ? options : &defaults, err);
     if (st == GF_OK) {
         *out = predictor;
         predictor = NULL;
@@ -133,7 +135,8 @@ void gf_predictor_free(gf_predictor *predictor)
 
 gf_precision gf__predictor_precision(const gf_predictor *predictor)
 {
-    return gf_extractor_precision(predictor->extractor);
+    return predictor->extractor != NULL ? gf_extractor_precision(predictor->extractor)
+                                        : predictor->model->precision;
 }
 
 /* A damaged trunk shows in its features; a head may hide that (ReLU makes 0 of what is not a
@@ -142,21 +145,53 @@ static gf_status check_finite(const gf_model *model, const char *what, const flo
                               size_t n, gf_error *err)
 {
     const size_t i = gf__first_not_finite(values, n);
-    if (i < n)
-        return gf_error_set(err, GF_EMISMATCH,
-                            "%s %zu is %g: the weights of trunk %s or of the head are damaged",
-                            what, i, (double)values[i], model->trunk_name);
-    return GF_OK;
+    if (i == n)
+        return GF_OK;
+    if (gf__model_takes_numbers(model))
+        return gf_error_set(err, GF_EINVAL, "%s %zu is %g: the numbers are too large for the model",
+                            what, i, (double)values[i]);
+    return gf_error_set(err, GF_EMISMATCH,
+                        "%s %zu is %g: the weights of trunk %s or of the head are damaged", what, i,
+                        (double)values[i], model->trunk_name);
+}
+
+static gf_status score_row(const gf_model *model, const float *row, float *scores, float *logits,
+                           gf_error *err)
+{
+    const gf__standardisation how = gf__model_standardisation(model);
+    float *features = gf__alloc_aligned(model->n_features * sizeof *features);
+    if (features == NULL)
+        return gf__error_nomem(err, "numbers", model->n_features * sizeof *features);
+    gf__standardise(&how, row, features, model->n_features);
+    gf_status st = check_finite(model, "column", features, model->n_features, err);
+    if (st == GF_OK)
+        st = gf__head_predict_logits(model->head, features, 1, scores, logits, err);
+    gf__free(features);
+    return st;
 }
 
 gf_status gf__model_score(const gf_model *model, const float *features, float *scores,
                           float *logits, gf_error *err)
 {
-    gf_status st = check_finite(model, "feature", features, model->n_features, err);
-    if (st == GF_OK)
+    gf_status st = GF_OK;
+    if (gf__model_takes_numbers(model))
+        st = score_row(model, features, scores, logits, err);
+    else
+        st = check_finite(model, "feature", features, model->n_features, err);
+    if (st == GF_OK && !gf__model_takes_numbers(model))
         st = gf__head_predict_logits(model->head, features, 1, scores, logits, err);
     if (st == GF_OK)
         st = check_finite(model, "score", scores, model->n_classes, err);
+    return st;
+}
+
+gf_status gf_predictor_numbers(gf_predictor *predictor, const float *numbers, size_t n,
+                               float *scores, gf_predict_timing *timing, gf_error *err)
+{
+    const double start_s = gf__clock_s();
+    const gf_status st = gf__model_predict_numbers(predictor->model, numbers, n, scores, NULL, err);
+    if (timing != NULL)
+        *timing = (gf_predict_timing){.head_ms = 1e3 * (gf__clock_s() - start_s)};
     return st;
 }
 
@@ -165,6 +200,9 @@ gf_status gf_predictor_picture(gf_predictor *predictor, const void *bytes, size_
 {
     const gf_model *model = predictor->model;
     gf_extract_timing extract = {0};
+    if (gf__model_takes_numbers(model))
+        return gf_error_set(err, GF_EUNSUPPORTED, "the model takes %zu numbers, not pictures",
+                            model->n_features);
     gf_status st = gf_extractor_picture(predictor->extractor, bytes, n_bytes, &predictor->features,
                                         &extract, err);
     if (st != GF_OK)

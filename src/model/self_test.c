@@ -19,7 +19,8 @@ size_t gf__model_n_samples(const gf_model *model)
 gf__self_test_sample gf__model_sample_at(const gf_model *model, size_t i)
 {
     const gf__model_sample *sample = &model->samples[i];
-    return (gf__self_test_sample){sample->item, sample->png, sample->n_bytes, sample->scores};
+    return (gf__self_test_sample){sample->item, sample->png, sample->n_bytes, sample->numbers,
+                                  sample->scores};
 }
 
 void gf__self_test_add(gf__self_test_finding *worst, const gf_model *model, size_t sample,
@@ -53,8 +54,10 @@ static gf_status replay(gf_predictor *predictor, const gf_model *model, size_t i
                         gf__self_test_finding *worst, gf_error *err)
 {
     const gf__model_sample *sample = &model->samples[i];
-    const gf_status st = gf_predictor_picture(predictor, sample->png, sample->n_bytes, scores, NULL,
-                                              err);
+    const gf_status st = gf__model_takes_numbers(model)
+                             ? gf__model_score(model, sample->numbers, scores, NULL, err)
+                             : gf_predictor_picture(predictor, sample->png, sample->n_bytes, scores,
+                                                    NULL, err);
     if (st != GF_OK) {
         gf__error_prefix(err, "self-test: %.100s", sample->item);
         return st;
@@ -67,6 +70,8 @@ static gf_status replay(gf_predictor *predictor, const gf_model *model, size_t i
 static gf_status verify_trunk(gf_model *model, const char *home, gf_error *err)
 {
     gf_trunk *trunk = NULL;
+    if (gf__model_takes_numbers(model))
+        return GF_OK;
     gf_status st = gf__model_trunk(model, home, &trunk, err);
     if (st == GF_OK && !gf_model_is_bundle(model))
         st = gf__trunk_verify(trunk, err);
