@@ -51,6 +51,10 @@ GF_API const char *gf_classifier_class_at(const gf_classifier *classifier, size_
 /* scores: n_classes floats of the caller; timing may be NULL. */
 GF_API gf_status gf_classifier_picture(gf_classifier *classifier, const void *bytes, size_t n_bytes,
                                        float *scores, gf_predict_timing *timing, gf_error *err);
+/* n numbers instead of a picture: what the head of a model file takes (n_inputs; 0 of a trunk). */
+GF_API size_t gf_classifier_n_inputs(const gf_classifier *classifier);
+GF_API gf_status gf_classifier_numbers(gf_classifier *classifier, const float *numbers, size_t n,
+                                       float *scores, gf_predict_timing *timing, gf_error *err);
 /* Class numbers of the k largest scores, largest first, the smaller number first among equals. k <=
  * n. */
 GF_API void gf_top_classes(const float *scores, size_t n, size_t k, size_t *classes);
@@ -59,7 +63,7 @@ GF_API void gf_top_classes(const float *scores, size_t n, size_t k, size_t *clas
 
 typedef struct gf_train_request {
     gf_context context;
-    const char *dataset; /* folder, .npz, .csv, .jsonl */
+    const char *dataset; /* folder, .npz, .csv, .jsonl; of numbers, too: then no trunk is needed */
     const char *trunk;   /* default "inception_v3" */
     /* default "avg_pool"; "auto": the block output whose features separate the classes best */
     const char *layer;
@@ -84,6 +88,7 @@ GF_API gf_train_request gf_train_request_default(void);
  * "probe". */
 typedef struct gf_train_watch {
     gf_observer observer;
+    /* n_cached: SIZE_MAX where there are rows of numbers in the place of pictures. */
     void (*started)(void *user, size_t n_train, size_t n_test, size_t n_classes, size_t n_cached,
                     size_t n_features);
     bool (*epoch)(void *user, const gf_epoch *epoch, int n_epochs); /* false stops, resumably */
@@ -91,7 +96,7 @@ typedef struct gf_train_watch {
 } gf_train_watch;
 
 typedef struct gf_train_result {
-    char *layer; /* the cut chosen */
+    char *layer; /* the cut chosen; NULL for a table of numbers */
     gf_precision precision;
     size_t n_train, n_test, n_skipped; /* pictures; skipped ones could not be read */
     gf_history *history;

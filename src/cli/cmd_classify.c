@@ -2,6 +2,7 @@
  * in where the model comes from: a trunk with its own classes, or a trained model file. */
 #include <string.h>
 
+#include "cli/predict_numbers.h"
 #include "cli/remote_predict.h"
 
 typedef struct classify_settings {
@@ -9,6 +10,7 @@ typedef struct classify_settings {
     int n_top;
     const char *precision;
     bool is_verbose;
+    const char *numbers;        /* graft predict */
     gf__remote_settings remote; /* these two: graft predict --model */
     gf__remote_predict asked;
 } classify_settings;
@@ -40,6 +42,9 @@ static const gf__option predict_options[] = {
              "does it natively. Of a model file only."),
     GF__FLAG("--verbose", classify_settings, is_verbose,
              "Also print where the time went: decoding, network, head. Short: -v."),
+    GF__TEXT("--numbers", "ROW|FILE", NULL, classify_settings, numbers,
+             "Instead of pictures: numbers like 5.1,3.5,1.4,0.2, or a .csv or .npz of rows. For a "
+             "model of a table's columns, or features for another's head."),
     GF__TEXT("--model", "M", NULL, classify_settings, asked.model,
              "Ask a server for its model M; no MODEL-FILE then."),
     GF__TEXT("--version", "V", "the model's default", classify_settings, asked.version,
@@ -187,13 +192,19 @@ static gf_status run_predict(gf__cli *cli, const void *settings, gf_error *err)
     if (s->asked.version != NULL || s->asked.json_instances != NULL || s->remote.server != NULL)
         return gf_error_set(err, GF_EINVAL,
                             "expected --model M: the server's model; see graft predict --help");
+    if (s->remote.format != NULL && strcmp(s->remote.format, "json") == 0)
+        cli->is_json = true;
+    if (s->numbers != NULL && cli->n_words == 1)
+        return gf__predict_numbers(cli, cli->words[0], s->numbers, s->n_top, err);
+    if (s->numbers != NULL)
+        return gf_error_set(err, GF_EINVAL,
+                            "expected MODEL-FILE --numbers ROWS and no pictures; see graft predict "
+                            "--help");
     if (cli->n_words < 2)
         return gf_error_set(
             err, GF_EINVAL,
             "expected MODEL-FILE IMAGE..., or --model M IMAGE...; see graft predict "
             "--help");
-    if (s->remote.format != NULL && strcmp(s->remote.format, "json") == 0)
-        cli->is_json = true;
     return run_with(cli, settings, cli->words[0], cli->words + 1, cli->n_words - 1, err);
 }
 

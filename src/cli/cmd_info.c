@@ -137,6 +137,7 @@ static gf_status run_verify(gf__cli *cli, const void *settings, gf_error *err)
         st = gf_model_load(cli->words[0], &model, err);
     if (st == GF_OK)
         st = gf_model_verify(model, cli->home, &options, &largest, &n_samples, err);
+    const bool takes_numbers = st == GF_OK && gf_model_trunk_name(model) == NULL;
     gf_model_unref(model);
     if (st != GF_OK)
         return st;
@@ -147,8 +148,8 @@ static gf_status run_verify(gf__cli *cli, const void *settings, gf_error *err)
         gf__json_set_number(document, "largest_difference", largest);
         return gf__cli_print_json(document, err);
     }
-    printf("%s: %zu stored pictures give their stored scores, largest difference %.2g\n",
-           cli->words[0], n_samples, largest);
+    printf("%s: %zu stored %s give their stored scores, largest difference %.2g\n", cli->words[0],
+           n_samples, takes_numbers ? "rows" : "pictures", largest);
     return GF_OK;
 }
 

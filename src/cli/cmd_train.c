@@ -100,6 +100,11 @@ static void print_started(void *user, size_t n_train, size_t n_test, size_t n_cl
                           size_t n_cached, size_t n_features)
 {
     gf__cli *cli = user;
+    if (n_cached == SIZE_MAX) {
+        gf__cli_note(cli, "%zu rows to learn from, %zu held out, %zu classes, %zu columns each",
+                     n_train, n_test, n_classes, n_features);
+        return;
+    }
     gf__cli_note(cli,
                  "%zu pictures to learn from, %zu held out, %zu classes, %zu features each "
                  "(%zu from the cache)",
@@ -260,11 +265,15 @@ const gf__command gf__command_train = {
     .words = "DATASET",
     .n_words_low = 1,
     .n_words_high = 1,
-    .summary = "Train a classifier on your own pictures.",
+    .summary = "Train a classifier on your own pictures, or on a table of numbers.",
     .text =
         "DATASET is a folder with one folder of pictures for each class, an .npz with features and "
         "labels "
-        "(uint8 pictures, or floats in [-1,1]), or a CSV or JSON-lines file of path and label.\n\n"
+        "(uint8 pictures, or floats in [-1,1]), or a CSV or JSON-lines file of path and label. Or "
+        "a "
+        "table of numbers: a CSV with a header, whose last column (or the one called label) is the "
+        "class, or an .npz with features (N,D): its columns take the place of features, and no "
+        "pretrained network is needed.\n\n"
         "Every picture goes through the pretrained network once; its features are kept in the home "
         "folder, so a "
         "second run starts training at once. The head (Dense relu, Dense softmax) is trained with "

@@ -99,6 +99,20 @@ gf_status gf_classifier_picture(gf_classifier *classifier, const void *bytes, si
     return st;
 }
 
+size_t gf_classifier_n_inputs(const gf_classifier *classifier)
+{
+    return classifier->model != NULL ? gf_model_n_inputs(classifier->model) : 0;
+}
+
+gf_status gf_classifier_numbers(gf_classifier *classifier, const float *numbers, size_t n,
+                                float *scores, gf_predict_timing *timing, gf_error *err)
+{
+    if (classifier->model == NULL)
+        return gf_error_set(err, GF_EUNSUPPORTED,
+                            "a trunk takes pictures, not numbers; a model file takes both");
+    return gf_predictor_numbers(classifier->predictor, numbers, n, scores, timing, err);
+}
+
 void gf_top_classes(const float *scores, size_t n, size_t k, size_t *classes)
 {
     size_t n_found = 0;

@@ -29,8 +29,12 @@ static gf_status copy_class_names(evaluation_job *job, gf_error *err)
 static gf_status measure(evaluation_job *job, const gf_observer *obs, gf_error *err)
 {
     gf_evaluation *result = job->result;
-    gf_status st = gf__service_model_extractor(job->context, job->model, &job->extractor, err);
-    if (st == GF_OK)
+    const bool is_table = gf__model_takes_numbers(job->model) ||
+                          gf_dataset_n_columns(job->dataset) > 0;
+    gf_status st = is_table ? gf__part_numbers(&job->part, job->model, err)
+                            : gf__service_model_extractor(job->context, job->model, &job->extractor,
+                                                          err);
+    if (st == GF_OK && !is_table)
         st = gf__part_extract(&job->part, job->extractor, 1, 0, 0, obs, err);
     if (st == GF_OK)
         st = gf__part_metrics(&job->part, 0, gf_model_head(job->model), &result->metrics, err);
@@ -49,8 +53,11 @@ static gf_status save_report(const evaluation_job *job, const char *path, const 
     const gf_evaluation *result = job->result;
     gf_report_picture *pictures = NULL;
     size_t n_pictures = 0;
-    gf_status st = gf__report_pictures(&job->part, result->metrics, job->order, result->n_mistakes,
-                                       job->context->max_pixels, &pictures, &n_pictures, err);
+    const bool is_table = gf__model_takes_numbers(job->model);
+    gf_status st = GF_OK;
+    if (!is_table)
+        st = gf__report_pictures(&job->part, result->metrics, job->order, result->n_mistakes,
+                                 job->context->max_pixels, &pictures, &n_pictures, err);
     if (st != GF_OK)
         return st;
     size_t *n_per_class = gf__calloc(result->n_classes, sizeof *n_per_class);
@@ -64,7 +71,7 @@ static gf_status save_report(const evaluation_job *job, const char *path, const 
         {"Model", model_path},
         {"Trunk", gf_model_trunk_name(job->model)},
         {"Cut at", gf_model_layer(job->model)},
-        {"Precision", gf_precision_name(gf_extractor_precision(job->extractor))},
+        {"Precision", is_table ? "f32" : gf_precision_name(gf_extractor_precision(job->extractor))},
     };
     const gf_report_fact data[] = {{"Data set", gf_dataset_path(job->dataset)},
                                    {"Kind", gf_dataset_kind(job->dataset)}};
@@ -78,7 +85,7 @@ static gf_status save_report(const evaluation_job *job, const char *path, const 
                               .dataset = data,
                               .n_dataset = sizeof data / sizeof data[0],
                               .model = facts,
-                              .n_model = sizeof facts / sizeof facts[0],
+                              .n_model = is_table ? 1 : sizeof facts / sizeof facts[0],
                               .n_test_per_class = n_per_class};
     st = gf_report_save(&report, path, err);
 done:

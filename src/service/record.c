@@ -71,7 +71,8 @@ gf_status gf__training_record(const gf__train_facts *facts, gf__json **out, gf_e
     gf__json_set_string(record, "isa", gf_engine_isa());
     gf__json_set(record, "data", data_record(facts));
     gf__json *options = gf__train_options_to_json(&r->options);
-    gf__json_set_string(options, "layer", r->layer);
+    if (facts->trunk != NULL)
+        gf__json_set_string(options, "layer", r->layer);
     gf__json_set_int(options, "hidden", (int64_t)r->hidden);
     gf__json_set_number(options, "dropout", r->dropout);
     gf__buffer augment = {0};
@@ -120,8 +121,8 @@ static void list_data(const gf__train_facts *facts, fact_list *list)
     const gf_train_request *r = facts->request;
     add_fact(list, "Data set", "%s (%s)", gf_dataset_path(facts->dataset),
              gf_dataset_kind(facts->dataset));
-    add_fact(list, "Pictures", "%zu in %zu classes", gf_dataset_n_items(facts->dataset),
-             facts->result->n_classes);
+    add_fact(list, facts->trunk != NULL ? "Pictures" : "Rows", "%zu in %zu classes",
+             gf_dataset_n_items(facts->dataset), facts->result->n_classes);
     if (facts->test_dataset != NULL)
         add_fact(list, "Held out", "%zu from %s", facts->test->n,
                  gf_dataset_path(facts->test_dataset));
@@ -137,9 +138,13 @@ static void list_data(const gf__train_facts *facts, fact_list *list)
 static void list_model(const gf__train_facts *facts, fact_list *list)
 {
     const gf_train_request *r = facts->request;
-    add_fact(list, "Trunk", "%s (%.12s)", gf_trunk_name(facts->trunk),
-             gf_trunk_sha256(facts->trunk));
-    add_fact(list, "Cut at", "%s, %zu features", facts->layer, gf_head_n_features(facts->head));
+    if (facts->trunk != NULL) {
+        add_fact(list, "Trunk", "%s (%.12s)", gf_trunk_name(facts->trunk),
+                 gf_trunk_sha256(facts->trunk));
+        add_fact(list, "Cut at", "%s, %zu features", facts->layer, gf_head_n_features(facts->head));
+    } else {
+        add_fact(list, "Columns", "%zu, standardised", gf_head_n_features(facts->head));
+    }
     if (r->hidden > 0)
         add_fact(list, "Head", "Dense(%zu, relu), Dense(%zu, softmax), %zu weights", r->hidden,
                  facts->result->n_classes, gf_head_n_params(facts->head));
@@ -181,7 +186,9 @@ static gf_status save_report(const gf__train_facts *facts, const gf_report_pictu
     list_data(facts, &data);
     list_model(facts, &model);
     if (facts->request->output != NULL)
-        snprintf(next_step, sizeof next_step, "graft predict %s PICTURE.jpg",
+        snprintf(next_step, sizeof next_step,
+                 facts->trunk != NULL ? "graft predict %s PICTURE.jpg"
+                                      : "graft predict %s --numbers ROWS.csv",
                  facts->request->output);
     const gf_report report = {.title = gf__path_base(gf_dataset_path(facts->dataset)),
                               .class_names = (const char *const *)result->class_names,
@@ -213,7 +220,7 @@ gf_status gf__training_report(const gf__train_facts *facts, const char *path, gf
     size_t n_order = 0, n_pictures = 0;
     gf_report_picture *pictures = NULL;
     gf_status st = gf__part_mistakes(facts->test, facts->result->metrics, &order, &n_order, err);
-    if (st == GF_OK)
+    if (st == GF_OK && facts->trunk != NULL)
         st = gf__report_pictures(facts->test, facts->result->metrics, order, n_order,
                                  facts->request->context.max_pixels, &pictures, &n_pictures, err);
     if (st == GF_OK)

@@ -98,12 +98,24 @@ gf_status gf__samples_new(const gf__part *part, size_t output, const gf_head *he
                           uint64_t max_pixels, gf__samples *out, gf_error *err);
 void gf__samples_clear(gf__samples *samples);
 
+/* numbers.c: tables of numbers. Features of both parts: the columns, standardised by mean and
+ * deviation of the training part, which come back (new, also after a failure). GF_EMISMATCH other
+ * columns. */
+gf_status gf__part_numbers_fit(gf__part *train, gf__part *test, float **means, float **scales,
+                               gf_error *err);
+/* The same as the model does it. GF_EMISMATCH also where only one of them is about numbers. */
+gf_status gf__part_numbers(gf__part *part, const gf_model *model, gf_error *err);
+/* Columns of a data set; the list is new, the names are borrowed. */
+gf_status gf__column_names_new(const gf_dataset *dataset, const char ***out, gf_error *err);
+gf_status gf__samples_of_numbers(const gf__part *part, const gf_head *head, gf__samples *out,
+                                 gf_error *err);
+
 /* What a training run was, for the model file and the report. */
 typedef struct gf__train_facts {
     const gf_train_request *request;
     const gf_dataset *dataset, *test_dataset; /* the latter NULL with a split */
     const char *dataset_sha256;
-    const gf_trunk *trunk;
+    const gf_trunk *trunk; /* NULL, and so is layer: a table of numbers */
     const char *layer;
     gf_precision precision;
     const gf__part *train, *test;

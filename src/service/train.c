@@ -27,6 +27,7 @@ typedef struct train_job {
     gf_output_spec *outputs;
     size_t n_outputs, chosen;
     gf__part train, test;
+    float *means, *scales; /* of the columns of a table of numbers; NULL of pictures */
     gf_head *head;
     gf_train_result *result;
     char *checkpoint; /* OUTPUT.checkpoint; NULL without an output */
@@ -141,10 +142,44 @@ static gf_status choose_outputs(train_job *job, gf_error *err)
     return GF_OK;
 }
 
+static void note_features(train_job *job, double started_s)
+{
+    gf_train_result *result = job->result;
+    result->n_train = job->train.n;
+    result->n_test = job->test.n;
+    result->n_skipped = job->train.n_skipped + job->test.n_skipped;
+    result->features_s = gf__clock_s() - started_s;
+}
+
+static bool is_table(const train_job *job)
+{
+    return gf_dataset_n_columns(job->dataset) > 0;
+}
+
+/* A table's columns are its features. */
+static gf_status make_number_features(train_job *job, gf_error *err)
+{
+    const gf_train_request *r = job->request;
+    const double started_s = gf__clock_s();
+    if (r->is_bundle || r->augment != 0)
+        return gf_error_set(err, GF_EINVAL,
+                            "%s: rows of numbers; --bundle and --augment are for pictures",
+                            r->dataset);
+    const gf_status st = gf__part_numbers_fit(&job->train, &job->test, &job->means, &job->scales,
+                                              err);
+    job->result->precision = GF_PRECISION_F32;
+    note_features(job, started_s);
+    return st;
+}
+
 static gf_status make_features(train_job *job, gf_error *err)
 {
     const gf_train_request *r = job->request;
     const double started_s = gf__clock_s();
+    if (is_table(job))
+        return make_number_features(job, err);
+    if (job->test_dataset != NULL && gf_dataset_n_columns(job->test_dataset) > 0)
+        return gf__dataset_wants_pictures(job->test_dataset, err);
     gf_status st = gf_trunk_load(r->context.home, r->trunk, &job->trunk, err);
     if (st != GF_OK)
         return st;
@@ -160,12 +195,8 @@ static gf_status make_features(train_job *job, gf_error *err)
                           observer_of(job), err);
     if (st == GF_OK)
         st = gf__part_extract(&job->test, job->extractor, 1, 0, 0, observer_of(job), err);
-    gf_train_result *result = job->result;
-    result->precision = gf_extractor_precision(job->extractor);
-    result->n_train = job->train.n;
-    result->n_test = job->test.n;
-    result->n_skipped = job->train.n_skipped + job->test.n_skipped;
-    result->features_s = gf__clock_s() - started_s;
+    job->result->precision = gf_extractor_precision(job->extractor);
+    note_features(job, started_s);
     return st;
 }
 
@@ -174,6 +205,8 @@ static gf_status make_features(train_job *job, gf_error *err)
 static gf_status choose_cut(train_job *job, gf_error *err)
 {
     gf_train_result *result = job->result;
+    if (is_table(job))
+        return GF_OK;
     if (job->n_outputs > 1) {
         result->probe_accuracy = gf__calloc(job->n_outputs, sizeof *result->probe_accuracy);
         if (result->probe_accuracy == NULL)
@@ -194,6 +227,12 @@ static gf_status choose_cut(train_job *job, gf_error *err)
     return result->layer != NULL ? GF_OK : gf__error_nomem(err, "layer name", 0);
 }
 
+static size_t n_features(const train_job *job)
+{
+    return is_table(job) ? gf_dataset_n_columns(job->dataset)
+                         : gf_extractor_output_size(job->extractor, job->chosen);
+}
+
 static gf_status make_head(train_job *job, gf_error *err)
 {
     const gf_head_layer layers[2] = {
@@ -203,8 +242,7 @@ static gf_status make_head(train_job *job, gf_error *err)
          .dropout = job->request->dropout},
     };
     const size_t n_layers = job->request->hidden > 0 ? 2 : 1;
-    return gf_head_new(gf_extractor_output_size(job->extractor, job->chosen),
-                       layers + (2 - n_layers), n_layers, &job->head, err);
+    return gf_head_new(n_features(job), layers + (2 - n_layers), n_layers, &job->head, err);
 }
 
 static gf_status fit(train_job *job, gf_error *err)
@@ -219,8 +257,10 @@ static gf_status fit(train_job *job, gf_error *err)
     job->checkpoint = r->output != NULL ? gf__asprintf("%s.checkpoint", r->output) : NULL;
     /* The data's identity for --resume: the same pictures through another cut or precision are
      * other data. */
-    char *data_id = gf__asprintf("%s %s %s %s", job->sha256, gf_trunk_sha256(job->trunk),
-                                 job->result->layer, gf_precision_name(job->result->precision));
+    char *data_id = is_table(job) ? gf__asprintf("%s numbers", job->sha256)
+                                  : gf__asprintf("%s %s %s %s", job->sha256,
+                                                 gf_trunk_sha256(job->trunk), job->result->layer,
+                                                 gf_precision_name(job->result->precision));
     if (data_id == NULL || (r->output != NULL && job->checkpoint == NULL)) {
         st = gf__error_nomem(err, "names", 0);
         goto done;
@@ -305,6 +345,36 @@ static gf_status save_model(const train_job *job, gf_error *err)
     return st;
 }
 
+static gf_status save_number_model(const train_job *job, gf_error *err)
+{
+    gf__samples samples = {.n = 0};
+    gf__json *record = NULL;
+    const char **names = NULL;
+    const gf__train_facts facts = facts_of(job);
+    gf_status st = gf__training_record(&facts, &record, err);
+    if (st == GF_OK)
+        st = gf__column_names_new(job->dataset, &names, err);
+    if (st == GF_OK)
+        st = gf__samples_of_numbers(&job->test, job->head, &samples, err);
+    if (st == GF_OK) {
+        const gf__model_content content = {
+            .head = job->head,
+            .class_names = (const char *const *)job->result->class_names,
+            .column_names = names,
+            .standardisation = {job->means, job->scales},
+            .training = record,
+            .samples = samples.at,
+            .n_samples = samples.n,
+            .tolerance = samples.tolerance,
+        };
+        st = gf__model_save(job->request->output, &content, err);
+    }
+    gf__samples_clear(&samples);
+    gf__json_free(record);
+    gf__free(names);
+    return st;
+}
+
 /* A class whose pictures are all unreadable, or all held out, is one the head can never name. */
 static gf_status warn_of_unseen_classes(const train_job *job, gf_error *err)
 {
@@ -317,8 +387,8 @@ static gf_status warn_of_unseen_classes(const train_job *job, gf_error *err)
     for (size_t k = 0; k < n_classes; k++)
         if (counts[k] == 0)
             gf__observe_log(observer_of(job), GF_LOG_WARNING,
-                            "class %s: not one picture to learn from; the model will not know it",
-                            job->result->class_names[k]);
+                            "class %s: not one %s to learn from; the model will not know it",
+                            job->result->class_names[k], is_table(job) ? "row" : "picture");
     gf__free(counts);
     return GF_OK;
 }
@@ -327,8 +397,8 @@ static void tell_started(const train_job *job)
 {
     if (job->watch != NULL && job->watch->started != NULL)
         job->watch->started(job->watch->user, job->train.n, job->test.n, job->result->n_classes,
-                            job->train.n_cached + job->test.n_cached,
-                            gf_extractor_output_size(job->extractor, job->chosen));
+                            is_table(job) ? SIZE_MAX : job->train.n_cached + job->test.n_cached,
+                            n_features(job));
 }
 
 static gf_status run_job(train_job *job, gf_error *err)
@@ -357,7 +427,7 @@ static gf_status run_job(train_job *job, gf_error *err)
     if (st == GF_OK)
         st = measure(job, err);
     if (st == GF_OK && job->request->output != NULL)
-        st = save_model(job, err);
+        st = is_table(job) ? save_number_model(job, err) : save_model(job, err);
     /* Only now: a disk that fills up while the model is written must not cost the training. */
     if (st == GF_OK && job->checkpoint != NULL)
         unlink(job->checkpoint);
@@ -386,6 +456,8 @@ gf_status gf_service_train(const gf_train_request *request, const gf_train_watch
     gf_train_result_free(job.result);
     gf__free(job.checkpoint);
     gf_head_free(job.head);
+    gf__free(job.means);
+    gf__free(job.scales);
     gf__part_free(&job.train);
     gf__part_free(&job.test);
     gf_extractor_free(job.extractor);
