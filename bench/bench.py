@@ -1,6 +1,6 @@
 """Runs the parts of the benchmark, prints the table and writes bench/results/DATE-CPU.json. Called by run.sh.
 
-    python3 bench.py [--quick] [--out FILE.json] BUILD [numerics] [speed] [article] [start] [decode]
+    python3 bench.py [--quick] [--out FILE.json] BUILD [numerics] [speed] [article] [start] [decode] [serve]
 """
 import argparse
 import datetime
@@ -12,13 +12,14 @@ import sys
 import part_article
 import part_decode
 import part_numerics
+import part_serve
 import part_speed
 import part_start
 from harness import machine, text_table, versions_of
 from inputs import Bench
 
 PARTS = {"numerics": part_numerics, "speed": part_speed, "article": part_article, "start": part_start,
-         "decode": part_decode}
+         "decode": part_decode, "serve": part_serve}
 
 
 def results_path(bench, facts, parts):

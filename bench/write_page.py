@@ -21,6 +21,10 @@ TITLES = {
               "peer's model is stored as ONNX Runtime's optimiser left it."),
     "decode": ("Decoding and resizing JPEGs",
                "To 299x299, one thread. graft and Pillow use the triangle filter, OpenCV its area filter."),
+    "serve": ("The server",
+              "One JPEG of 640x480 as base64 in JSON, over keep-alive connections from the same machine, 2 threads on either "
+              "side. A Poisson load counts from when a request was due, so that one that found no free client has waited. "
+              "The peer is one LitServe worker without batching, which runs ONNX Runtime on the trunk with its own top."),
 }
 
 

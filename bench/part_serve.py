@@ -1,0 +1,229 @@
+"""The server under load: one client, many, an open loop; waking from zero; a thousand versions; beside ONNX Runtime behind LitServe."""
+import atexit
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+
+from harness import environment, median, median_of_ratios, precisions_of, row, run, run_json, say, take_turns
+
+N_VERSIONS = 1000
+N_WAKES = 5
+LOADS = (("1 client", 1), ("8 clients", 8), ("32 clients", 32))
+
+
+class Process:
+    """A server, and its memory."""
+
+    def __init__(self, *command):
+        self.log = open(os.devnull, "wb")
+        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+                                        env=environment())
+        atexit.register(self.process.kill)  # where the benchmark fails; no harm to one that has ended
+
+    def wait_until(self, condition, what):
+        end = time.monotonic() + 120
+        while not (value := condition()):
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"bench: {what}: the server ended or is not ready")
+            time.sleep(0.02)
+        return value
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+def rss_mb(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmRSS:"))
+
+
+class Graft(Process):
+    def __init__(self, bench, home, *options):
+        port_file = f"{bench.data}/serve-port"
+        if os.path.exists(port_file):
+            os.remove(port_file)
+        super().__init__(bench.graft, "serve", "--home", home, "--port", 0, "--port-file", port_file, *options)
+        self.wait_until(lambda: os.path.exists(port_file) and os.path.getsize(port_file) > 0, "graft serve")
+        with open(port_file, encoding="ascii") as file:
+            self.port = int(file.read())
+
+    def call(self, method, path, body=None):
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, {"Content-Type": "application/json"}, method=method)
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def deploy(self, path, model, versions):
+        with open(path, "rb") as file:
+            self.call("PUT", f"/graft/v1/buckets/bench/objects/{model}.safetensors", file.read())
+        self.call("POST", "/v1/projects/p/models", {"name": model})
+        names = [self.call("POST", f"/v1/projects/p/models/{model}/versions",
+                           {"name": version, "deploymentUri": f"gs://bench/{model}.safetensors"})["name"] for version in versions]
+        for name in names:
+            answer = self.wait_until(lambda name=name: (o := self.call("GET", f"/v1/{name}")).get("done") and o, name)
+            if "error" in answer:
+                raise SystemExit(f"bench: {name}: {answer['error']}")
+
+    def nodes(self):
+        return [node for pool in self.call("GET", "/graft/v1/pools")["pools"] for node in pool["nodes"]]
+
+
+def load(bench, port, paths, body, clients=1, rate=0.0, seconds=None):
+    words = [word for path in paths for word in ("--path", path)]
+    result = run_json(bench.program("bench_http"), "--port", port, *words, "--body", body, "--clients", clients, "--rate", f"{rate:.3f}",
+                      "--seconds", seconds or 2 * bench.seconds)
+    return result
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start_peer(bench):
+    port = free_port()
+    peer = Process(bench.python, bench.script("peer_litserve.py"), bench.model("trunk-top"), port, 2)
+    peer.port = port
+
+    def is_up():
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+    peer.wait_until(is_up, "LitServe")
+    return peer
+
+
+def path_of(model, version=None):
+    return f"/v1/projects/p/models/{model}{f'/versions/{version}' if version else ''}:predict"
+
+
+def engine_ms(bench, precision, photo, n=30):
+    """Decoding, network and head of one picture by `graft predict`: the engine without a server; the median."""
+    answer = run_json(bench.graft, "predict", f"{bench.data}/serve-{precision}.safetensors", *[photo] * n, "--home",
+                      bench.home, "--threads", 2, "--json", "--quiet")
+    return median([sum(item["timing"].values()) for item in answer])
+
+
+def row_of_overhead(bench, server, body, photo, precision):
+    """What a client waits beyond the work itself, in turns with that work."""
+    results = take_turns(bench.n_rounds, {"http": lambda: load(bench, server.port, [path_of(precision)], body)["p50_ms"],
+                                          "engine": lambda: engine_ms(bench, precision, photo)})
+    over = median([a - b for a, b in zip(results["http"], results["engine"])])
+    return row(f"{precision}, 1 client: overhead over the bare engine, p50", over, "ms", target=("<=", 3), judged="graft",
+               note=f"engine {median(results['engine']):.1f} ms")
+
+
+def rows_of_loads(bench, servers, paths, body, precisions):
+    """Every load on every server, in turns; the ratios are of rounds."""
+    rows = []
+    for name, clients in LOADS:
+        say(f"serve: {name}")
+        runners = {key: lambda key=key: load(bench, servers[key].port, [paths[key]], body, clients) for key in servers}
+        results = take_turns(bench.n_rounds, runners)
+        for precision in precisions:
+            ours, theirs = results[precision], results["peer"]
+            if clients == 1:
+                for which in ("p50_ms", "p95_ms", "p99_ms"):
+                    a, b = [r[which] for r in ours], [r[which] for r in theirs]
+                    rows.append(row(f"{precision}, {name}: {which[:3]}", median(a), "ms", median(b), "LitServe, ONNX Runtime f32",
+                                    median_of_ratios(b, a)))
+            else:
+                a, b = [r["per_second"] for r in ours], [r["per_second"] for r in theirs]
+                rows.append(row(f"{precision}, {name}: throughput", median(a), "pictures/s", median(b), "LitServe, ONNX Runtime f32",
+                                median_of_ratios(a, b), note=f"p99 {median([r['p99_ms'] for r in ours]):.0f} ms, peer "
+                                f"{median([r['p99_ms'] for r in theirs]):.0f} ms; {sum(r['n_failed'] for r in ours)} failed"))
+    return rows
+
+
+def rows_of_open_loop(bench, servers, paths, body, precisions):
+    rows = []
+    for precision in precisions:
+        capacity = load(bench, servers[precision].port, [paths[precision]], body, 8)["per_second"]
+        for part in (0.6, 0.7):
+            say(f"serve: Poisson, {precision}, {part:.0%}")
+            result = load(bench, servers[precision].port, [paths[precision]], body, 64, part * capacity, 8 * bench.seconds)
+            rows.append(row(f"{precision}, Poisson at {part:.0%} of capacity: p99", result["p99_ms"], "ms",
+                            note=f"{part * capacity:.1f} requests/s, p50 {result['p50_ms']:.0f} ms, {result['n_failed']} failed"))
+    return rows
+
+
+def rows_of_waking(bench, home, body):
+    say("serve: waking from zero")
+    server = Graft(bench, home, "--idle-timeout", 0.3)
+    with open(body, "rb") as file:
+        request = file.read()
+    times = []
+    for _ in range(N_WAKES):
+        server.wait_until(lambda: not server.nodes(), "no worker")
+        start = time.perf_counter()
+        server.call("POST", path_of("auto"), request)
+        times.append((time.perf_counter() - start) * 1e3)
+    server.wait_until(lambda: not server.nodes(), "no worker")
+    idle = rss_mb(server.process.pid)
+    server.call("POST", path_of("auto"), request)
+    worker = max(node["rssBytes"] for node in server.nodes()) / 1e6
+    server.stop()
+    return [row("wake from zero: the first answer", median(times), "ms", target=("<=", 150), judged="graft",
+                note=f"largest of {N_WAKES}: {max(times):.0f} ms"),
+            row("gateway without a worker: RSS", idle, "MB"), row("worker: RSS", worker, "MB")]
+
+
+def rows_of_versions(bench, model, body):
+    """As many versions as a provider may have customers, on one trunk; each version is a file of its own hash only where it differs."""
+    say(f"serve: {N_VERSIONS} versions")
+    home = bench.fresh_home("versions")
+    server = Graft(bench, home)
+    start = time.perf_counter()
+    server.deploy(model, "many", [f"v{i}" for i in range(N_VERSIONS)])
+    made_s = time.perf_counter() - start
+    all_paths = [path_of("many", f"v{i}") for i in range(N_VERSIONS)]
+    load(bench, server.port, all_paths, body, 8, seconds=4 * bench.seconds)
+    results = take_turns(bench.n_rounds, {"one": lambda: load(bench, server.port, all_paths[:1], body),
+                                          "many": lambda: load(bench, server.port, all_paths, body)})
+    one, many = ([r["p50_ms"] for r in results[key]] for key in ("one", "many"))
+    rows = [row(f"{N_VERSIONS} versions: p50 over random versions", median(many), "ms", median(one), "one version",
+                median_of_ratios(many, one), ("<=", 1.1), note=f"registered over HTTP in {made_s:.0f} s"),
+            row(f"{N_VERSIONS} versions: RSS of the gateway", rss_mb(server.process.pid), "MB"),
+            row(f"{N_VERSIONS} versions: RSS of the worker", max(node["rssBytes"] for node in server.nodes()) / 1e6, "MB",
+                note=f"{max(node['loadedHeads'] for node in server.nodes())} heads loaded")]
+    server.stop()
+    return rows
+
+
+def measure_part(bench, facts):
+    precisions = precisions_of(facts)
+    photo, body = f"{bench.photos}/photo-640.jpg", f"{bench.data}/serve-body.json"
+    with open(photo, "rb") as file, open(body, "w", encoding="ascii") as out:
+        json.dump({"instances": [base64.b64encode(file.read()).decode()]}, out)
+    home = bench.fresh_home("serve")
+    for name in precisions + ["auto"]:
+        run(bench.graft, "train", bench.article, "--home", home, "--quiet", "--epochs", 2, "--precision", name, "--output",
+            f"{bench.data}/serve-{name}.safetensors")
+    server = Graft(bench, home)
+    for name in precisions + ["auto"]:
+        server.deploy(f"{bench.data}/serve-{name}.safetensors", name, ["v1"])
+    peer = start_peer(bench)
+    servers = {precision: server for precision in precisions} | {"peer": peer}
+    paths = {precision: path_of(precision) for precision in precisions} | {"peer": "/predict"}
+    for key in servers:
+        load(bench, servers[key].port, [paths[key]], body, 2, seconds=1)
+    rows = rows_of_loads(bench, servers, paths, body, precisions)
+    peer.stop()
+    rows += [row_of_overhead(bench, server, body, photo, precision) for precision in precisions]
+    rows += rows_of_open_loop(bench, servers, paths, body, precisions)
+    server.stop()
+    return rows + rows_of_waking(bench, home, body) + rows_of_versions(bench, f"{bench.data}/serve-auto.safetensors", body)
