@@ -281,6 +281,23 @@ TEST(model_file__of_numbers_names_the_member_that_is_wrong)
     check_refuses("\\\"means\\\"", "\\\"meens\\\"", "standardisation: means: ");
 }
 
+TEST(golden__a_model_of_numbers_of_format_1_opens_and_says_what_it_said)
+{
+    gf_model *model = NULL;
+    size_t n_samples = 0;
+    float scores[3];
+    CHECK_OK(gf_model_load(check_fixture("golden/model/format-1-numbers.safetensors"), &model,
+                           &check_err));
+    CHECK_OK(gf_model_verify(model, NULL, NULL, NULL, &n_samples, &check_err));
+    CHECK_EQ(n_samples, 3);
+    CHECK_STR(gf_model_column_at(model, 0), "sepal_length");
+    CHECK_OK(gf__model_predict_numbers(model, (const float[]){5.1F, 3.5F, 1.4F, 0.2F}, 4, scores,
+                                       NULL, &check_err));
+    CHECK_STR(gf_model_class_at(model, 0), "setosa");
+    CHECK(scores[0] > 0.99F);
+    gf_model_unref(model);
+}
+
 TEST(evaluate__wants_the_columns_of_the_model)
 {
     const gf_context context = {.home = dir};
@@ -310,4 +327,5 @@ TESTS_MAIN(DIR_UNIT(csv__of_numbers_has_columns_and_the_last_is_the_class),
            DIR_UNIT(train__a_table_gives_a_model_without_a_trunk),
            DIR_UNIT(predict_numbers__refuses_what_is_no_row_of_the_model),
            DIR_UNIT(model_file__of_numbers_names_the_member_that_is_wrong),
+           UNIT(golden__a_model_of_numbers_of_format_1_opens_and_says_what_it_said),
            DIR_UNIT(evaluate__wants_the_columns_of_the_model))
