@@ -33,8 +33,8 @@ gf_status gf__document_read_floats(const gf__json *object, const char *key, size
     if (st != GF_OK)
         return st;
     if (gf__json_n_items(list) != n)
-        return gf_error_set(err, GF_EFORMAT, "%s: %zu for %zu places", key,
-                            gf__json_n_items(list), n);
+        return gf_error_set(err, GF_EFORMAT, "%s: %zu for %zu places", key, gf__json_n_items(list),
+                            n);
     float *values = gf__calloc(n, sizeof *values);
     if (values == NULL)
         return gf__error_nomem(err, "numbers", n * sizeof *values);
