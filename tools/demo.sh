@@ -1,6 +1,6 @@
 #!/bin/sh
-# The main job on real pictures, from nothing to three predictions. Everything it makes is in demo/; a second run finds the trunk,
-# the pictures and the features where the first one left them.
+# The main job on real pictures, from nothing to predictions over HTTP. Everything it makes is in demo/; a second run finds the trunk,
+# the pictures and the features where the first one left them. The server it starts ends with it, however it ends.
 # Usage: tools/demo.sh GRAFT
 set -eu
 
@@ -16,6 +16,19 @@ if [ -t 1 ]; then
 fi
 say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 run() { printf '%s$ graft %s%s\n' "$faint" "$*" "$plain"; "$graft" "$@"; }
+show() { printf '%s$ %s%s\n' "$faint" "$*" "$plain"; }
+
+server=
+stop_server() {
+    [ -n "$server" ] || return 0
+    kill "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+    server=
+    rm -f demo/port demo/request.json
+}
+trap stop_server EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 say "1. A pretrained network and real pictures"
 tools/get-trunk.sh "$graft" "$home"
@@ -34,6 +47,39 @@ run verify demo/pictures.safetensors
 say "5. Three pictures it has never seen"
 run predict demo/pictures.safetensors demo/pictures-held-out/*.png --top 3 -v
 
+say "6. The same model behind an API"
+picture=$(ls demo/pictures-held-out/*food*.png | head -1)
+rm -f demo/port
+show "graft serve --port 0 &"
+"$graft" serve --port 0 --port-file demo/port >demo/serve.log 2>&1 &
+server=$!
+while [ ! -s demo/port ]; do
+    kill -0 "$server" 2>/dev/null || { cat demo/serve.log >&2; exit 1; }
+    sleep 0.1
+done
+GRAFT_SERVER=http://127.0.0.1:$(cat demo/port)
+export GRAFT_SERVER
+# what an earlier run left in this home
+if "$graft" models describe pictures >/dev/null 2>&1; then
+    "$graft" versions delete v1 --model pictures --quiet >/dev/null 2>&1 || true
+    "$graft" models delete pictures --quiet >/dev/null
+fi
+run models create pictures
+run versions create v1 --model pictures --origin demo/pictures.safetensors
+run versions list --model pictures
+
+say "7. Asked as the article does, and the short way"
+printf '{"instances":[{"inputs":"%s"}]}' "$(base64 -w0 "$picture" | tr +/ -_)" >demo/request.json
+show "curl -d @request.json $GRAFT_SERVER/v1/projects/default/models/pictures:predict"
+curl -sS --fail-with-body -H 'Content-Type: application/json' -d @demo/request.json "$GRAFT_SERVER/v1/projects/default/models/pictures:predict"
+echo
+show "curl --data-binary @$picture -H 'Content-Type: image/png' $GRAFT_SERVER/graft/v1/models/pictures:classify?top=3"
+curl -sS --fail-with-body --data-binary "@$picture" -H 'Content-Type: image/png' "$GRAFT_SERVER/graft/v1/models/pictures:classify?top=3"
+echo
+run predict --model pictures "$picture" --top 3 -v
+run pools
+stop_server
+
 say "Made"
 ls -l demo/pictures.safetensors demo/report.html
 cat <<NEXT
@@ -43,4 +89,5 @@ Next:
   build/graft info demo/pictures.safetensors --home $home       everything in the model file
   build/graft features demo/pictures-held-out/*food* --home $home --plot demo/features.png
   build/graft train YOUR-PICTURES/ --home $home                 a folder with one folder a class
+  build/graft serve --home $home                                the model that was just deployed
 NEXT
