@@ -139,17 +139,13 @@ static gf_status predict_instances(gf__cli *cli, gf__remote *remote, const gf__r
 
 /* ---- pictures -------------------------------------------------------------------------------- */
 
-/* "/graft/v1/models/M[/versions/V]:classify?top=K"; names of another project than the default one
- * with "projects/P/" before. */
+/* "/graft/v1/projects/P/models/M[/versions/V]:classify?top=K" */
 static char *classify_path(const gf__remote *remote, const gf__remote_predict *what, int n_top)
 {
     char suffix[64];
     snprintf(suffix, sizeof suffix, ":classify?top=%d", n_top);
     char *path = gf__model_path(remote, what->model, what->version, suffix);
-    const char *rest = path != NULL ? path + strlen("/v1/") : NULL;
-    if (rest != NULL && strncmp(rest, "projects/default/", 17) == 0)
-        rest += 17;
-    char *out = rest != NULL ? gf__asprintf("/graft/v1/%s", rest) : NULL;
+    char *out = path != NULL ? gf__asprintf("/graft%s", path) : NULL;
     gf__free(path);
     return out;
 }
@@ -167,9 +163,9 @@ static void print_classes(const char *path, const gf__json *answer, bool is_verb
     }
     if (is_verbose && timing != NULL)
         printf("  decode %.1f ms, network %.1f ms, head %.2f ms\n",
-               gf__json_number(gf__json_find(timing, "decodeMs"), 0),
-               gf__json_number(gf__json_find(timing, "networkMs"), 0),
-               gf__json_number(gf__json_find(timing, "headMs"), 0));
+               gf__json_number(gf__json_find(timing, "decode_ms"), 0),
+               gf__json_number(gf__json_find(timing, "network_ms"), 0),
+               gf__json_number(gf__json_find(timing, "head_ms"), 0));
 }
 
 static gf_status classify_one(gf__remote *remote, const char *url, const char *path, gf__json **out,
@@ -189,6 +185,8 @@ static gf_status classify_one(gf__remote *remote, const char *url, const char *p
         &answer, err);
     if (st == GF_OK)
         st = gf__json_parse(answer.body.data, answer.body.size, out, err);
+    if (st == GF_EINVAL) /* of this picture: no wrong usage of the command */
+        st = GF_EFORMAT;
     if (st != GF_OK && st != GF_ENETWORK && st != GF_ECANCELED)
         gf__error_prefix(err, "%s", path);
     gf__http_answer_free(&answer);

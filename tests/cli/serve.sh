@@ -45,6 +45,10 @@ try $graft versions create bad --model flowers --origin no.safetensors 2>&1 | gr
 try $graft versions list --model flowers
 try $graft models list
 try $graft operations list | same | cut -c1-75
+try $graft predict --model flowers $food --top 1 -v | same
+try $graft predict --model flowers no.safetensors $food --top 1 | same
+try $graft predict --model nothing $food
+try $graft predict --model flowers --version v9 $food
 printf '{"inputs":"%s"}\n' "$(base64 -w0 "$food" | tr +/ -_)" >one.jsonl
 $graft predict --model flowers --json-instances one.jsonl --json >one.json
 $graft predict m.safetensors $food --json >file.json
@@ -109,5 +113,12 @@ export GRAFT_SERVER=http://127.0.0.1:$(cat port)
 python3 -c 'import json; d = json.load(open("vertex.json")); print(sorted(d), d["url"].split(":")[1])'
 op=$($graft operations list --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["name"])')
 $graft operations wait "$op" --quiet >wait.out 2>&1 || cat wait.out
+python3 - "$GRAFT_SERVER" <<'PY'
+import json, sys, urllib.request
+print(urllib.request.urlopen(sys.argv[1] + "/health").status)
+body = json.dumps({"instances": [json.loads(open("one.jsonl").readline())]}).encode()
+answer = json.load(urllib.request.urlopen(urllib.request.Request(sys.argv[1] + "/ask", body, {"Content-Type": "application/json"})))
+print(answer["model"], len(answer["predictions"][0]))
+PY
 try $graft versions list --model model | sed -E 's# [^ ]*/storage# STORAGE#'
 stop
