@@ -7,5 +7,7 @@
 
 extern const char gf__ml_v1_document[]; /* NUL behind */
 extern const size_t gf__ml_v1_document_size;
+extern const char gf__openapi_document[];
+extern const size_t gf__openapi_document_size;
 
 #endif

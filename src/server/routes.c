@@ -11,15 +11,11 @@
 #define MAX_SEGMENTS 48
 
 /* Vertex first: its routes are the operator's wish and may be spelled like another family's. */
-static const gf__route *const tables[] = {gf__routes_vertex,
-                                          gf__routes_health,
-                                          gf__routes_discovery,
-                                          gf__routes_ml_v1,
-                                          gf__routes_ml_v1_predict,
-                                          gf__routes_graft_v1,
-                                          gf__routes_graft_v1_classify,
-                                          gf__routes_tfserving,
-                                          gf__routes_kserve_v2};
+static const gf__route *const tables[] = {gf__routes_vertex,    gf__routes_health,
+                                          gf__routes_discovery, gf__routes_openapi,
+                                          gf__routes_ml_v1,     gf__routes_ml_v1_predict,
+                                          gf__routes_graft_v1,  gf__routes_graft_v1_classify,
+                                          gf__routes_tfserving, gf__routes_kserve_v2};
 #define N_TABLES (sizeof tables / sizeof *tables)
 
 /* ---- matching -------------------------------------------------------------------------------- */

@@ -93,7 +93,8 @@ typedef struct gf__route {
 /* One table a family, ended by GF__ROUTES_END, each in that family's file. */
 extern const gf__route gf__routes_ml_v1[], gf__routes_ml_v1_predict[], gf__routes_tfserving[],
     gf__routes_kserve_v2[], gf__routes_vertex[], gf__routes_graft_v1[],
-    gf__routes_graft_v1_classify[], gf__routes_discovery[], gf__routes_health[];
+    gf__routes_graft_v1_classify[], gf__routes_discovery[], gf__routes_health[],
+    gf__routes_openapi[];
 
 /* The listener's three questions; user is the server. */
 gf_status gf__routes_admit(void *user, gf__request *request, uint64_t *max_body_bytes,
