@@ -116,16 +116,22 @@ static gf_status make_instances(reading *r, size_t n, gf_error *err)
     return GF_OK;
 }
 
+static size_t length_at(const char *bytes)
+{
+    const unsigned char *at = (const unsigned char *)bytes;
+    return at[0] | (size_t)at[1] << 8 | (size_t)at[2] << 16 | (size_t)at[3] << 24;
+}
+
 /* Each is a length of 4 bytes and so many bytes. */
 static gf_status read_binary_files(reading *r, const tensor *t, gf_error *err)
 {
-    const unsigned char *at = (const unsigned char *)t->bytes;
+    const char *at = t->bytes;
     size_t n_left = t->n_bytes;
     for (size_t i = 0; i < t->n_values; i++) {
         if (n_left < 4)
             return gf_error_set(err, GF_ESHAPE, "the bytes end at element %zu of %zu", i,
                                 t->n_values);
-        const size_t n = at[0] | (size_t)at[1] << 8 | (size_t)at[2] << 16 | (size_t)at[3] << 24;
+        const size_t n = length_at(at);
         at += 4;
         n_left -= 4;
         if (n > n_left)
@@ -308,7 +314,8 @@ static gf_status read_document(reading *r, gf_error *err)
     return st;
 }
 
-/* The body is one picture: what `curl --data-binary @photo.jpg` can say. */
+/* The body is one picture: what `curl --data-binary @photo.jpg` can say. Some clients write its
+ * length before it, as elements of BYTES have it elsewhere; no picture begins with its own. */
 static gf_status take_raw(reading *r, const char *body, size_t n_bytes, gf_error *err)
 {
     if (!gf__model_takes_pictures(r->model))
@@ -316,6 +323,10 @@ static gf_status take_raw(reading *r, const char *body, size_t n_bytes, gf_error
                             "Inference-Header-Content-Length is 0: this model takes numbers");
     if (n_bytes == 0)
         return gf_error_set(err, GF_EINVAL, "an empty body, expected a picture");
+    if (n_bytes > 4 && length_at(body) == n_bytes - 4) {
+        body += 4;
+        n_bytes -= 4;
+    }
     r->out->is_binary = true;
     const gf_status st = make_instances(r, 1, err);
     if (st == GF_OK)

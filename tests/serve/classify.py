@@ -12,7 +12,7 @@ def form(*files):
 
 
 def scores(item):
-    found = dict(zip(item["labels"], item["scores"])) if "labels" in item else {e["class"]: e["score"] for e in item["top"]}
+    found = dict(zip(item["labels"], item["scores"])) if "labels" in item else {e["label"]: e["score"] for e in item["top"]}
     return [found[name] for name in classes_of(path)]
 
 
