@@ -130,7 +130,7 @@ static void note_failed_start(gf__node *node, const gf__worker_end *end)
         snprintf(node->reason, sizeof node->reason, "worker %d %s before it was ready",
                  (int)node->pid, end->text);
     gf__pools_log(pool->pools, GF_LOG_WARNING, "worker %d of %s could not be made ready: %s",
-                  (int)node->pid, pool->counts.trunk, node->reason);
+                  (int)node->pid, gf__trunk_pool_name(pool), node->reason);
     if (node->failure != GF_OK && blame_checks(node)) {
         fail_waiting(pool, st, node->reason, true);
         return; /* those without the new cut are tried at once */
@@ -152,7 +152,7 @@ static void note_end(gf__node *node, const gf__worker_end *end)
     if (node->state == GF__NODE_STOPPING && node->is_stopped && !end->is_crash) {
         pool->counts.n_stops++;
         gf__pools_log(pool->pools, GF_LOG_INFO, "worker %d of %s stopped: %s", (int)node->pid,
-                      pool->counts.trunk, node->stop_reason);
+                      gf__trunk_pool_name(pool), node->stop_reason);
         return;
     }
     pool->counts.n_crashes++;
@@ -160,7 +160,7 @@ static void note_end(gf__node *node, const gf__worker_end *end)
              node->n_flights);
     if (node->state != GF__NODE_STOPPING)
         gf__trunk_pool_note(pool, n, n - 1, reason);
-    gf__pools_log(pool->pools, GF_LOG_WARNING, "%s: %s", pool->counts.trunk, reason);
+    gf__pools_log(pool->pools, GF_LOG_WARNING, "%s: %s", gf__trunk_pool_name(pool), reason);
 }
 
 void gf__node_died(gf__node *node, const gf__worker_end *end)

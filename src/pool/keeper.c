@@ -9,6 +9,11 @@
 
 #define MAX_BUSY 256
 
+const char *gf__trunk_pool_name(const gf__trunk_pool *pool)
+{
+    return pool->trunk_name != NULL ? pool->trunk_name : "models of numbers";
+}
+
 size_t gf__trunk_pool_n_nodes(const gf__trunk_pool *pool)
 {
     size_t n = 0;
@@ -61,7 +66,7 @@ static void start(gf__trunk_pool *pool, const char *reason)
 {
     const size_t n = gf__trunk_pool_n_nodes(pool);
     gf__trunk_pool_note(pool, n, n + 1, reason);
-    gf__pools_log(pool->pools, GF_LOG_INFO, "starting a worker of %s: %s", pool->counts.trunk,
+    gf__pools_log(pool->pools, GF_LOG_INFO, "starting a worker of %s: %s", gf__trunk_pool_name(pool),
                   reason);
     gf__node_start(pool);
 }
@@ -105,7 +110,7 @@ static bool scale(gf__trunk_pool *pool, int64_t *look_ms)
 static void kill_node(gf__node *node, const char *why)
 {
     gf__pools_log(node->pool->pools, GF_LOG_WARNING, "killing worker %d of %s: %s", (int)node->pid,
-                  node->pool->counts.trunk, why);
+                  gf__trunk_pool_name(node->pool), why);
     gf__worker_kill(node->worker, SIGKILL);
     node->progress_ms = gf__clock_ms(); /* not again at the next look */
 }

@@ -197,7 +197,7 @@ static void take_ready(gf__node *node, const gf__report *report)
     pool->retry_at_ms = 0;
     pool->counts.cold_start_seconds = 1e-3 * (double)(node->ready_ms - node->started_ms);
     gf__pools_log(pool->pools, GF_LOG_INFO, "worker %d of %s is ready after %.0f ms",
-                  (int)node->pid, pool->counts.trunk, report->start_ms);
+                  (int)node->pid, gf__trunk_pool_name(pool), report->start_ms);
     gf__trunk_pool_wake_nodes(pool);
     gf__pools_wake(pool->pools);
     pthread_cond_broadcast(&pool->pools->changed);

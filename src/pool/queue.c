@@ -224,7 +224,7 @@ static gf_status admit(gf__pools *pools, gf__ticket *ticket, gf_error *err)
         return gf_error_set(err, GF_EUNAVAILABLE, "the server is stopping");
     if (!ticket->is_self_test && pool->n_listed >= pools->options.max_waiting + n_room)
         return gf_error_set(err, GF_EOVERLOAD, "%zu requests are waiting for trunk %s, at most %zu",
-                            pool->n_listed, pool->counts.trunk, pools->options.max_waiting);
+                            pool->n_listed, gf__trunk_pool_name(pool), pools->options.max_waiting);
     if (!has_any && !ticket->is_self_test && pool->n_failed_starts >= GF__MAX_FAILED_STARTS &&
         gf__clock_ms() < pool->retry_at_ms)
         return gf_error_set(err, GF_EUNAVAILABLE, "no worker can be started: %s", pool->failure);

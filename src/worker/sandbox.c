@@ -195,6 +195,12 @@ static bool close_file_system(void)
 #endif
 }
 
+/* Of the first argument. The library's own macros leave members out, which clang warns of. */
+static struct scmp_arg_cmp compare(enum scmp_compare how, scmp_datum_t a, scmp_datum_t b)
+{
+    return (struct scmp_arg_cmp){.arg = 0, .op = how, .datum_a = a, .datum_b = b};
+}
+
 static int add_rules(scmp_filter_ctx filter)
 {
     int failure = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
@@ -207,13 +213,13 @@ static int add_rules(scmp_filter_ctx filter)
     const scmp_datum_t thread = CLONE_VM | CLONE_THREAD | CLONE_SIGHAND;
     if (failure == 0)
         failure = seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(clone), 1,
-                                   SCMP_A0(SCMP_CMP_MASKED_EQ, thread, thread));
+                                   compare(SCMP_CMP_MASKED_EQ, thread, thread));
     if (failure == 0)
         failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), CALL(clone3), 0);
     /* abort(): signals to this process only. */
     if (failure == 0)
         failure = seccomp_rule_add(filter, SCMP_ACT_ALLOW, CALL(tgkill), 1,
-                                   SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+                                   compare(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
     return failure;
 }
 
