@@ -66,23 +66,22 @@ static gf_status delete_token(gf_server *server, gf__request *request, gf__respo
     return st == GF_OK ? gf__respond_json(request, response, gf__json_object(), err) : st;
 }
 
-#define GET(path, role, handle)                                               \
-    {                                                                         \
-        "GET", "/graft/v1/" path, GF__FAMILY_GRAFT, (role), handle, -1, false \
-    }
 #define OBJECT "/graft/v1/buckets/{bucket}/objects/{rest*}"
 
 const gf__route gf__routes_graft_v1[] = {
-    GET("version", GF__ROLE_NONE, get_version),
-    GET("pools", GF__ROLE_DEPLOY, get_pools),
-    GET("projects", GF__ROLE_DEPLOY, list_projects),
-    GET("tokens", GF__ROLE_ADMIN, list_tokens),
+    {"GET", "/graft/v1/version", GF__FAMILY_GRAFT, GF__ROLE_NONE, get_version, -1, false},
+    {"GET", "/graft/v1/pools", GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, get_pools, -1, false},
+    {"GET", "/graft/v1/projects", GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, list_projects, -1, false},
+    {"GET", "/graft/v1/tokens", GF__FAMILY_GRAFT, GF__ROLE_ADMIN, list_tokens, -1, false},
     {"POST", "/graft/v1/tokens", GF__FAMILY_GRAFT, GF__ROLE_ADMIN, create_token, -1, false},
     {"DELETE", "/graft/v1/tokens/{token}", GF__FAMILY_GRAFT, GF__ROLE_ADMIN, delete_token, -1,
      false},
-    GET("buckets", GF__ROLE_DEPLOY, gf__handle_list_buckets),
-    GET("buckets/{bucket}/objects", GF__ROLE_DEPLOY, gf__handle_list_objects),
-    GET("buckets/{bucket}/objects/{rest*}", GF__ROLE_DEPLOY, gf__handle_get_object),
+    {"GET", "/graft/v1/buckets", GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, gf__handle_list_buckets, -1,
+     false},
+    {"GET", "/graft/v1/buckets/{bucket}/objects", GF__FAMILY_GRAFT, GF__ROLE_DEPLOY,
+     gf__handle_list_objects, -1, false},
+    {"GET", "/graft/v1/buckets/{bucket}/objects/{rest*}", GF__FAMILY_GRAFT, GF__ROLE_DEPLOY,
+     gf__handle_get_object, -1, false},
     {"PUT", OBJECT, GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, gf__handle_put_object, -1, true},
     {"POST", OBJECT, GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, gf__handle_put_object, -1, true},
     {"DELETE", OBJECT, GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, gf__handle_delete_object, -1, false},
