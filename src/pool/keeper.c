@@ -66,8 +66,8 @@ static void start(gf__trunk_pool *pool, const char *reason)
 {
     const size_t n = gf__trunk_pool_n_nodes(pool);
     gf__trunk_pool_note(pool, n, n + 1, reason);
-    gf__pools_log(pool->pools, GF_LOG_INFO, "starting a worker of %s: %s", gf__trunk_pool_name(pool),
-                  reason);
+    gf__pools_log(pool->pools, GF_LOG_INFO, "starting a worker of %s: %s",
+                  gf__trunk_pool_name(pool), reason);
     gf__node_start(pool);
 }
 

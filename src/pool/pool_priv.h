@@ -293,6 +293,6 @@ void gf__node_died(gf__node *node, const gf__worker_end *end);
 void *gf__keeper_run(void *pools);
 void gf__trunk_pool_note(gf__trunk_pool *pool, size_t from, size_t to, const char *reason);
 const char *gf__trunk_pool_name(const gf__trunk_pool *pool); /* for people */
-size_t gf__trunk_pool_n_nodes(const gf__trunk_pool *pool); /* starting and ready */
+size_t gf__trunk_pool_n_nodes(const gf__trunk_pool *pool);   /* starting and ready */
 
 #endif
