@@ -29,8 +29,8 @@ static gf_status find_model(gf_server *server, gf__served **out, gf_error *err)
         gf__catalog_visit(server->catalog, server->options.project, NULL, note_model, &only);
         if (only.is_several)
             st = gf_error_set(err, GF_EPRECONDITION,
-                              "project %.100s has several models: say which one with "
-                              "AIP_MODEL_NAME",
+                              "project %.100s has several models, expected one: delete the "
+                              "others, or say which with AIP_STORAGE_URI and AIP_MODEL_NAME",
                               server->options.project);
         else if (only.name == NULL)
             st = gf_error_set(err, GF_EUNAVAILABLE, "project %.100s has no model yet",
