@@ -126,6 +126,46 @@ class Classify(harness.ServerCase):
         answer = self.ask("POST", "/graft/v1/models/stamps:classify", body, {"Content-Type": "multipart/form-data; boundary=" + edge.decode()})
         self.assertEqual(len(self.check_code(answer, 200).json["predictions"]), 2)
 
+    def test_files_are_named_in_their_order(self):
+        edge = b"graft-test-edge"
+        body = b"".join(b"--" + edge + b"\r\nContent-Disposition: form-data; name=\"" + name + b"\"; filename=\"" + name + b".png\"\r\n\r\n" +
+                        content + b"\r\n" for name, content in ((b"one", PICTURE), (b"two", OTHER_PICTURE))) + b"--" + edge + b"--\r\n"
+        form = {"Content-Type": "multipart/form-data; boundary=" + edge.decode()}
+        found = self.check_code(self.ask("POST", "/graft/v1/models/stamps:classify", body, form), 200).json["predictions"]
+        self.assertEqual([one["file"] for one in found], ["one.png", "two.png"])
+        rows = self.ask("POST", "/v1/models/stamps:predict", {"instances": [b64(PICTURE), b64(OTHER_PICTURE)]}).json["predictions"]
+        for one, row in zip(found, rows):
+            self.assertEqual(set(one["scores"]), set(harness.KINDS))
+            for kind, wanted in zip(harness.KINDS, row):
+                self.assertAlmostEqual(one["scores"][kind], wanted, delta=1e-4)
+            self.assertEqual(one["score"], max(one["scores"].values()))
+
+    def test_every_path_gives_the_same_answer(self):
+        answers = [self.check_code(self.ask("POST", path + ":classify", PICTURE), 200).json
+                   for path in ("/graft/v1/models/stamps", "/graft/v1/models/stamps/versions/v1", "/graft/v1/projects/default/models/stamps",
+                                "/graft/v1/projects/default/models/stamps/versions/v1")]
+        for answer in answers:
+            self.assertEqual((answer["model"], answer["version"]), ("stamps", "v1"))
+            self.assertEqual(answer["predictions"], answers[0]["predictions"])
+            self.assertLessEqual({"queue_ms", "decode_ms", "network_ms", "head_ms", "total_ms", "cold_start_ms", "load_ms"}, set(answer["timings"]))
+        for path in ("/graft/v1/models/nobody", "/graft/v1/models/stamps/versions/v9", "/graft/v1/projects/nobody/models/stamps"):
+            self.check_code(self.ask("POST", path + ":classify", PICTURE), 404)
+
+    def test_top_and_debug(self):
+        path = "/graft/v1/models/stamps:classify"
+        (found,) = self.check_code(self.ask("POST", path + "?top=99&debug=1", PICTURE), 200).json["predictions"]
+        self.assertEqual([one["score"] for one in found["top"]], sorted(found["scores"].values(), reverse=True))
+        self.assertEqual(len(found["debug"]["logitValues"]), 3)
+        for top in ("0", "-1", "x", "1.5", ""):
+            self.check_code(self.ask("POST", path + "?top=" + top, PICTURE), 400)
+
+    def test_what_cannot_be_a_picture_is_refused(self):
+        path = "/graft/v1/models/stamps:classify"
+        self.check_code(self.ask("POST", path, b""), 400)
+        answer = self.check_code(self.ask("POST", path, {"instances": [b64(PICTURE)]}), 400)
+        self.assertIn(":predict", answer.json["error"]["message"])
+        self.check_code(self.ask("POST", path, b"--x--\r\n", {"Content-Type": "multipart/form-data; boundary=x"}), 400)
+
     def test_what_is_no_picture_is_told_so(self):
         answer = self.ask("POST", "/graft/v1/models/stamps:classify", b"hello", {"Content-Type": "image/jpeg"})
         self.assertEqual(self.check_code(answer, 400).json["error"]["status"], "INVALID_ARGUMENT")
