@@ -44,6 +44,16 @@ class OpenApi(harness.ServerCase):
         self.assertEqual(sorted(served - documented), [], "served, not in assets/openapi.json")
         self.assertEqual(sorted(documented - served), [], "in assets/openapi.json, not served")
 
+    def test_every_path_of_the_document_has_a_handler(self):
+        document = self.ask("GET", "/openapi.json").json
+        for path, methods in document["paths"].items():
+            for method in set(methods) - {"parameters"}:
+                with self.subTest(method=method, path=path):
+                    answer = self.ask(method.upper(), re.sub(r"\{[^}]*\}", "nobody", path))
+                    self.assertNotIn(answer.code, (405, 500), answer)
+                    for words in (b"there is nothing at", b"Malformed request"):
+                        self.assertNotIn(words, answer.body)
+
 
 if __name__ == "__main__":
     harness.main()
