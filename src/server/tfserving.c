@@ -91,6 +91,17 @@ static void add_version(void *user, const gf__catalog_version *version)
     gf__json_append(page->versions, item);
 }
 
+/* Whether there is such a model, if an empty one. */
+static bool has_no_versions(gf_server *server, const target *wanted)
+{
+    gf__served *served = NULL;
+    if (wanted->version != NULL || wanted->label != NULL)
+        return false;
+    const gf_status st = gf__find_served(server, NULL, wanted->model, NULL, NULL, &served, NULL);
+    gf__served_unref(served);
+    return st == GF_EUNAVAILABLE;
+}
+
 /* 503 where nothing is ready: KServe's rule, whose clients look at nothing else. */
 static gf_status handle_status(gf_server *server, gf__request *request, gf__response *response,
                                gf_error *err)
@@ -98,7 +109,7 @@ static gf_status handle_status(gf_server *server, gf__request *request, gf__resp
     status_page page = {.wanted = target_of(request), .versions = gf__json_array()};
     gf__catalog_visit(server->catalog, server->options.project, page.wanted.model, add_version,
                       &page);
-    if (!page.is_known) {
+    if (!page.is_known && !has_no_versions(server, &page.wanted)) {
         gf__json_free(page.versions);
         return gf_error_set(
             err, GF_ENOTFOUND, "Model with name %.200s does not exist.%s", page.wanted.model,
@@ -164,7 +175,8 @@ static gf__json *signature_of(const gf_model *model)
     gf__json *inputs = gf__json_object(), *outputs = gf__json_object();
     const bool takes_pictures = gf__model_takes_pictures(model);
     gf__json_set(inputs, "inputs",
-                 tensor_info(takes_pictures ? "DT_STRING" : "DT_FLOAT", "inputs:0", 0));
+                 tensor_info(takes_pictures ? "DT_STRING" : "DT_FLOAT", "inputs:0",
+                             takes_pictures ? 0 : gf_model_n_inputs(model)));
     gf__json_set(outputs, "outputs",
                  tensor_info("DT_FLOAT", "outputs:0", gf_model_n_classes(model)));
     gf__json *signature = gf__json_object();
