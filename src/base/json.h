@@ -50,6 +50,8 @@ typedef struct gf__json_numbers {
 /* The array of numbers that was cut out where value stands; false where none was. */
 bool gf__json_long_numbers(const gf__json_spans *spans, const gf__json *value,
                            gf__json_numbers *out);
+/* gf__json_copy() with what was cut out back in its place, for a document that outlives the text. */
+gf__json *gf__json_copy_long(const gf__json_spans *spans, const gf__json *value);
 /* Its n_values in order, each as (float)strtod() would read it. */
 void gf__json_numbers_read(const gf__json_numbers *numbers, float *values);
 

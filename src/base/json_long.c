@@ -331,3 +331,39 @@ bool gf__json_long_numbers(const gf__json_spans *spans, const gf__json *value,
     *out = cut->numbers;
     return true;
 }
+
+static gf__json *copy_cut(const gf__json_spans *spans, const span *cut)
+{
+    gf__json *copy = NULL;
+    if (cut->is_numbers) {
+        (void)gf__json_parse(spans->text + cut->start, cut->n_chars, &copy, NULL);
+        return copy;
+    }
+    char *text = gf__strndup(spans->text + cut->start + 1, cut->n_chars - 2);
+    copy = text != NULL ? gf__json_new_string(text) : NULL;
+    gf__free(text);
+    return copy;
+}
+
+gf__json *gf__json_copy_long(const gf__json_spans *spans, const gf__json *value)
+{
+    gf__json *copy = NULL;
+    const gf__json *item = NULL;
+    const char *string = gf__json_string(value, NULL);
+    const span *cut = string != NULL ? span_of(spans, string) : NULL;
+    if (cut != NULL)
+        return copy_cut(spans, cut);
+    if (gf__json_is_object(value)) {
+        copy = gf__json_object();
+        for (const char *key = gf__json_next(value, NULL, &item); key != NULL;
+             key = gf__json_next(value, key, &item))
+            gf__json_set(copy, key, gf__json_copy_long(spans, item));
+        return copy;
+    }
+    if (!gf__json_is_array(value))
+        return gf__json_copy(value);
+    copy = gf__json_array();
+    for (size_t i = 0; i < gf__json_n_items(value); i++)
+        gf__json_append(copy, gf__json_copy_long(spans, gf__json_at(value, i)));
+    return copy;
+}

@@ -168,6 +168,16 @@ static gf_status take_value(const asking *ask, const gf__json *value, gf__instan
                         "expected a picture (base64 as a string, or {\"b64\": ...}) or numbers");
 }
 
+/* Given back with the answer, and so for longer than the body lasts. */
+static gf_status keep_key(const asking *ask, size_t i, const gf__json *key, gf_error *err)
+{
+    ask->out->keys[i] = gf__json_copy_long(ask->memory->spans, key);
+    const gf_status st = gf__json_status(ask->out->keys[i], err);
+    if (st != GF_OK)
+        gf__error_prefix(err, "key");
+    return st;
+}
+
 static gf_status take_instance(const asking *ask, const gf__json *value, size_t i, gf_error *err)
 {
     gf__instance *out = &ask->out->instances[i];
@@ -175,8 +185,8 @@ static gf_status take_instance(const asking *ask, const gf__json *value, size_t 
     if (!gf__json_is_object(value) || b64_of(value) != NULL)
         return take_value(ask, value, out, err);
     const gf__json *key = gf__json_n_items(value) > 1 ? gf__json_find(value, "key") : NULL;
-    if (key != NULL && (ask->out->keys[i] = gf__json_copy(key)) == NULL)
-        return gf__error_nomem(err, "a key", 0);
+    if (key != NULL && keep_key(ask, i, key, err) != GF_OK)
+        return GF_ENOMEM;
     const gf__json *input = find_input(value);
     if (columns != NULL && (input == NULL || gf__json_n_items(columns) == 1))
         return take_row(ask, columns, value, out, err);
@@ -296,9 +306,8 @@ static gf_status take_key_column(const asking *ask, const gf__json *keys, gf_err
         return gf_error_set(err, GF_ESHAPE, "%s: key: expected a list of %zu", ask->rows,
                             ask->out->n_instances);
     for (size_t i = 0; i < ask->out->n_instances; i++) {
-        ask->out->keys[i] = gf__json_copy(gf__json_at(keys, i));
-        if (ask->out->keys[i] == NULL)
-            return gf__error_nomem(err, "a key", 0);
+        if (keep_key(ask, i, gf__json_at(keys, i), err) != GF_OK)
+            return GF_ENOMEM;
     }
     return GF_OK;
 }
@@ -335,17 +344,19 @@ static gf_status keep_rest(const asking *ask, const char *other, gf_error *err)
     const gf__json *value = NULL;
     const gf__json *document = ask->memory->document;
     const gf__json *signature = gf__json_find(document, "signature_name");
-    if (signature != NULL && !gf__json_is_string(signature))
+    const char *text = NULL;
+    size_t n_chars = 0;
+    if (signature != NULL && !gf__json_long_string(ask->memory->spans, signature, &text, &n_chars))
         return gf_error_set(err, GF_EINVAL, "signature_name: expected a string");
     ask->out->rest = gf__json_object();
     for (const char *name = gf__json_next(document, NULL, &value); name != NULL;
          name = gf__json_next(document, name, &value)) {
         if (strcmp(name, ask->rows) == 0 || strcmp(name, other) == 0 || value == signature)
             continue;
-        gf__json_set(ask->out->rest, name, gf__json_copy(value));
+        gf__json_set(ask->out->rest, name, gf__json_copy_long(ask->memory->spans, value));
     }
     if (signature != NULL) {
-        ask->out->signature_name = gf__strdup(gf__json_string(signature, ""));
+        ask->out->signature_name = gf__strndup(text, n_chars);
         if (ask->out->signature_name == NULL)
             return gf__error_nomem(err, "signature_name", 0);
     }

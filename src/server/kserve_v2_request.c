@@ -39,6 +39,8 @@ typedef struct reading {
     const gf_model *model;
     size_t max_instances;
     gf__v2_request *out;
+    const char *body; /* n_bytes, and may be changed */
+    size_t n_bytes;
     const char *tail; /* what lies behind the JSON */
     size_t n_tail;
 } reading;
@@ -156,7 +158,8 @@ static gf_status read_json_files(reading *r, const gf__json *value, size_t depth
         if (*n >= r->out->n_instances)
             return gf_error_set(err, GF_ESHAPE, "more strings than the shape's %zu",
                                 r->out->n_instances);
-        const gf_status st = gf__instance_of_base64(&r->out->arena, text, n_chars, false,
+        const bool is_own = text >= r->body && text < r->body + r->n_bytes;
+        const gf_status st = gf__instance_of_base64(&r->out->arena, text, n_chars, is_own,
                                                     &r->out->instances[*n], err);
         if (st != GF_OK)
             gf__error_prefix(err, "data[%zu]", *n);
@@ -295,17 +298,34 @@ static gf_status read_output(gf__v2_request *out, const gf__json *outputs, gf_er
     return GF_OK;
 }
 
+/* To be given back: the memory of a long one lies in the body, without an end. */
+static gf_status keep_id(gf__v2_request *out, gf_error *err)
+{
+    const char *text = NULL;
+    size_t n_chars = 0;
+    if (!gf__json_long_string(out->spans, gf__json_find(out->document, "id"), &text, &n_chars))
+        return GF_OK;
+    char *id = gf__arena_alloc(&out->arena, n_chars + 1);
+    if (id == NULL)
+        return gf__error_nomem(err, "an id", n_chars);
+    memcpy(id, text, n_chars);
+    id[n_chars] = '\0';
+    out->id = id;
+    return GF_OK;
+}
+
 static gf_status read_document(reading *r, gf_error *err)
 {
     gf__v2_request *out = r->out;
     const gf__json *inputs = gf__json_find(out->document, "inputs");
     const gf__json *parameters = gf__json_find(out->document, "parameters");
-    out->id = gf__json_string(gf__json_find(out->document, "id"), NULL);
     out->is_binary = gf__json_bool(gf__json_find(parameters, "binary_data_output"), false);
     if (!gf__json_is_array(inputs) || gf__json_n_items(inputs) != 1)
         return gf_error_set(err, GF_EINVAL, "inputs: expected a list of one tensor, found %zu",
                             gf__json_n_items(inputs));
-    gf_status st = read_output(out, gf__json_find(out->document, "outputs"), err);
+    gf_status st = keep_id(out, err);
+    if (st == GF_OK)
+        st = read_output(out, gf__json_find(out->document, "outputs"), err);
     if (st == GF_OK)
         st = read_input(r, gf__json_at(inputs, 0), err);
     if (st == GF_OK && r->n_tail > 0)
@@ -357,7 +377,11 @@ gf_status gf__v2_request_parse(const gf_model *model, size_t max_instances,
                                gf__v2_request *out, gf_error *err)
 {
     *out = (gf__v2_request){0};
-    reading r = {.model = model, .max_instances = max_instances, .out = out};
+    reading r = {.model = model,
+                 .max_instances = max_instances,
+                 .out = out,
+                 .body = body,
+                 .n_bytes = n_bytes};
     size_t n_json = 0;
     gf_status st = read_header_length(header_length, n_bytes, &n_json, err);
     if (st == GF_OK && header_length != NULL && n_json == 0)

@@ -275,6 +275,30 @@ TEST(numbers_read__agrees_with_strtod)
     }
 }
 
+TEST(copy_long__puts_back_what_was_cut_out)
+{
+    char *numbers = padded("[1", '1', 16, ",22,3.5,1e3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19]");
+    char *front = gf__asprintf("{\"k\":{\"n\":%s,\"s\":[null,\"", numbers);
+    char *text = padded(front, 'A', 300, "\"]},\"t\":true}");
+    gf__json *plain = NULL;
+    gf__buffer want = {0}, got = {0};
+    CHECK_OK(gf__json_parse(text, strlen(text), &plain, &check_err));
+    parsed result = parse(text);
+    gf__json *copy = gf__json_copy_long(result.spans, result.doc);
+    end(&result);
+    memset(text, 'x', strlen(text));
+    gf__json_write(plain, false, &want);
+    gf__json_write(copy, false, &got);
+    CHECK_STR(got.data, want.data);
+    gf__json_free(copy);
+    gf__json_free(plain);
+    gf__buffer_free(&want);
+    gf__buffer_free(&got);
+    gf__free(text);
+    gf__free(front);
+    gf__free(numbers);
+}
+
 TEST(parse_long__survives_every_allocation_failure)
 {
     char *text = padded("{\"a\":\"", 'A', 100, "\"}");
@@ -304,5 +328,5 @@ TESTS_MAIN(UNIT(parse_long__gives_long_and_short_strings_alike),
            UNIT(parse_long__knows_a_stand_in_that_a_client_copied_from_another_answer),
            UNIT(parse_long__cuts_rectangular_arrays_of_numbers),
            UNIT(parse_long__leaves_other_arrays_to_the_parser),
-           UNIT(numbers_read__agrees_with_strtod),
+           UNIT(numbers_read__agrees_with_strtod), UNIT(copy_long__puts_back_what_was_cut_out),
            UNIT(parse_long__survives_every_allocation_failure))

@@ -1,57 +1,10 @@
 /* test_server_instances.c: every spelling of an instance gives the same bytes, and what cannot be one
  * is refused by its number and reason. */
-#include "tiny_model.h"
+#include "two_models.h"
 
 #include "server/instances_priv.h"
 
 static gf_server server = {.options = {.max_instances = 4}};
-
-typedef struct models {
-    char *dir;
-    gf_model *pictures, *table;
-} models;
-
-static void save_table(const char *path)
-{
-    static const char *const columns[2] = {"length", "width"};
-    static const float means[2] = {5, 3}, scales[2] = {1, 2};
-    const gf_head_layer layer = {.units = 3, .activation = GF_HEAD_SOFTMAX};
-    gf_head *head = NULL;
-    CHECK_OK(gf_head_new(2, &layer, 1, &head, &check_err));
-    gf_head_initialise(head, 5);
-    const gf__model_content content = {.head = head,
-                                       .class_names = tiny_classes,
-                                       .column_names = columns,
-                                       .standardisation = {means, scales},
-                                       .tolerance = 1e-4};
-    CHECK_OK(gf__model_save(path, &content, &check_err));
-    gf_head_free(head);
-}
-
-static models open_models(void)
-{
-    models result = {.dir = check_temp_dir()};
-    char *path = tiny_path(result.dir, "pictures.safetensors");
-    gf_trunk *trunk = tiny_trunk("tiny");
-    gf_head *head = tiny_head(3);
-    tiny_save_model(path, trunk, head, false);
-    CHECK_OK(gf__model_load_document(path, &result.pictures, &check_err));
-    free(path);
-    path = tiny_path(result.dir, "table.safetensors");
-    save_table(path);
-    CHECK_OK(gf__model_load_document(path, &result.table, &check_err));
-    free(path);
-    gf_head_free(head);
-    gf_trunk_free(trunk);
-    return result;
-}
-
-static void close_models(models *all)
-{
-    gf_model_unref(all->pictures);
-    gf_model_unref(all->table);
-    check_remove_dir(all->dir);
-}
 
 /* A body being asked; end with end_asked(). */
 typedef struct question {
@@ -176,6 +129,23 @@ TEST(asked__gives_keys_and_the_rest_of_the_body_back)
     CHECK_EQ(gf__json_int(gf__json_find(gf__json_find(one.asked.rest, "parameters"), "k"), 0), 3);
     CHECK(!one.asked.is_column_form);
     end_asked(&one);
+    close_models(&all);
+}
+
+TEST(asked__gives_long_keys_back_as_they_came)
+{
+    char long_key[600] = {0};
+    memset(long_key, 'k', sizeof long_key - 1);
+    models all = open_models();
+    char *body = gf__asprintf("{\"instances\":[{\"x\":\"AAAA\",\"key\":\"%s\"}],\"p\":[\"%s\"],"
+                              "\"signature_name\":\"%s\"}",
+                              long_key, long_key, long_key);
+    question one = ask(all.pictures, body);
+    CHECK_STR(gf__json_string(one.asked.keys[0], ""), long_key);
+    CHECK_STR(gf__json_string(gf__json_at(gf__json_find(one.asked.rest, "p"), 0), ""), long_key);
+    CHECK_STR(one.asked.signature_name, long_key);
+    end_asked(&one);
+    gf__free(body);
     close_models(&all);
 }
 
@@ -351,6 +321,7 @@ TEST(asked__survives_every_allocation_failure)
 TESTS_MAIN(UNIT(asked__takes_base64_in_every_spelling_and_length),
            UNIT(asked__takes_escaped_slashes_and_line_breaks),
            UNIT(asked__gives_keys_and_the_rest_of_the_body_back),
+           UNIT(asked__gives_long_keys_back_as_they_came),
            UNIT(asked__tells_bytes_from_scaled_pictures),
            UNIT(asked__takes_rows_of_a_table_by_place_and_by_name),
            UNIT(asked__names_the_instance_that_is_wrong),
