@@ -54,6 +54,12 @@ gf_status gf__map_file(const char *path, gf__mapping *out, gf_error *err)
     return st;
 }
 
+void gf__mapping_release_pages(const gf__mapping *mapping)
+{
+    if (mapping->data != NULL)
+        (void)madvise((void *)(uintptr_t)mapping->data, mapping->size, MADV_DONTNEED);
+}
+
 void gf__unmap(gf__mapping *mapping)
 {
     if (mapping->data != NULL)

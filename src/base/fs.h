@@ -14,6 +14,9 @@ typedef struct gf__mapping {
 /* Maps a regular file. Errors name the path. End with gf__unmap(); a zeroed mapping is fine. */
 gf_status gf__map_file(const char *path, gf__mapping *out, gf_error *err);
 void gf__unmap(gf__mapping *mapping);
+/* Gives the memory back that reading has filled; what is read again comes from the file. For large
+ * files that are read once in a while. */
+void gf__mapping_release_pages(const gf__mapping *mapping);
 
 /* Reads a whole file, at most limit_bytes (GF_ELIMIT beyond), NUL-terminated after *size bytes. */
 gf_status gf__read_file(const char *path, size_t limit_bytes, char **out, size_t *size,

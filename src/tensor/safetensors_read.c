@@ -291,6 +291,11 @@ gf_status gf_safetensors_open(const char *path, gf_safetensors **out, gf_error *
     return GF_OK;
 }
 
+void gf__safetensors_release_pages(const gf_safetensors *file)
+{
+    gf__mapping_release_pages(&file->mapping);
+}
+
 void gf_safetensors_close(gf_safetensors *file)
 {
     if (file == NULL)

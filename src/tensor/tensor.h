@@ -4,6 +4,9 @@
 
 #include "graft/tensor.h"
 
+/* Gives back the memory that reading the tensors of an opened file has filled. */
+void gf__safetensors_release_pages(const gf_safetensors *file);
+
 /* A tensor that views bytes owned by somebody else, who must outlive it. */
 gf_status gf__tensor_view(gf_dtype dtype, const size_t *shape, size_t n_dims, const void *data,
                           gf_tensor **out, gf_error *err);

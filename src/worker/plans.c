@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "worker/worker_priv.h"
+#include "zoo/zoo.h"
 
 typedef struct plan_pair { /* for the cut of the same number */
     gf_plan *plans[2];     /* [is_alone] */
@@ -126,6 +127,7 @@ static gf_status make_plan(gf__plans *plans, size_t cut, bool is_alone, const ch
     const gf_status st = gf__plan_new_borrowing(
         gf_trunk_graph(plans->trunk), specs, pair->n_outputs, &options, plans->lender, plan, err);
     gf__free(specs);
+    gf__trunk_release_pages(plans->trunk); /* 87 MB of float32 that are packed now */
     if (st == GF_OK && plans->lender == NULL)
         plans->lender = *plan;
     for (size_t i = 0; st == GF_OK && i < pair->n_outputs; i++)

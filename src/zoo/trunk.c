@@ -102,6 +102,12 @@ gf_trunk *gf_trunk_ref(gf_trunk *trunk)
     return trunk;
 }
 
+void gf__trunk_release_pages(const gf_trunk *trunk)
+{
+    if (trunk->file != NULL)
+        gf__safetensors_release_pages(trunk->file);
+}
+
 void gf_trunk_free(gf_trunk *trunk)
 {
     if (trunk == NULL || atomic_fetch_sub(&trunk->n_owners, 1) > 1)

@@ -21,6 +21,10 @@ typedef struct gf__trunk_parts {
 } gf__trunk_parts;
 gf_status gf__trunk_take(const gf__trunk_parts *parts, gf_trunk **out, gf_error *err);
 
+/* Gives back the memory that reading the trunk's weights has filled, once plans have them packed.
+ * Whoever reads them again gets them from the file. Threads: any. */
+void gf__trunk_release_pages(const gf_trunk *trunk);
+
 /* Computes the SHA-256 of graph and weights, and compares it with what the trunk's file says:
  * loading trusts it (hashing 95 MB costs more than starting). GF_EMISMATCH for a damaged file. */
 gf_status gf__trunk_verify(const gf_trunk *trunk, gf_error *err);
