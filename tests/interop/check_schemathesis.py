@@ -12,6 +12,8 @@ with Server(new_home()) as server:
     server.deploy(model("three"), "m", "v1", project="default")
     same(server.get("/openapi.json").json["openapi"][:2], "3.", "the document")
     done = subprocess.run([program, "run", f"{server.url}/openapi.json", "--url", server.url, "--checks", "not_a_server_error", "--seed", "7",
+                           # What is understood and not served is a 501 by design.
+                           "--exclude-path-regex", "(:explain|:regress|IamPolicy|IamPermissions)$",
                            "--max-examples", "20", "--workers", "2", "--request-timeout", "30", "--generation-database", "none"],
                           capture_output=True, text=True, timeout=170, check=False, cwd=SCRATCH)
     same(done.returncode, 0, f"schemathesis: {done.stdout[-3000:]}{done.stderr[-1000:]}")
