@@ -27,7 +27,8 @@ export GRAFT_TEST_LOCALES="$deps/locale"
 suites=""
 for suite in "$@"; do suites="$suites --suite $suite"; done
 # An allocator that must return NULL when a test says so; races and leaks are failures like any other.
-export ASAN_OPTIONS=${ASAN_OPTIONS:-allocator_may_return_null=1:detect_leaks=1}
+# Workers tell faults of their own from signals that a test sent: the sanitizer leaves those to them.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-allocator_may_return_null=1:detect_leaks=1:handle_segv=0:handle_sigbus=0:handle_abort=0}
 export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$PWD/tests/lsan.supp:print_suppressions=0}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1}

@@ -9,7 +9,7 @@
 
 #define MAX_CRASHES  2
 #define MAX_TIMEOUTS 2
-#define MAX_KILLS    5
+#define MAX_KILLS    10
 #define MAX_BUSY     256
 
 static bool contains(const uint64_t *ids, size_t n, uint64_t id)
@@ -50,7 +50,7 @@ static bool is_condemned(const gf__node *node, gf__task *task, const gf__worker_
     if (task->n_crashes < MAX_CRASHES && task->n_kills < MAX_KILLS)
         return false;
     snprintf(text, sizeof text, "%s workers died of this picture (%s)",
-             task->n_crashes >= MAX_CRASHES ? "two" : "five", end->text);
+             task->n_crashes >= MAX_CRASHES ? "two" : "ten", end->text);
     gf__task_fail(task, GF_EFORMAT, text);
     return true;
 }

@@ -135,7 +135,20 @@ gf_status gf__catalog_find(gf__catalog *catalog, const char *project, const char
 {
     *out = NULL;
     pthread_mutex_lock(&catalog->mutex);
-    const gf_status st = find(catalog, project, model, version, label, out, err);
+    gf_status st = find(catalog, project, model, version, label, out, err);
+    pthread_mutex_unlock(&catalog->mutex);
+    if (st != GF_EPRECONDITION)
+        return st;
+    /* READY in the registry, and told to a client, a moment before it is here: look there. */
+    char *name = gf__name_of(project, model, NULL);
+    if (name == NULL)
+        return gf__error_nomem(err, "a model's name", 0);
+    st = gf__catalog_refresh(catalog, name, err);
+    gf__free(name);
+    if (st != GF_OK)
+        return st;
+    pthread_mutex_lock(&catalog->mutex);
+    st = find(catalog, project, model, version, label, out, err);
     pthread_mutex_unlock(&catalog->mutex);
     return st;
 }

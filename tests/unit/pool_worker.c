@@ -105,7 +105,7 @@ int main(void)
         else if (frame.kind == GF__FRAME_RUN)
             run(&frame);
         else if (frame.kind == GF__FRAME_STOP)
-            return 0;
+            break;
         else if (frame.kind == GF__FRAME_LOAD &&
                  gf__number_read(frame.payload, frame.n_bytes, &head, NULL) == GF_OK) {
             const gf__report report = {.kind = GF__REPORT_LOADED,
@@ -117,5 +117,6 @@ int main(void)
         }
         gf__frame_clear(&frame);
     }
+    gf__frame_clear(&frame);
     return 0;
 }
