@@ -99,9 +99,10 @@ static gf_status refuse_unready(const gf__catalog_item *item, gf_error *err)
                         item->state, has_reason ? ": " : "", item->error_message);
 }
 
-/* Under the mutex. */
+/* Under the mutex. *is_awaited: what was found may become READY. */
 static gf_status find(const gf__catalog *catalog, const char *project, const char *model,
-                      const char *version, const char *label, gf__served **out, gf_error *err)
+                      const char *version, const char *label, gf__served **out, bool *is_awaited,
+                      gf_error *err)
 {
     const gf__catalog_model *entry = find_model(catalog, project, model);
     gf__catalog_item *item = NULL;
@@ -122,6 +123,7 @@ static gf_status find(const gf__catalog *catalog, const char *project, const cha
     }
     if (st == GF_OK)
         st = refuse_unready(item, err);
+    *is_awaited = st == GF_EPRECONDITION && (item == NULL || strcmp(item->state, "READY") != 0);
     if (st != GF_OK)
         return st;
     *out = gf__pools_find(catalog->server->pools, item->full_name);
@@ -133,11 +135,12 @@ static gf_status find(const gf__catalog *catalog, const char *project, const cha
 gf_status gf__catalog_find(gf__catalog *catalog, const char *project, const char *model,
                            const char *version, const char *label, gf__served **out, gf_error *err)
 {
+    bool is_awaited = false;
     *out = NULL;
     pthread_mutex_lock(&catalog->mutex);
-    gf_status st = find(catalog, project, model, version, label, out, err);
+    gf_status st = find(catalog, project, model, version, label, out, &is_awaited, err);
     pthread_mutex_unlock(&catalog->mutex);
-    if (st != GF_EPRECONDITION)
+    if (!is_awaited)
         return st;
     /* READY in the registry, and told to a client, a moment before it is here: look there. */
     char *name = gf__name_of(project, model, NULL);
@@ -148,7 +151,7 @@ gf_status gf__catalog_find(gf__catalog *catalog, const char *project, const char
     if (st != GF_OK)
         return st;
     pthread_mutex_lock(&catalog->mutex);
-    st = find(catalog, project, model, version, label, out, err);
+    st = find(catalog, project, model, version, label, out, &is_awaited, err);
     pthread_mutex_unlock(&catalog->mutex);
     return st;
 }

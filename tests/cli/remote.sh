@@ -31,7 +31,7 @@ try $graft models delete early --quiet
 try $graft operations wait good --json
 try $graft operations wait bad
 try $graft operations describe endless
-timeout --preserve-status -s INT 3 $graft operations wait endless
+timeout --foreground --preserve-status -s INT 1 $graft operations wait endless
 echo "exit status $?"
 
 # JSON instances: a line each, named where it is bad; predictions a line each.
