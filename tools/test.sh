@@ -31,7 +31,7 @@ for suite in "$@"; do suites="$suites --suite $suite"; done
 export ASAN_OPTIONS=${ASAN_OPTIONS:-allocator_may_return_null=1:detect_leaks=1:handle_segv=0:handle_sigbus=0:handle_abort=0}
 export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$PWD/tests/lsan.supp:print_suppressions=0}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
-export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:handle_segv=0:handle_sigbus=0:handle_abort=0}
 status=0
 # shellcheck disable=SC2086
 meson test -C "$build" --no-rebuild --print-errorlogs $suites || status=$?
