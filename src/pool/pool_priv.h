@@ -82,9 +82,9 @@ typedef struct gf__cut {
 struct gf__served {
     atomic_int n_owners;
     char *name, *model_path;
-    gf_model *model; /* document only */
-    gf__trunk_pool *pool;
-    size_t cut; /* of the pool; GF__NO_CUT */
+    gf_model *model;      /* document only */
+    gf__trunk_pool *pool; /* NULL once it is removed and nobody waits for it */
+    size_t cut;           /* of the pool; GF__NO_CUT */
     uint64_t head;
     int min_nodes, max_nodes;
     bool is_check, is_removed;

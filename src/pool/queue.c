@@ -212,9 +212,9 @@ static gf_status admit(gf__pools *pools, gf__ticket *ticket, gf_error *err)
     gf__trunk_pool *pool = ticket->version->pool;
     size_t n_room = 0;
     bool has_any = false;
-    look_at_nodes(ticket, &n_room, &has_any);
-    if (ticket->version->is_removed)
+    if (ticket->version->is_removed) /* and its pool may have ended */
         return gf_error_set(err, GF_ENOTFOUND, "%s was deleted", ticket->version->name);
+    look_at_nodes(ticket, &n_room, &has_any);
     if (ticket->version->is_check && ticket->version->cut != GF__NO_CUT &&
         pool->cuts[ticket->version->cut].is_broken) {
         const gf_error *why = &pool->cuts[ticket->version->cut].why;

@@ -261,6 +261,7 @@ static void detach(gf__pools *pools, gf__served *version)
             break;
         }
     version->pool->n_versions--;
+    version->pool = NULL; /* it may end now; a request that comes late has only the version */
     gf__pools_wake(pools);
 }
 

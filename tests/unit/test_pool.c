@@ -446,6 +446,29 @@ TEST(pool__removes_a_version_under_load)
     end(&f);
 }
 
+/* A request may be long in being read: its version, and the pool of it, may be gone by then. */
+TEST(pool__tells_a_late_request_that_its_version_and_pool_are_gone)
+{
+    fixture f = set_up(NULL);
+    gf__predictions *p = NULL;
+    gf__json *json = NULL;
+    size_t n_pools = 1;
+    const gf__instance instance = {.kind = GF__RUN_PICTURE, .bytes = "1", .n_bytes = 1};
+    add(&f, "v", 0, 0);
+    gf__served *kept = gf__pools_find(f.pools, "v");
+    CHECK_OK(gf__pools_remove(f.pools, "v", &check_err));
+    for (const int64_t wait_end = gf__clock_ms() + 30000; n_pools > 0; rest()) {
+        CHECK(gf__clock_ms() < wait_end);
+        CHECK_OK(gf__pools_describe(f.pools, &json, &check_err));
+        n_pools = gf__json_n_items(gf__json_find(json, "pools"));
+        gf__json_free(json);
+    }
+    const gf__prediction_request late = {.version = kept, .instances = &instance, .n_instances = 1};
+    CHECK_FAILS(GF_ENOTFOUND, "was deleted", gf__pools_predict(f.pools, &late, &p, &check_err));
+    gf__served_unref(kept);
+    end(&f);
+}
+
 TEST(pool__drains)
 {
     fixture f = set_up(NULL);
@@ -486,5 +509,6 @@ TESTS_MAIN(UNIT(pool__starts_from_nothing_and_goes_back_to_nothing),
            UNIT(pool__says_why_no_worker_can_be_started),
            UNIT(pool__gives_a_new_cut_without_a_pause),
            UNIT(pool__serves_a_thousand_versions_in_little_memory),
-           UNIT(pool__removes_a_version_under_load), UNIT(pool__drains),
+           UNIT(pool__removes_a_version_under_load),
+           UNIT(pool__tells_a_late_request_that_its_version_and_pool_are_gone), UNIT(pool__drains),
            UNIT(pool__does_not_wait_for_ever_when_it_drains))
