@@ -5,7 +5,6 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -296,34 +295,12 @@ const char *gf_server_url(const gf_server *server)
     return server->url;
 }
 
-/* Every pool has the workers that stay. */
-static bool has_workers(gf_server *server)
-{
-    gf__json *document = NULL;
-    if (gf__pools_describe(server->pools, &document, NULL) != GF_OK)
-        return false;
-    const gf__json *pools = gf__json_find(document, "pools");
-    bool is_there = true;
-    for (size_t i = 0; i < gf__json_n_items(pools); i++) {
-        const gf__json *pool = gf__json_at(pools, i);
-        const gf__json *nodes = gf__json_find(pool, "nodes");
-        int64_t n_ready = 0;
-        for (size_t n = 0; n < gf__json_n_items(nodes); n++) {
-            const char *state = gf__json_string(gf__json_find(gf__json_at(nodes, n), "state"), "");
-            n_ready += strcasecmp(state, "starting") != 0 ? 1 : 0;
-        }
-        is_there = is_there && n_ready >= gf__json_int(gf__json_find(pool, "minNodes"), 0);
-    }
-    gf__json_free(document);
-    return is_there;
-}
-
 bool gf__server_is_ready(gf_server *server)
 {
     if (atomic_load(&server->is_draining))
         return false;
     /* Asked until it was so once: a worker that crashes later is the pool's business. */
-    if (!atomic_load(&server->is_ready) && has_workers(server))
+    if (!atomic_load(&server->is_ready) && gf__pools_are_ready(server->pools))
         atomic_store(&server->is_ready, true);
     return atomic_load(&server->is_ready);
 }

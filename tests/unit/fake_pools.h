@@ -33,6 +33,7 @@ static struct fake_pools {
     const char *refuse_check; /* nor these checked */
     bool hold_checks;         /* they wait until this is false */
     size_t n_checking;
+    bool are_starting; /* the workers that stay are not all there */
 } fake = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 static gf__pools fake_pools __attribute__((unused));
 
@@ -57,7 +58,7 @@ static inline void fake_reset(void)
         fake_free(fake.versions[i]);
     fake.n_versions = fake.n_added = fake.n_removed = fake.n_scaled = fake.n_checking = 0;
     fake.refuse_add = fake.refuse_check = NULL;
-    fake.hold_checks = false;
+    fake.hold_checks = fake.are_starting = false;
 }
 
 gf__pools_options gf__pools_options_default(void)
@@ -182,6 +183,11 @@ gf_status gf__pools_describe(gf__pools *pools, gf__json **out, gf_error *err)
 {
     *out = gf__json_object();
     return gf__json_status(*out, err);
+}
+
+bool gf__pools_are_ready(gf__pools *pools)
+{
+    return !fake.are_starting;
 }
 
 void gf__pools_count(gf__pools *pools, void (*pool)(void *user, const gf__pool_counts *counts),

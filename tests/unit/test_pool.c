@@ -234,6 +234,8 @@ TEST(pool__keeps_its_least_number_of_workers)
     kill(s.pid, SIGKILL);
     const pid_t dead = s.pid;
     WAIT_UNTIL(&f, s, s.n_ready == 2 && s.pid != dead);
+    CHECK_OK(gf__pools_scale(f.pools, "v", 9, 0, &check_err));
+    CHECK(gf__pools_are_ready(f.pools)); /* there are no more than two threads */
     CHECK_OK(gf__pools_scale(f.pools, "v", 0, 0, &check_err));
     WAIT_UNTIL(&f, s, s.n_nodes == 0);
     CHECK_FAILS(GF_ENOTFOUND, "w is not", gf__pools_scale(f.pools, "w", 0, 0, &check_err));

@@ -218,7 +218,19 @@ TEST(discovery__leads_back_to_this_server)
     CHECK_STR(answer, "{\"rootUrl\":\"http://127.0.0.1:1/\"}\n");
 }
 
-TESTS_MAIN(ML_UNIT(ml_v1__models_come_and_go), ML_UNIT(ml_v1__lists_have_pages_and_filters),
+TEST(readiness__is_what_the_pools_say_and_stays)
+{
+    fake.are_starting = true;
+    ASK(503, "GET", "/readyz", "");
+    CHECK_STR(answer, "starting\n");
+    fake.are_starting = false;
+    ASK(200, "GET", "/readyz", "");
+    fake.are_starting = true; /* a worker that dies later is the pool's business */
+    ASK(200, "GET", "/readyz", "");
+}
+
+TESTS_MAIN(ML_UNIT(readiness__is_what_the_pools_say_and_stays), ML_UNIT(ml_v1__models_come_and_go),
+           ML_UNIT(ml_v1__lists_have_pages_and_filters),
            ML_UNIT(ml_v1__patches_what_the_mask_names_and_compares_etags),
            ML_UNIT(ml_v1__versions_are_operations_until_they_are_ready),
            ML_UNIT(ml_v1__default_and_deletion_of_versions),
