@@ -1,6 +1,5 @@
-/* server/ml_v1.c: Cloud ML Engine v1 without predictions: its routes, and the resources that are
- * read more than written: operations, locations, the project's config. The registry speaks the
- * API's own documents, so a handler hands texts on. */
+/* server/ml_v1.c: Cloud ML Engine v1 without predictions: its routes, what they share, operations,
+ * locations and the project's config. Models and versions are ml_v1_resources.c's. */
 #include "server/ml_v1_priv.h"
 
 #include <errno.h>
@@ -55,17 +54,13 @@ gf_status gf__request_name(gf__request *request, size_t n_parts, char **out, gf_
     return *out != NULL ? GF_OK : gf__error_nomem(err, "a name", 0);
 }
 
-gf_status gf__respond_registry(gf_server *server, gf__request *request, gf__response *response,
-                               gf_status st, char *text, const char *changed, gf_error *err)
+void gf__ml_v1_follow(gf_server *server, const char *changed)
 {
-    gf_error own;
-    if (st != GF_OK)
-        return st;
+    gf_error err;
     /* The change is made and will be there after a restart: not to be answered with an error. */
-    if (changed != NULL && gf__catalog_refresh(server->catalog, changed, &own) != GF_OK)
+    if (gf__catalog_refresh(server->catalog, changed, &err) != GF_OK)
         gf__observe_log(&server->options.observer, GF_LOG_WARNING,
-                        "%s: the catalog was not brought up to date: %s", changed, own.message);
-    return gf__respond_text(request, response, text, err);
+                        "%s: the catalog was not brought up to date: %s", changed, err.message);
 }
 
 char *gf__subject_of(const char *document)
@@ -94,21 +89,6 @@ static gf_status check_location(const char *name, gf_error *err)
                         "location not found: %.100s; this server has one: " LOCATION, name);
 }
 
-static gf_status list_operations(gf_server *server, gf__request *request, gf__response *response,
-                                 gf_error *err)
-{
-    gf_registry_page page;
-    char *parent = NULL, *text = NULL;
-    gf_status st = gf__request_page(request, &page, err);
-    if (st == GF_OK)
-        st = gf__request_name(request, 1, &parent, err);
-    if (st == GF_OK)
-        st = gf_registry_list_operations(server->registry, parent, &page, &text, err);
-    st = gf__respond_registry(server, request, response, st, text, NULL, err);
-    gf__free(parent);
-    return st;
-}
-
 static gf_status name_operation(const gf__request *request, const char *id, char **name,
                                 gf_error *err)
 {
@@ -123,7 +103,8 @@ static gf_status get_operation(gf_server *server, gf__request *request, gf__resp
     gf_status st = name_operation(request, id, &name, err);
     if (st == GF_OK)
         st = gf_registry_get_operation(server->registry, name, &text, err);
-    st = gf__respond_registry(server, request, response, st, text, NULL, err);
+    if (st == GF_OK)
+        st = gf__respond_text(request, response, text, err);
     gf__free(name);
     return st;
 }
@@ -136,7 +117,7 @@ static void follow_operation(gf_server *server, const char *name)
         return;
     char *version = gf__subject_of(text);
     if (version != NULL)
-        (void)gf__catalog_refresh(server->catalog, version, NULL);
+        gf__ml_v1_follow(server, version);
     gf__free(version);
     gf_registry_free_text(text);
 }
@@ -172,7 +153,7 @@ static gf_status location_operations_list(gf_server *server, gf__request *reques
                                           gf__response *response, gf_error *err)
 {
     const gf_status st = check_location(request->params[1], err);
-    return st == GF_OK ? list_operations(server, request, response, err) : st;
+    return st == GF_OK ? gf__operations_list(server, request, response, err) : st;
 }
 
 static gf_status location_operations_get(gf_server *server, gf__request *request,
@@ -294,7 +275,7 @@ const gf__route gf__routes_ml_v1[] = {
     DEPLOY("PATCH", VERSION, gf__versions_patch),
     DEPLOY("DELETE", VERSION, gf__versions_delete),
     DEPLOY("POST", VERSION ":setDefault", gf__versions_set_default),
-    DEPLOY("GET", GF__ML_V1 "/operations", list_operations),
+    DEPLOY("GET", GF__ML_V1 "/operations", gf__operations_list),
     DEPLOY("GET", OPERATION, operations_get),
     DEPLOY("POST", OPERATION ":cancel", operations_cancel),
     DEPLOY("GET", PLACE "/operations", location_operations_list),

@@ -15,20 +15,19 @@ gf_status gf__request_page(const gf__request *request, gf_registry_page *out, gf
  * Notes model and version for the log. GF_ENOMEM. */
 gf_status gf__request_name(gf__request *request, size_t n_parts, char **out, gf_error *err);
 
-/* What a registry call came to: its text as the answer where st is GF_OK. changed is the model or
- * version that it changed, or NULL: the catalog follows it first. */
-gf_status gf__respond_registry(gf_server *server, gf__request *request, gf__response *response,
-                               gf_status st, char *text, const char *changed, gf_error *err);
+/* The catalog follows a change of the registry: the model or version by that name. */
+void gf__ml_v1_follow(gf_server *server, const char *changed);
 
 /* The version that an operation is about, or the resource that a document is: what was created, or
  * changed. New, NULL where it cannot be told. */
 char *gf__subject_of(const char *document);
 
-/* ml_v1_models.c, ml_v1_versions.c */
+/* ml_v1_resources.c */
 typedef gf_status gf__handler(gf_server *server, gf__request *request, gf__response *response,
                               gf_error *err);
 gf__handler gf__models_create, gf__models_get, gf__models_list, gf__models_patch, gf__models_delete;
 gf__handler gf__versions_create, gf__versions_get, gf__versions_list, gf__versions_patch,
     gf__versions_delete, gf__versions_set_default;
+gf__handler gf__operations_list;
 
 #endif
