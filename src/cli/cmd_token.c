@@ -56,7 +56,8 @@ static const gf__option create_options[] = {
     GF__TEXT("--role", "admin|deploy|predict", "predict", token_settings, role,
              "predict may ask for predictions, deploy also manage models and buckets, admin also "
              "tokens."),
-    GF__TEXT("--project", "P", "all", token_settings, project, "Only this project."),
+    GF__TEXT("--project", "P", "all", token_settings, project,
+             "Only the models of this project, and of the buckets gs://BUCKET/P/... alone."),
     GF__TEXT("--expires", "30d|TIME", "never", token_settings, expires,
              "How long it is good: a number with s, m, h, d or w, or an RFC 3339 time."),
     GF__TEXT("--description", "TEXT", NULL, token_settings, description, "Who has it."),

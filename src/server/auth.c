@@ -50,6 +50,18 @@ static gf_status check_role(const gf__route *route, const char *role, gf_error *
                         role_name(route->role), role);
 }
 
+gf_status gf__token_may_use(const gf__request *request, const char *object, gf_error *err)
+{
+    const char *project = request->token_project;
+    const size_t n_chars = project != NULL ? strlen(project) : 0;
+    if (project == NULL || (strncmp(object, project, n_chars) == 0 && object[n_chars] == '/'))
+        return GF_OK;
+    return gf_error_set(err, GF_EDENIED,
+                        "this token is for the project %.128s: of each bucket it may use "
+                        "gs://BUCKET/%.128s/... and nothing else",
+                        project, project);
+}
+
 static gf_status check_project(const gf_server *server, const gf__route *route,
                                gf__request *request, const char *project, gf_error *err)
 {
@@ -60,6 +72,10 @@ static gf_status check_project(const gf_server *server, const gf__route *route,
         return gf__error_nomem(err, "a name", strlen(project));
     if (route->role == GF__ROLE_ADMIN && route->project_param < 0)
         return gf_error_set(err, GF_EDENIED, "this token is for the project %s alone", project);
+    if (route->project_param == GF__PROJECT_OF_NONE)
+        return GF_OK;
+    if (route->project_param == GF__PROJECT_OF_OBJECT)
+        return gf__token_may_use(request, request->params[1], err);
     const char *asked = route->project_param >= 0 ? request->params[route->project_param]
                                                   : server->options.project;
     if (strcmp(asked, project) == 0)

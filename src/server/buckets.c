@@ -182,6 +182,8 @@ gf_status gf__handle_list_objects(gf_server *server, gf__request *request, gf__r
     char *root = NULL, *address = gf__asprintf("gs://%s", request->params[0]);
     gf_status st = address != NULL ? gf__registry_resolve(server->registry, address, &root, err)
                                    : gf__error_nomem(err, "an address", 0);
+    if (st == GF_OK)
+        st = gf__token_may_use(request, prefix != NULL ? prefix : "", err);
     if (st == GF_OK && !gf__is_dir(root))
         st = gf_error_set(err, GF_ENOTFOUND, "%s: no such bucket; an upload makes it", address);
     asked.root = root;
@@ -213,8 +215,10 @@ gf_status gf__handle_list_buckets(gf_server *server, gf__request *request, gf__r
     gf__dir_list found = {0};
     gf__json *document = gf__json_object(), *items = gf__json_array();
     char *root = gf__path_join(server->options.home, "buckets");
-    gf_status st = root != NULL ? gf__list_dir(root, &found, err)
+    gf_status st = root != NULL ? gf__token_may_use(request, "", err)
                                 : gf__error_nomem(err, "a path", strlen(server->options.home));
+    if (st == GF_OK)
+        st = gf__list_dir(root, &found, err);
     for (size_t i = 0; i < found.n_names && st == GF_OK; i++) {
         char *address = gf__asprintf("gs://%s", found.names[i]), *path = NULL;
         if (address == NULL)

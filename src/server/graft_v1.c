@@ -66,24 +66,25 @@ static gf_status delete_token(gf_server *server, gf__request *request, gf__respo
     return st == GF_OK ? gf__respond_json(request, response, gf__json_object(), err) : st;
 }
 
-#define OBJECT "/graft/v1/buckets/{bucket}/objects/{rest*}"
-
+#define DEPLOY  GF__FAMILY_GRAFT, GF__ROLE_DEPLOY
+#define ADMIN   GF__FAMILY_GRAFT, GF__ROLE_ADMIN
+#define OF_NONE GF__PROJECT_OF_NONE, false
+#define TOKENS  "/graft/v1/tokens"
+#define BUCKETS "/graft/v1/buckets"
+#define OBJECTS BUCKETS "/{bucket}/objects"
+#define OBJECT  OBJECTS "/{rest*}"
 const gf__route gf__routes_graft_v1[] = {
-    {"GET", "/graft/v1/version", GF__FAMILY_GRAFT, GF__ROLE_NONE, get_version, -1, false},
-    {"GET", "/graft/v1/pools", GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, get_pools, -1, false},
-    {"GET", "/graft/v1/projects", GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, list_projects, -1, false},
-    {"GET", "/graft/v1/tokens", GF__FAMILY_GRAFT, GF__ROLE_ADMIN, list_tokens, -1, false},
-    {"POST", "/graft/v1/tokens", GF__FAMILY_GRAFT, GF__ROLE_ADMIN, create_token, -1, false},
-    {"DELETE", "/graft/v1/tokens/{token}", GF__FAMILY_GRAFT, GF__ROLE_ADMIN, delete_token, -1,
-     false},
-    {"GET", "/graft/v1/buckets", GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, gf__handle_list_buckets, -1,
-     false},
-    {"GET", "/graft/v1/buckets/{bucket}/objects", GF__FAMILY_GRAFT, GF__ROLE_DEPLOY,
-     gf__handle_list_objects, -1, false},
-    {"GET", "/graft/v1/buckets/{bucket}/objects/{rest*}", GF__FAMILY_GRAFT, GF__ROLE_DEPLOY,
-     gf__handle_get_object, -1, false},
-    {"PUT", OBJECT, GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, gf__handle_put_object, -1, true},
-    {"POST", OBJECT, GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, gf__handle_put_object, -1, true},
-    {"DELETE", OBJECT, GF__FAMILY_GRAFT, GF__ROLE_DEPLOY, gf__handle_delete_object, -1, false},
+    {"GET", "/graft/v1/version", GF__FAMILY_GRAFT, GF__ROLE_NONE, get_version, OF_NONE},
+    {"GET", "/graft/v1/pools", DEPLOY, get_pools, OF_NONE},
+    {"GET", "/graft/v1/projects", DEPLOY, list_projects, OF_NONE},
+    {"GET", TOKENS, ADMIN, list_tokens, OF_NONE},
+    {"POST", TOKENS, ADMIN, create_token, OF_NONE},
+    {"DELETE", TOKENS "/{token}", ADMIN, delete_token, OF_NONE},
+    {"GET", BUCKETS, DEPLOY, gf__handle_list_buckets, OF_NONE},
+    {"GET", OBJECTS, DEPLOY, gf__handle_list_objects, OF_NONE},
+    {"GET", OBJECT, DEPLOY, gf__handle_get_object, GF__PROJECT_OF_OBJECT, false},
+    {"PUT", OBJECT, DEPLOY, gf__handle_put_object, GF__PROJECT_OF_OBJECT, true},
+    {"POST", OBJECT, DEPLOY, gf__handle_put_object, GF__PROJECT_OF_OBJECT, true},
+    {"DELETE", OBJECT, DEPLOY, gf__handle_delete_object, GF__PROJECT_OF_OBJECT, false},
     GF__ROUTES_END,
 };

@@ -1,6 +1,9 @@
 /* server/ml_v1_resources.c: models, versions and operations of Cloud ML Engine v1. The registry speaks
  * the API's own documents, so that a handler is a name, a call of the registry, and the text that
  * comes back; the calls are of four shapes. */
+#include <ctype.h>
+#include <string.h>
+
 #include "server/ml_v1_priv.h"
 
 /* What a call leaves to be done before it is answered. */
@@ -84,6 +87,39 @@ static gf_status call_list(gf_server *server, gf__request *request, gf__response
     return st;
 }
 
+/* ---- where a version may come from ----------------------------------------------------------- */
+
+/* In any spelling that the registry could take for it. */
+static bool is_deployment_uri(const char *key)
+{
+    static const char wanted[] = "deploymenturi";
+    size_t n = 0;
+    for (; *key != '\0'; key++)
+        if (*key != '_' && tolower((unsigned char)*key) != wanted[n++])
+            return false;
+    return n == sizeof wanted - 1;
+}
+
+/* gs:// is read by the server: what the token may not read, no version of it is made of. */
+static gf_status check_origin(const gf__request *request, gf_error *err)
+{
+    gf__json *body = NULL;
+    const gf__json *value = NULL;
+    if (request->token_project == NULL)
+        return GF_OK;
+    gf_status st = gf__request_json(request, &body, err);
+    const char *key = gf__json_is_object(body) ? gf__json_next(body, NULL, &value) : NULL;
+    for (; st == GF_OK && key != NULL; key = gf__json_next(body, key, &value)) {
+        const char *address = gf__json_string(value, "");
+        if (!is_deployment_uri(key) || strncmp(address, "gs://", 5) != 0)
+            continue;
+        const char *slash = strchr(address + 5, '/');
+        st = gf__token_may_use(request, slash != NULL ? slash + 1 : "", err);
+    }
+    gf__json_free(body);
+    return st;
+}
+
 /* ---- the handlers ---------------------------------------------------------------------------- */
 
 #define HANDLER(name) \
@@ -116,7 +152,9 @@ HANDLER(gf__models_delete)
 
 HANDLER(gf__versions_create)
 {
-    return call_create(server, request, response, 2, gf_registry_create_version, err);
+    const gf_status st = check_origin(request, err);
+    return st == GF_OK ? call_create(server, request, response, 2, gf_registry_create_version, err)
+                       : st;
 }
 
 HANDLER(gf__versions_get)

@@ -69,6 +69,12 @@ typedef enum gf__role {
     GF__ROLE_NONE     /* open to all: health, discovery */
 } gf__role;
 
+enum {
+    GF__PROJECT_OF_SERVER = -1, /* names without a project: the server's own */
+    GF__PROJECT_OF_NONE = -2,  /* of the whole machine; what is told, request->token_project says */
+    GF__PROJECT_OF_OBJECT = -3 /* params[1] is an object's name: see gf__token_may_use() */
+};
+
 typedef struct gf__route {
     const char *method;
     /* Segments in {} stand for one segment each ("{rest*}" at the end: all that is left); a last
@@ -80,8 +86,8 @@ typedef struct gf__route {
     gf__role role;
     gf_status (*handle)(gf_server *server, gf__request *request, gf__response *response,
                         gf_error *err);
-    /* Where the project's name is among params, checked against the token's; -1: the server's own
-     * project, or none concerned. */
+    /* Where the project's name is among params, checked against a token's that is for one project
+     * alone; or one of these. */
     int project_param;
     bool is_upload; /* the body goes to a file: request->body is its path */
 } gf__route;
@@ -223,5 +229,9 @@ void gf__access_log_write(gf__access_log *log, const gf__request *request,
  * request->token_project. */
 gf_status gf__authorize(gf_server *server, const gf__route *route, gf__request *request,
                         gf_error *err);
+/* Buckets are all projects'. A token of one project may use the objects below its own name in any
+ * of them, gs://BUCKET/PROJECT/..., and no others. object: the name, or the beginning of names,
+ * behind gs://BUCKET/. GF_EDENIED. */
+gf_status gf__token_may_use(const gf__request *request, const char *object, gf_error *err);
 
 #endif

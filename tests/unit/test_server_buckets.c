@@ -14,10 +14,12 @@ typedef struct answer {
     char file_path[4096]; /* "" where no file is sent */
 } answer;
 static answer got;
+static char bearer[128]; /* Authorization; "": none */
 
 static int enter_server(void **state)
 {
     enter(state);
+    bearer[0] = '\0';
     memset(&server, 0, sizeof server);
     server.options = gf_server_options_default();
     server.options.home = home;
@@ -46,6 +48,8 @@ static void ask(const char *method, const char *target, const char *body)
     char *spool_path = NULL, *own_body = gf__strdup(body);
     gf_error err = {0};
     memset(&exchange, 0, sizeof exchange);
+    if (bearer[0] != '\0')
+        exchange.headers[exchange.n_headers++] = (gf__pair){"Authorization", bearer};
     gf_status st = gf__request_read(&request, method, target, &err);
     if (st == GF_OK)
         st = gf__routes_admit(&server, &request, &max_body_bytes, &spool_path, &err);
@@ -287,6 +291,33 @@ TEST(tokens__are_made_listed_and_revoked)
     CHECK_STR(got.body, "{}\n");
 }
 
+/* Buckets are all projects', their folders are not. */
+TEST(a_token_of_one_project__uses_the_folders_of_its_name_and_no_others)
+{
+    check_asks(200, "PUT", OBJECTS "/q/theirs", "secret");
+    check_asks(200, "POST", "/graft/v1/tokens", "{\"role\":\"deploy\",\"project\":\"p\"}");
+    snprintf(bearer, sizeof bearer, "Bearer %s", value_of(got.body, "token"));
+    check_asks(200, "PUT", OBJECTS "/p/mine", "weights");
+    check_asks(200, "GET", OBJECTS "/p/mine", "");
+    check_asks(200, "GET", OBJECTS "?prefix=p/", "");
+    CHECK_VALUE(got.body, "items.0.name", "p/mine");
+    check_refused(403, "gs://BUCKET/p/...", "PUT", OBJECTS "/q/mine", "weights");
+    CHECK_EQ(count_uploads(), 0);
+    check_asks(403, "PUT", OBJECTS "/p", "weights");
+    check_asks(403, "PUT", OBJECTS "/pp/mine", "weights");
+    check_asks(403, "GET", OBJECTS "/q/theirs", "");
+    check_asks(403, "DELETE", OBJECTS "/q/theirs", "");
+    check_asks(403, "GET", OBJECTS, "");
+    check_asks(403, "GET", OBJECTS "?prefix=p", "");
+    check_asks(403, "GET", "/graft/v1/buckets", "");
+    check_asks(400, "GET", OBJECTS "/p/..%2fq/theirs", "");
+    check_asks(200, "DELETE", OBJECTS "/p/mine", "");
+    check_asks(200, "GET", "/graft/v1/projects", "");
+    CHECK_VALUE(got.body, "projects.0", "p");
+    bearer[0] = '\0';
+    check_asks(200, "GET", OBJECTS "/q/theirs", "");
+}
+
 TEST(version_and_projects__are_told)
 {
     check_asks(200, "GET", "/graft/v1/version", "");
@@ -305,4 +336,5 @@ TESTS_MAIN(SERVER_UNIT(put_object__makes_bucket_and_folders_and_says_what_it_has
            SERVER_UNIT(delete_object__takes_empty_folders_along_but_not_the_bucket),
            SERVER_UNIT(an_uploaded_object__is_what_a_version_is_made_of),
            SERVER_UNIT(tokens__are_made_listed_and_revoked),
+           SERVER_UNIT(a_token_of_one_project__uses_the_folders_of_its_name_and_no_others),
            SERVER_UNIT(version_and_projects__are_told))

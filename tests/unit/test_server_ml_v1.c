@@ -9,6 +9,7 @@
 static char *answer;     /* of the last ask() */
 static char *other;      /* kept from an earlier one */
 static const char *host; /* Host header; NULL: none */
+static char bearer[128]; /* Authorization; "": none */
 
 /* The code; the body is in answer. */
 static int ask(const char *method, const char *target, const char *body)
@@ -21,6 +22,8 @@ static int ask(const char *method, const char *target, const char *body)
     gf_error err = {0};
     if (host != NULL)
         exchange.headers[exchange.n_headers++] = (gf__pair){"Host", host};
+    if (bearer[0] != '\0')
+        exchange.headers[exchange.n_headers++] = (gf__pair){"Authorization", bearer};
     if (strcmp(method, "PATCH as POST") == 0) {
         exchange.headers[exchange.n_headers++] = (gf__pair){"X-HTTP-Method-Override", "PATCH"};
         method = "POST";
@@ -54,6 +57,7 @@ static int leave_all(void **state)
     gf__free(other);
     answer = other = NULL;
     host = NULL;
+    bearer[0] = '\0';
     return leave_server(state);
 }
 
@@ -218,6 +222,22 @@ TEST(discovery__leads_back_to_this_server)
     CHECK_STR(answer, "{\"rootUrl\":\"http://127.0.0.1:1/\"}\n");
 }
 
+TEST(ml_v1__a_token_of_one_project_makes_versions_of_its_own_files)
+{
+    ASK(200, "POST", P "/models", "{\"name\":\"m\"}");
+    put_model("p/m", "flowers", true);
+    put_model("q/m", "flowers", true);
+    ASK(200, "POST", "/graft/v1/tokens", "{\"role\":\"deploy\",\"project\":\"p\"}");
+    snprintf(bearer, sizeof bearer, "Bearer %s", value_of(answer, "token"));
+    ASK(403, "POST", P "/models/m/versions",
+        "{\"name\":\"v1\",\"deploymentUri\":\"gs://bucket/q/m/\"}");
+    ASK(403, "POST", P "/models/m/versions",
+        "{\"name\":\"v1\",\"deployment_uri\":\"gs://bucket/q/m/\"}");
+    ASK(403, "POST", P "/models/m/versions", "{\"name\":\"v1\",\"deploymentUri\":\"gs://bucket\"}");
+    ASK(200, "POST", P "/models/m/versions",
+        "{\"name\":\"v1\",\"deploymentUri\":\"gs://bucket/p/m/\"}");
+}
+
 TEST(readiness__is_what_the_pools_say_and_stays)
 {
     fake.are_starting = true;
@@ -229,7 +249,8 @@ TEST(readiness__is_what_the_pools_say_and_stays)
     ASK(200, "GET", "/readyz", "");
 }
 
-TESTS_MAIN(ML_UNIT(readiness__is_what_the_pools_say_and_stays), ML_UNIT(ml_v1__models_come_and_go),
+TESTS_MAIN(ML_UNIT(ml_v1__a_token_of_one_project_makes_versions_of_its_own_files),
+           ML_UNIT(readiness__is_what_the_pools_say_and_stays), ML_UNIT(ml_v1__models_come_and_go),
            ML_UNIT(ml_v1__lists_have_pages_and_filters),
            ML_UNIT(ml_v1__patches_what_the_mask_names_and_compares_etags),
            ML_UNIT(ml_v1__versions_are_operations_until_they_are_ready),
