@@ -25,7 +25,7 @@ gf_status gf__body_begin(gf__body *body, uint64_t n_announced, gf_error *err)
         return too_long(body, err);
     if (body->spool_path != NULL) {
         body->fd = open(body->spool_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        return body->fd >= 0 ? GF_OK : gf__error_errno(err, errno, "%s", body->spool_path);
+        return body->fd >= 0 ? GF_OK : gf__error_errno(err, errno, "the upload cannot be kept");
     }
     if (n_announced == 0)
         return GF_OK;
@@ -43,7 +43,7 @@ static gf_status write_file(gf__body *body, const char *bytes, size_t n_bytes, g
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return gf__error_errno(err, errno, "%s", body->spool_path);
+            return gf__error_errno(err, errno, "the upload cannot be kept");
         bytes += n;
         n_bytes -= (size_t)n;
     }
@@ -90,7 +90,7 @@ gf_status gf__body_finish(gf__body *body, gf_error *err)
         return GF_OK;
     const int failed = close(body->fd);
     body->fd = -1;
-    return failed == 0 ? GF_OK : gf__error_errno(err, errno, "%s", body->spool_path);
+    return failed == 0 ? GF_OK : gf__error_errno(err, errno, "the upload cannot be kept");
 }
 
 void gf__body_free(gf__body *body)

@@ -162,8 +162,8 @@ static gf_status describe_upload(const gf__request *request, const char *sha256,
                                  gf__response *response, gf_error *err)
 {
     struct stat info;
-    if (stat(path, &info) != 0)
-        return gf__error_errno(err, errno, "%s", path);
+    if (stat(path, &info) != 0) /* deleted since */
+        return not_found(request, err);
     gf__json *document = gf__object_document(request->params[0], request->params[1], &info);
     gf__json_set_string(document, "sha256", sha256);
     return gf__respond_json(request, response, document, err);

@@ -520,6 +520,20 @@ static void respond_options(gf_server *server, gf__request *request, gf__respons
     gf__response_header(response, "Access-Control-Max-Age", "600");
 }
 
+/* Where the server's own files lie is for its log; a client is told what is wrong with them. */
+static void hide_paths(const gf_server *server, const gf__request *request, gf_error *failure)
+{
+    const char *reason = failure->message;
+    for (const char *at = strstr(reason, ": "); at != NULL; at = strstr(reason, ": "))
+        reason = at + 2;
+    char *text = gf__strdup(reason);
+    gf__observe_log(&server->options.observer, GF_LOG_WARNING, "request %s: %s", request->id,
+                    failure->message);
+    gf_error_set(failure, GF_EIO, "a file of the server cannot be read or written: %.200s",
+                 text != NULL ? text : "see its log");
+    gf__free(text);
+}
+
 void gf__routes_respond(void *user, gf__request *request, gf_status st, const gf_error *err,
                         gf__response *response)
 {
@@ -532,6 +546,8 @@ void gf__routes_respond(void *user, gf__request *request, gf_status st, const gf
     } else {
         st = request->route->handle(server, request, response, &failure);
     }
+    if (st == GF_EIO)
+        hide_paths(server, request, &failure);
     if (st != GF_OK) {
         const int code = request->refused_code != 0 ? request->refused_code : gf__http_code(st);
         respond_error_code(server, family_for(request), code, st, failure.message, response);

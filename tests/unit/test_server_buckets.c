@@ -318,6 +318,26 @@ TEST(a_token_of_one_project__uses_the_folders_of_its_name_and_no_others)
     check_asks(200, "GET", OBJECTS "/q/theirs", "");
 }
 
+static char logged[512];
+
+static void keep_log(void *user, gf_log_level level, const char *message)
+{
+    snprintf(logged, sizeof logged, "%s", message);
+}
+
+TEST(what_is_wrong_with_files__is_told_without_where_they_are)
+{
+    server.options.observer = (gf_observer){.log = keep_log};
+    server.options.home = gf__path_join(home, "registry.db");
+    check_refused(500, "cannot be read or written: Not a directory", "GET", "/graft/v1/buckets",
+                  "");
+    if (strstr(got.body, home) != NULL)
+        fail_msg("told a client: %s", got.body);
+    if (strstr(logged, server.options.home) == NULL || strncmp(logged, "request ", 8) != 0)
+        fail_msg("logged: %s", logged);
+    gf__free((void *)(uintptr_t)server.options.home);
+}
+
 TEST(version_and_projects__are_told)
 {
     check_asks(200, "GET", "/graft/v1/version", "");
@@ -337,4 +357,5 @@ TESTS_MAIN(SERVER_UNIT(put_object__makes_bucket_and_folders_and_says_what_it_has
            SERVER_UNIT(an_uploaded_object__is_what_a_version_is_made_of),
            SERVER_UNIT(tokens__are_made_listed_and_revoked),
            SERVER_UNIT(a_token_of_one_project__uses_the_folders_of_its_name_and_no_others),
+           SERVER_UNIT(what_is_wrong_with_files__is_told_without_where_they_are),
            SERVER_UNIT(version_and_projects__are_told))
