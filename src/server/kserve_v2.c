@@ -169,12 +169,24 @@ static gf_status handle_index(gf_server *server, gf__request *request, gf__respo
     return gf__respond_json(request, response, page.list, err);
 }
 
-/* A READY version needs no loading: it is loaded when it is asked. */
+/* A READY version needs no loading: it is loaded when it is asked. What a client would have loaded
+ * instead (parameters.config, "file:1/model.x") is not. */
 static gf_status handle_load(gf_server *server, gf__request *request, gf__response *response,
                              gf_error *err)
 {
     gf__served *served = NULL;
-    const gf_status st = find(server, request, &served, err);
+    gf__json *body = NULL;
+    const gf__json *first = NULL;
+    gf_status st = gf__request_json(request, &body, err);
+    const char *key = gf__json_next(gf__json_find(body, "parameters"), NULL, &first);
+    if (st == GF_OK && key != NULL)
+        st = gf_error_set(err, GF_EUNSUPPORTED,
+                          "parameters: \"%.60s\": a version is loaded as it was deployed; create "
+                          "another one instead",
+                          key);
+    gf__json_free(body);
+    if (st == GF_OK)
+        st = find(server, request, &served, err);
     gf__served_unref(served);
     return st == GF_OK ? gf__respond_json(request, response, gf__json_object(), err) : st;
 }
@@ -182,9 +194,10 @@ static gf_status handle_load(gf_server *server, gf__request *request, gf__respon
 static gf_status handle_unload(gf_server *server, gf__request *request, gf__response *response,
                                gf_error *err)
 {
-    return gf_error_set(err, GF_EUNSUPPORTED,
-                        "models are unloaded by themselves when memory is short or nobody asks; to "
-                        "take one out for good, delete its versions");
+    return gf__unimplemented(request,
+                             "models are unloaded by themselves when memory is short or nobody "
+                             "asks; to take one out for good, delete its versions",
+                             err);
 }
 
 /* ---- inference ------------------------------------------------------------------------------- */

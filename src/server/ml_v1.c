@@ -221,33 +221,35 @@ static gf_status get_config(gf_server *server, gf__request *request, gf__respons
 
 /* ---- what this server does not do ------------------------------------------------------------ */
 
-/* 501: a GF_EUNSUPPORTED is otherwise about what a client sent, and a 400. */
-static gf_status refuse(const gf__request *request, gf__response *response, const char *message,
-                        gf_error *err)
-{
-    gf__json *document = gf__json_object(), *error = gf__json_object();
-    gf__json_set_int(error, "code", 501);
-    gf__json_set_string(error, "message", message);
-    gf__json_set_string(error, "status", "UNIMPLEMENTED");
-    gf__json_set(document, "error", error);
-    response->code = 501;
-    return gf__respond_json(request, response, document, err);
-}
-
 static gf_status refuse_iam(gf_server *server, gf__request *request, gf__response *response,
                             gf_error *err)
 {
-    return refuse(request, response,
-                  "there are no IAM policies here; access is given by tokens: graft token create "
-                  "--role admin|deploy|predict --project P",
-                  err);
+    return gf__unimplemented(request,
+                             "there are no IAM policies here; access is given by tokens: graft "
+                             "token create --role admin|deploy|predict --project P",
+                             err);
 }
 
 static gf_status refuse_explain(gf_server *server, gf__request *request, gf__response *response,
                                 gf_error *err)
 {
-    return refuse(request, response,
-                  "feature attributions are not computed here; :predict answers the scores", err);
+    return gf__unimplemented(
+        request, "feature attributions are not computed here; :predict answers the scores", err);
+}
+
+static gf_status refuse_jobs(gf_server *server, gf__request *request, gf__response *response,
+                             gf_error *err)
+{
+    return gf__unimplemented(request,
+                             "this server runs no jobs; train with `graft train` and create a "
+                             "version of the model file it writes",
+                             err);
+}
+
+static gf_status refuse_studies(gf_server *server, gf__request *request, gf__response *response,
+                                gf_error *err)
+{
+    return gf__unimplemented(request, "there are no studies here: this server tunes nothing", err);
 }
 
 /* ---- routes ---------------------------------------------------------------------------------- */
@@ -256,6 +258,8 @@ static gf_status refuse_explain(gf_server *server, gf__request *request, gf__res
 #define VERSION   MODEL "/versions/{version}"
 #define OPERATION GF__ML_V1 "/operations/{operation}"
 #define PLACE     GF__ML_V1 "/locations/{location}"
+#define JOBS      GF__ML_V1 "/jobs"
+#define STUDIES   PLACE "/studies"
 
 #define ROUTE(method, pattern, role, handle)                       \
     {                                                              \
@@ -284,10 +288,21 @@ const gf__route gf__routes_ml_v1[] = {
     ROUTE("GET", GF__ML_V1 "/locations", GF__ROLE_PREDICT, locations_list),
     ROUTE("GET", PLACE, GF__ROLE_PREDICT, locations_get),
     ROUTE("GET", GF__ML_V1 ":getConfig", GF__ROLE_PREDICT, get_config),
+    ROUTE("POST", GF__ML_V1 ":explain", GF__ROLE_PREDICT, refuse_explain),
     DEPLOY("GET", MODEL ":getIamPolicy", refuse_iam),
     DEPLOY("POST", MODEL ":setIamPolicy", refuse_iam),
     DEPLOY("POST", MODEL ":testIamPermissions", refuse_iam),
     ROUTE("POST", MODEL ":explain", GF__ROLE_PREDICT, refuse_explain),
     ROUTE("POST", VERSION ":explain", GF__ROLE_PREDICT, refuse_explain),
+    DEPLOY("GET", JOBS, refuse_jobs),
+    DEPLOY("POST", JOBS, refuse_jobs),
+    DEPLOY("GET", JOBS "/{rest*}", refuse_jobs),
+    DEPLOY("PATCH", JOBS "/{rest*}", refuse_jobs),
+    DEPLOY("POST", JOBS "/{rest*}", refuse_jobs),
+    DEPLOY("GET", STUDIES, refuse_studies),
+    DEPLOY("POST", STUDIES, refuse_studies),
+    DEPLOY("GET", STUDIES "/{rest*}", refuse_studies),
+    DEPLOY("POST", STUDIES "/{rest*}", refuse_studies),
+    DEPLOY("DELETE", STUDIES "/{rest*}", refuse_studies),
     GF__ROUTES_END,
 };

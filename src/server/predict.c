@@ -151,11 +151,3 @@ size_t *gf__top_classes(const float *scores, size_t n, size_t k)
     }
     return top;
 }
-
-gf_status gf__refuse(gf_server *server, gf__family family, int code, const char *message,
-                     gf__response *response)
-{
-    gf__respond_error(server, family, GF_EUNSUPPORTED, message, response);
-    response->code = code;
-    return GF_OK;
-}

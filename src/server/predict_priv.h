@@ -23,8 +23,4 @@ void gf__write_string(gf__buffer *out, const char *text);
  * gf__free(). k is at most n. */
 size_t *gf__top_classes(const float *scores, size_t n, size_t k);
 
-/* The answer {"error": message} with a code of its own. */
-gf_status gf__refuse(gf_server *server, gf__family family, int code, const char *message,
-                     gf__response *response);
-
 #endif

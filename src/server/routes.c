@@ -378,10 +378,16 @@ static gf__json *google_error(int code, gf_status st, const char *message)
     gf__json *error = gf__json_object();
     gf__json_set_int(error, "code", code);
     gf__json_set_string(error, "message", message);
-    gf__json_set_string(error, "status", gf__rpc_name(st));
+    gf__json_set_string(error, "status", code == 501 ? "UNIMPLEMENTED" : gf__rpc_name(st));
     gf__json *document = gf__json_object();
     gf__json_set(document, "error", error);
     return document;
+}
+
+static void say_when_to_come_again(gf__response *response)
+{
+    if (response->code == 429 || response->code == 503)
+        gf__response_header(response, "Retry-After", "1");
 }
 
 static void respond_error_code(gf_server *server, gf__family family, int code, gf_status st,
@@ -391,8 +397,7 @@ static void respond_error_code(gf_server *server, gf__family family, int code, g
     response->code = code;
     gf__buffer_free(&response->body);
     response->body = (gf__buffer){0};
-    if (code == 429 || code == 503)
-        gf__response_header(response, "Retry-After", "1");
+    say_when_to_come_again(response);
     if (code == 401)
         gf__response_header(response, "WWW-Authenticate", "Bearer realm=\"graft\"");
     if (family == GF__FAMILY_PLAIN) {
@@ -421,6 +426,13 @@ void gf__respond_error(gf_server *server, gf__family family, gf_status st, const
                        gf__response *response)
 {
     respond_error_code(server, family, gf__http_code(st), st, message, response);
+}
+
+/* GF_EUNSUPPORTED is otherwise about what a client sent, and a 400. */
+gf_status gf__unimplemented(gf__request *request, const char *message, gf_error *err)
+{
+    request->refused_code = 501;
+    return gf_error_set(err, GF_EUNSUPPORTED, "%s", message);
 }
 
 static bool is_google(const gf__request *request)
@@ -554,6 +566,7 @@ void gf__routes_respond(void *user, gf__request *request, gf_status st, const gf
         if (code == 405)
             gf__response_header(response, "Allow", "%s", methods_of(server, request->path).text);
     }
+    say_when_to_come_again(response); /* also where a handler answers that in a shape of its own */
     allow_origin(server, request, response);
 }
 

@@ -115,10 +115,12 @@ void gf__routes_done(void *user, const gf__request *request, const gf__response 
  * families. GF_ELIMIT is 400; the listener's own limits have their own codes. */
 int gf__http_code(gf_status status);
 const char *gf__rpc_name(gf_status status);
-/* The answer that a failure is in this family; Retry-After with 429 and 503. Handlers that must say
- * it themselves (an error that keeps code 200) use it too. */
+/* The answer that a failure is in this family. For handlers that must say it themselves: an error that
+ * keeps code 200. Retry-After comes with every 429 and 503, whoever made it. */
 void gf__respond_error(gf_server *server, gf__family family, gf_status st, const char *message,
                        gf__response *response);
+/* 501, for a handler to return: understood, and not something that this server does. */
+gf_status gf__unimplemented(gf__request *request, const char *message, gf_error *err);
 /* Serializes and frees the document, honouring the query's prettyPrint (default compact) and the
  * fields= mask (a,b/c,d(e,f),*: GF_EINVAL where it cannot be read) for the Google families. */
 gf_status gf__respond_json(const gf__request *request, gf__response *response, gf__json *document,

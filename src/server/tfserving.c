@@ -336,15 +336,14 @@ done:
 static gf_status handle_regress(gf_server *server, gf__request *request, gf__response *response,
                                 gf_error *err)
 {
-    return gf__refuse(server, GF__FAMILY_TENSORFLOW, 501,
-                      "these models classify: ask :classify or :predict instead of :regress",
-                      response);
+    return gf__unimplemented(
+        request, "these models classify: ask :classify or :predict instead of :regress", err);
 }
 
 static gf_status handle_explain(gf_server *server, gf__request *request, gf__response *response,
                                 gf_error *err)
 {
-    return gf__refuse(server, GF__FAMILY_TENSORFLOW, 501, "explanations are not served", response);
+    return gf__unimplemented(request, "explanations are not served", err);
 }
 
 #define TF         GF__FAMILY_TENSORFLOW, GF__ROLE_PREDICT
@@ -370,5 +369,6 @@ const gf__route gf__routes_tfserving[] = {
     {"POST", OF_LABEL ":regress", TF, handle_regress, -1, false},
     {"POST", MODEL ":explain", TF, handle_explain, -1, false},
     {"POST", OF_VERSION ":explain", TF, handle_explain, -1, false},
+    {"POST", OF_LABEL ":explain", TF, handle_explain, -1, false},
     GF__ROUTES_END,
 };

@@ -10,6 +10,7 @@ static char *answer;     /* of the last ask() */
 static char *other;      /* kept from an earlier one */
 static const char *host; /* Host header; NULL: none */
 static char bearer[128]; /* Authorization; "": none */
+static bool says_when;   /* the last answer had Retry-After */
 
 /* The code; the body is in answer. */
 static int ask(const char *method, const char *target, const char *body)
@@ -37,6 +38,9 @@ static int ask(const char *method, const char *target, const char *body)
     gf__free(answer);
     answer = gf__buffer_take(&response.body, NULL);
     const int code = response.code;
+    says_when = false;
+    for (size_t i = 0; i < response.n_headers; i++)
+        says_when = says_when || strcmp(response.headers[i].name, "Retry-After") == 0;
     gf__request_clear(&request);
     gf__response_clear(&response);
     gf__free(bytes);
@@ -238,6 +242,43 @@ TEST(ml_v1__a_token_of_one_project_makes_versions_of_its_own_files)
         "{\"name\":\"v1\",\"deploymentUri\":\"gs://bucket/p/m/\"}");
 }
 
+TEST(ml_v1__says_of_jobs_and_studies_that_there_are_none)
+{
+    ASK(501, "POST", P "/jobs", "{\"jobId\":\"j\"}");
+    CHECK_STR(answer, "{\"error\":{\"code\":501,\"message\":\"this server runs no jobs; train with "
+                      "`graft train` and create a version of the model file it writes\","
+                      "\"status\":\"UNIMPLEMENTED\"}}\n");
+    ASK(501, "GET", P "/jobs", "");
+    ASK(501, "GET", P "/jobs/j", "");
+    ASK(501, "POST", P "/jobs/j:cancel", "{}");
+    ASK(501, "PATCH as POST", P "/jobs/j", "{}");
+    ASK(501, "GET", P "/locations/local/studies", "");
+    ASK(501, "POST", P "/locations/local/studies/s/trials:suggest", "{}");
+    ASK(501, "POST", P ":explain", "{}");
+    ASK(405, "DELETE", P "/jobs/j", "");
+}
+
+TEST(tensorflow_and_v2__say_what_is_not_done)
+{
+    ASK(501, "POST", "/v1/models/m:regress", "{}");
+    CHECK_STR(answer, "{\"error\":\"these models classify: ask :classify or :predict instead of "
+                      ":regress\"}\n");
+    ASK(501, "POST", "/v1/models/m/labels/stable:explain", "{}");
+    ASK(501, "POST", "/v2/repository/models/m/unload", "{}");
+    ASK(400, "POST", "/v2/repository/models/m/load", "{\"parameters\":{\"config\":\"{}\"}}");
+    CHECK(strstr(answer, "parameters: \\\"config\\\"") != NULL);
+    ASK(404, "POST", "/v2/repository/models/m/load", "{\"parameters\":{}}");
+}
+
+TEST(tensorflow__a_model_that_is_not_ready_says_when_to_come_again)
+{
+    ASK(200, "POST", "/v1/projects/default/models", "{\"name\":\"m\"}");
+    ASK(503, "GET", "/v1/models/m", "");
+    CHECK(says_when);
+    ASK(404, "GET", "/v1/models/n", "");
+    CHECK(!says_when);
+}
+
 TEST(readiness__is_what_the_pools_say_and_stays)
 {
     fake.are_starting = true;
@@ -250,6 +291,9 @@ TEST(readiness__is_what_the_pools_say_and_stays)
 }
 
 TESTS_MAIN(ML_UNIT(ml_v1__a_token_of_one_project_makes_versions_of_its_own_files),
+           ML_UNIT(ml_v1__says_of_jobs_and_studies_that_there_are_none),
+           ML_UNIT(tensorflow_and_v2__say_what_is_not_done),
+           ML_UNIT(tensorflow__a_model_that_is_not_ready_says_when_to_come_again),
            ML_UNIT(readiness__is_what_the_pools_say_and_stays), ML_UNIT(ml_v1__models_come_and_go),
            ML_UNIT(ml_v1__lists_have_pages_and_filters),
            ML_UNIT(ml_v1__patches_what_the_mask_names_and_compares_etags),
