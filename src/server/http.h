@@ -22,6 +22,7 @@ typedef struct gf__request {
     char *params[GF__MAX_PARAMS]; /* what the route's {..} stood for, decoded; NULL past the last */
     char *token_project;          /* of the token: only this project; NULL: any (owned) */
     char *model, *version; /* for the access log and metrics; a handler may set them (owned) */
+    int deadline_ms;       /* of its prediction, where that is shorter than the server's; 0: none */
     int refused_code; /* refused with this code (413, 431, 501 ...); 0: with the status's own */
     const struct gf__route *route; /* routes.c: what it was matched with; NULL: nothing */
     struct gf__exchange *exchange; /* http.c's */

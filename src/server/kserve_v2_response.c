@@ -69,17 +69,6 @@ static gf_status fill(content *out, const gf__v2_request *asked, const gf_model 
     return st == GF_OK ? gf__buffer_status(&out->json, err) : st;
 }
 
-static void write_debug(const gf__predictions *predictions, gf__buffer *out)
-{
-    gf__json *list = gf__json_array();
-    for (size_t i = 0; i < predictions->n_items; i++)
-        gf__json_append(list, gf__debug_json(&predictions->items[i]));
-    gf__buffer_puts(out, ",\"parameters\":{\"debug\":");
-    gf__json_write(list, false, out);
-    gf__buffer_puts(out, "}");
-    gf__json_free(list);
-}
-
 static void write_head(const gf__v2_request *asked, const gf__served *served, gf__buffer *out)
 {
     size_t n_chars = 0;
@@ -102,8 +91,11 @@ gf_status gf__v2_respond(const gf__v2_request *asked, const gf__served *served,
     if (st != GF_OK)
         goto done;
     write_head(asked, served, out);
-    if (wants_debug)
-        write_debug(predictions, out);
+    if (wants_debug) {
+        gf__buffer_puts(out, ",\"parameters\":{");
+        gf__write_debug(out, predictions);
+        gf__buffer_puts(out, "}");
+    }
     gf__buffer_printf(
         out,
         ",\"outputs\":[{\"name\":\"" GF__V2_OUTPUT "\",\"shape\":[%zu,%zu],\"datatype\":\"%s\",",

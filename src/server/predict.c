@@ -40,6 +40,13 @@ static gf_status first_failure(const gf__predictions *predictions, gf_error *err
     return GF_OK;
 }
 
+static int deadline_of(const gf_server *server, const gf__request *request)
+{
+    const int most_ms = server->options.deadline_ms;
+    return request->deadline_ms > 0 && request->deadline_ms < most_ms ? request->deadline_ms
+                                                                      : most_ms;
+}
+
 gf_status gf__predict(gf_server *server, gf__request *request, gf__response *response,
                       gf__served *served, const gf__instance *instances, size_t n_instances,
                       gf__predictions **out, gf_error *err)
@@ -50,7 +57,7 @@ gf_status gf__predict(gf_server *server, gf__request *request, gf__response *res
     const gf__prediction_request wanted = {.version = served,
                                            .instances = instances,
                                            .n_instances = n_instances,
-                                           .deadline_ms = server->options.deadline_ms,
+                                           .deadline_ms = deadline_of(server, request),
                                            .wants_debug = gf__request_flag(request, "debug")};
     gf_status st = gf__pools_predict(server->pools, &wanted, &predictions, err);
     if (st != GF_OK)
@@ -107,6 +114,24 @@ gf_status gf__find_served(gf_server *server, const char *project, const char *mo
     return st == GF_EPRECONDITION ? GF_EUNAVAILABLE : st;
 }
 
+static void add_model(void *user, const gf__catalog_version *version)
+{
+    gf__json *names = user;
+    const size_t n = gf__json_n_items(names);
+    const char *last = n > 0 ? gf__json_string(gf__json_at(names, n - 1), "") : "";
+    if (strcmp(last, version->model) != 0) /* versions come model by model */
+        gf__json_append(names, gf__json_new_string(version->model));
+}
+
+gf_status gf__respond_models(gf_server *server, gf__request *request, gf__response *response,
+                             gf_error *err)
+{
+    gf__json *names = gf__json_array(), *document = gf__json_object();
+    gf__catalog_visit(server->catalog, server->options.project, NULL, add_model, names);
+    gf__json_set(document, "models", names);
+    return gf__respond_json(request, response, document, err);
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 void gf__write_number(gf__buffer *out, double number)
@@ -121,7 +146,7 @@ void gf__write_number(gf__buffer *out, double number)
         gf__buffer_puts(out, ".0");
 }
 
-void gf__write_scores(gf__buffer *out, const float *scores, size_t n)
+static void write_scores(gf__buffer *out, const float *scores, size_t n)
 {
     gf__buffer_puts(out, "[");
     for (size_t k = 0; k < n; k++) {
@@ -130,6 +155,27 @@ void gf__write_scores(gf__buffer *out, const float *scores, size_t n)
         gf__write_number(out, (double)scores[k]);
     }
     gf__buffer_puts(out, "]");
+}
+
+void gf__write_predictions(gf__buffer *out, const gf__predictions *predictions)
+{
+    gf__buffer_puts(out, "[");
+    for (size_t i = 0; i < predictions->n_items; i++) {
+        if (i > 0)
+            gf__buffer_puts(out, ",");
+        write_scores(out, predictions->items[i].scores, predictions->items[i].n_scores);
+    }
+    gf__buffer_puts(out, "]");
+}
+
+void gf__write_debug(gf__buffer *out, const gf__predictions *predictions)
+{
+    gf__json *list = gf__json_array();
+    for (size_t i = 0; i < predictions->n_items; i++)
+        gf__json_append(list, gf__debug_json(&predictions->items[i]));
+    gf__buffer_puts(out, "\"debug\":");
+    gf__json_write(list, false, out);
+    gf__json_free(list);
 }
 
 void gf__write_string(gf__buffer *out, const char *text)

@@ -9,15 +9,21 @@
  * GF_EUNAVAILABLE where none is READY. */
 gf_status gf__find_served(gf_server *server, const char *project, const char *model,
                           const char *version, const char *label, gf__served **out, gf_error *err);
+/* {"models":["a","b"]}: those of the server's own project that have versions, as KServe v1 and v2
+ * have it. */
+gf_status gf__respond_models(gf_server *server, gf__request *request, gf__response *response,
+                             gf_error *err);
 /* "V" of "projects/P/models/M/versions/V", "M" (*n_chars of it). Borrowed. */
 const char *gf__version_part(const char *name);
 const char *gf__model_part(const char *name, size_t *n_chars);
 
 /* JSON as text: a number that comes back as the same float and is never taken for an integer; a
- * list of them; a string. */
+ * string. */
 void gf__write_number(gf__buffer *out, double number);
-void gf__write_scores(gf__buffer *out, const float *scores, size_t n);
 void gf__write_string(gf__buffer *out, const char *text);
+/* [[0.9,0.1],...]: the scores of each; and the member "debug":[{...},...], for ?debug=1. */
+void gf__write_predictions(gf__buffer *out, const gf__predictions *predictions);
+void gf__write_debug(gf__buffer *out, const gf__predictions *predictions);
 
 /* The k classes with the highest scores, best first, equal ones in the order of the classes; new,
  * gf__free(). k is at most n. */

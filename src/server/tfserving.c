@@ -126,25 +126,6 @@ static gf_status handle_status(gf_server *server, gf__request *request, gf__resp
     return gf__respond_json(request, response, document, err);
 }
 
-static void add_name(void *user, const gf__catalog_version *version)
-{
-    gf__json *names = user;
-    const size_t n = gf__json_n_items(names);
-    const char *last = n > 0 ? gf__json_string(gf__json_at(names, n - 1), "") : "";
-    if (strcmp(last, version->model) != 0) /* versions come model by model */
-        gf__json_append(names, gf__json_new_string(version->model));
-}
-
-static gf_status handle_list(gf_server *server, gf__request *request, gf__response *response,
-                             gf_error *err)
-{
-    gf__json *names = gf__json_array();
-    gf__catalog_visit(server->catalog, server->options.project, NULL, add_name, names);
-    gf__json *document = gf__json_object();
-    gf__json_set(document, "models", names);
-    return gf__respond_json(request, response, document, err);
-}
-
 /* ---- metadata -------------------------------------------------------------------------------- */
 
 /* A tensor of a signature: dims after the batch's, which is open. */
@@ -211,30 +192,22 @@ static gf_status handle_metadata(gf_server *server, gf__request *request, gf__re
 
 /* ---- predict --------------------------------------------------------------------------------- */
 
-static void write_debug(const gf__predictions *predictions, gf__buffer *out)
+static void end_answer(const gf__request *request, const gf__predictions *predictions,
+                       gf__buffer *out)
 {
-    gf__json *list = gf__json_array();
-    for (size_t i = 0; i < predictions->n_items; i++)
-        gf__json_append(list, gf__debug_json(&predictions->items[i]));
-    gf__buffer_puts(out, ",\"debug\":");
-    gf__json_write(list, false, out);
-    gf__json_free(list);
+    if (gf__request_flag(request, "debug")) {
+        gf__buffer_puts(out, ",");
+        gf__write_debug(out, predictions);
+    }
+    gf__buffer_puts(out, "}");
 }
 
-static gf_status write_predictions(const gf__request *request, const gf__asked *asked,
-                                   const gf__predictions *predictions, gf__buffer *out,
-                                   gf_error *err)
+static gf_status write_answer(const gf__request *request, const gf__asked *asked,
+                              const gf__predictions *predictions, gf__buffer *out, gf_error *err)
 {
-    gf__buffer_puts(out, asked->is_column_form ? "{\"outputs\":[" : "{\"predictions\":[");
-    for (size_t i = 0; i < predictions->n_items; i++) {
-        if (i > 0)
-            gf__buffer_puts(out, ",");
-        gf__write_scores(out, predictions->items[i].scores, predictions->items[i].n_scores);
-    }
-    gf__buffer_puts(out, "]");
-    if (gf__request_flag(request, "debug"))
-        write_debug(predictions, out);
-    gf__buffer_puts(out, "}");
+    gf__buffer_puts(out, asked->is_column_form ? "{\"outputs\":" : "{\"predictions\":");
+    gf__write_predictions(out, predictions);
+    end_answer(request, predictions, out);
     return gf__buffer_status(out, err);
 }
 
@@ -265,7 +238,7 @@ static gf_status handle_predict(gf_server *server, gf__request *request, gf__res
         st = gf__predict(server, request, response, served, asked.instances, asked.n_instances,
                          &predictions, err);
     if (st == GF_OK)
-        st = write_predictions(request, &asked, predictions, &response->body, err);
+        st = write_answer(request, &asked, predictions, &response->body, err);
 done:
     gf__predictions_free(predictions);
     gf__asked_free(&asked);
@@ -324,7 +297,8 @@ static gf_status handle_classify(gf_server *server, gf__request *request, gf__re
         gf__buffer_puts(out, i > 0 ? "," : "{\"results\":[");
         write_classes(model, &predictions->items[i], out);
     }
-    gf__buffer_puts(out, "]}");
+    gf__buffer_puts(out, "]");
+    end_answer(request, predictions, out);
     st = gf__buffer_status(out, err);
 done:
     gf__predictions_free(predictions);
@@ -351,7 +325,7 @@ static gf_status handle_explain(gf_server *server, gf__request *request, gf__res
 #define OF_VERSION MODEL "/versions/{version}"
 #define OF_LABEL   MODEL "/labels/{label}"
 const gf__route gf__routes_tfserving[] = {
-    {"GET", "/v1/models", TF, handle_list, -1, false},
+    {"GET", "/v1/models", TF, gf__respond_models, -1, false},
     {"GET", MODEL, TF, handle_status, -1, false},
     {"GET", OF_VERSION, TF, handle_status, -1, false},
     {"GET", OF_LABEL, TF, handle_status, -1, false},

@@ -64,13 +64,9 @@ static gf_status handle_health(gf_server *server, gf__request *request, gf__resp
 static gf_status write_predictions(const gf__request *request, const gf__predictions *predictions,
                                    gf__buffer *out, gf_error *err)
 {
-    gf__buffer_puts(out, "{\"predictions\":[");
-    for (size_t i = 0; i < predictions->n_items; i++) {
-        if (i > 0)
-            gf__buffer_puts(out, ",");
-        gf__write_scores(out, predictions->items[i].scores, predictions->items[i].n_scores);
-    }
-    gf__buffer_puts(out, "],\"deployedModelId\":");
+    gf__buffer_puts(out, "{\"predictions\":");
+    gf__write_predictions(out, predictions);
+    gf__buffer_puts(out, ",\"deployedModelId\":");
     gf__write_string(out, request->version);
     gf__buffer_puts(out, ",\"model\":");
     gf__write_string(out, request->model);
@@ -78,8 +74,30 @@ static gf_status write_predictions(const gf__request *request, const gf__predict
     gf__write_string(out, request->model);
     gf__buffer_puts(out, ",\"modelVersionId\":");
     gf__write_string(out, request->version);
+    if (gf__request_flag(request, "debug")) {
+        gf__buffer_puts(out, ",");
+        gf__write_debug(out, predictions);
+    }
     gf__buffer_puts(out, "}");
     return gf__buffer_status(out, err);
+}
+
+/* What "parameters" mean is a container's own matter. Those that clients of Google's image classifiers
+ * send choose which labels come back: here all scores do, and clients choose. Any other one would be
+ * asked for and not heeded. */
+static gf_status check_parameters(const gf__asked *asked, gf_error *err)
+{
+    const gf__json *parameters = gf__json_find(asked->rest, "parameters"), *value = NULL;
+    if (parameters == NULL || gf__json_is_null(parameters))
+        return GF_OK;
+    if (!gf__json_is_object(parameters))
+        return gf_error_set(err, GF_EINVAL, "parameters: expected an object");
+    for (const char *name = gf__json_next(parameters, NULL, &value); name != NULL;
+         name = gf__json_next(parameters, name, &value))
+        if (strcmp(name, "confidenceThreshold") != 0 && strcmp(name, "maxPredictions") != 0)
+            return gf_error_set(err, GF_EINVAL, "parameters: \"%.60s\": these models take none",
+                                name);
+    return GF_OK;
 }
 
 static gf_status handle_predict(gf_server *server, gf__request *request, gf__response *response,
@@ -90,8 +108,10 @@ static gf_status handle_predict(gf_server *server, gf__request *request, gf__res
     gf__predictions *predictions = NULL;
     gf_status st = find_model(server, &served, err);
     if (st == GF_OK)
-        st = gf__asked_parse(server, gf__served_model(served), request->body, request->body_bytes,
-                             &asked, err);
+        st = gf__asked_parse_rows(server, gf__served_model(served), "instances", request->body,
+                                  request->body_bytes, &asked, err);
+    if (st == GF_OK)
+        st = check_parameters(&asked, err);
     if (st == GF_OK)
         st = gf__predict(server, request, response, served, asked.instances, asked.n_instances,
                          &predictions, err);
