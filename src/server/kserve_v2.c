@@ -109,24 +109,6 @@ static gf_status handle_model_ready(gf_server *server, gf__request *request, gf_
     return gf__respond_json(request, response, document, err);
 }
 
-static void add_name(void *user, const gf__catalog_version *version)
-{
-    gf__json *names = user;
-    const size_t n = gf__json_n_items(names);
-    const char *last = n > 0 ? gf__json_string(gf__json_at(names, n - 1), "") : "";
-    if (strcmp(last, version->model) != 0) /* versions come model by model */
-        gf__json_append(names, gf__json_new_string(version->model));
-}
-
-static gf_status handle_models(gf_server *server, gf__request *request, gf__response *response,
-                               gf_error *err)
-{
-    gf__json *names = gf__json_array(), *document = gf__json_object();
-    gf__catalog_visit(server->catalog, server->options.project, NULL, add_name, names);
-    gf__json_set(document, "models", names);
-    return gf__respond_json(request, response, document, err);
-}
-
 /* ---- the repository -------------------------------------------------------------------------- */
 
 typedef struct index_page {
@@ -213,6 +195,7 @@ static gf_status handle_infer(gf_server *server, gf__request *request, gf__respo
         st = gf__v2_request_parse(gf__served_model(served), server->options.max_instances,
                                   gf__request_header(request, "Inference-Header-Content-Length"),
                                   request->body, request->body_bytes, &asked, err);
+    request->deadline_ms = asked.timeout_ms;
     if (st == GF_OK)
         st = gf__predict(server, request, response, served, asked.instances, asked.n_instances,
                          &predictions, err);
@@ -233,7 +216,7 @@ const gf__route gf__routes_kserve_v2[] = {
     {"GET", "/v2", OPEN, handle_server, -1, false},
     {"GET", "/v2/health/live", OPEN, handle_live, -1, false},
     {"GET", "/v2/health/ready", OPEN, handle_ready, -1, false},
-    {"GET", "/v2/models", ASK, handle_models, -1, false},
+    {"GET", "/v2/models", ASK, gf__respond_models, -1, false},
     {"GET", MODEL, ASK, handle_model, -1, false},
     {"GET", OF_VERSION, ASK, handle_model, -1, false},
     {"GET", MODEL "/ready", ASK, handle_model_ready, -1, false},

@@ -13,6 +13,7 @@ typedef struct gf__v2_request {
     size_t n_instances;
     const char *id;   /* NULL: none; to be given back */
     bool is_binary;   /* the answer's tensor as bytes behind the JSON */
+    int timeout_ms;   /* 0: none asked for */
     size_t n_classes; /* classification extension: so many of the best; 0: scores */
     gf__json *document;
     gf__json_spans *spans;

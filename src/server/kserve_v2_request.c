@@ -18,10 +18,10 @@ typedef struct datatype {
     value_kind kind;
 } datatype;
 static const datatype datatypes[] = {
-    {"BYTES", 0, VALUE_BYTES},     {"UINT8", 1, VALUE_UNSIGNED}, {"INT32", 4, VALUE_SIGNED},
-    {"INT64", 8, VALUE_SIGNED},    {"FP32", 4, VALUE_FLOAT},     {"FP64", 8, VALUE_FLOAT},
-    {"UINT16", 2, VALUE_UNSIGNED}, {"INT16", 2, VALUE_SIGNED},   {"INT8", 1, VALUE_SIGNED},
-    {"UINT32", 4, VALUE_UNSIGNED},
+    {"BYTES", 0, VALUE_BYTES},     {"UINT8", 1, VALUE_UNSIGNED},  {"INT32", 4, VALUE_SIGNED},
+    {"INT64", 8, VALUE_SIGNED},    {"FP32", 4, VALUE_FLOAT},      {"FP64", 8, VALUE_FLOAT},
+    {"UINT16", 2, VALUE_UNSIGNED}, {"INT16", 2, VALUE_SIGNED},    {"INT8", 1, VALUE_SIGNED},
+    {"UINT32", 4, VALUE_UNSIGNED}, {"UINT64", 8, VALUE_UNSIGNED},
 };
 
 /* The tensor being read. */
@@ -314,16 +314,32 @@ static gf_status keep_id(gf__v2_request *out, gf_error *err)
     return GF_OK;
 }
 
+/* Microseconds, as Triton counts them: how long the answer is worth waiting for. */
+static gf_status read_timeout(gf__v2_request *out, const gf__json *timeout, gf_error *err)
+{
+    if (timeout == NULL)
+        return GF_OK;
+    const int64_t microseconds = gf__json_int(timeout, -1);
+    if (microseconds < 0)
+        return gf_error_set(err, GF_EINVAL,
+                            "parameters: timeout: expected a number of microseconds, 0 for none");
+    const int64_t ms = microseconds / 1000 + (microseconds % 1000 > 0 ? 1 : 0);
+    out->timeout_ms = ms < INT32_MAX ? (int)ms : INT32_MAX;
+    return GF_OK;
+}
+
 static gf_status read_document(reading *r, gf_error *err)
 {
     gf__v2_request *out = r->out;
     const gf__json *inputs = gf__json_find(out->document, "inputs");
     const gf__json *parameters = gf__json_find(out->document, "parameters");
     out->is_binary = gf__json_bool(gf__json_find(parameters, "binary_data_output"), false);
-    if (!gf__json_is_array(inputs) || gf__json_n_items(inputs) != 1)
-        return gf_error_set(err, GF_EINVAL, "inputs: expected a list of one tensor, found %zu",
-                            gf__json_n_items(inputs));
-    gf_status st = keep_id(out, err);
+    gf_status st = read_timeout(out, gf__json_find(parameters, "timeout"), err);
+    if (st == GF_OK && (!gf__json_is_array(inputs) || gf__json_n_items(inputs) != 1))
+        st = gf_error_set(err, GF_EINVAL, "inputs: expected a list of one tensor, found %zu",
+                          gf__json_n_items(inputs));
+    if (st == GF_OK)
+        st = keep_id(out, err);
     if (st == GF_OK)
         st = read_output(out, gf__json_find(out->document, "outputs"), err);
     if (st == GF_OK)

@@ -218,7 +218,35 @@ TEST(v2__refuses_sizes_that_do_not_agree)
     close_models(&all);
 }
 
+/* Microseconds, never rounded down to none. */
+TEST(v2__reads_how_long_the_answer_is_waited_for)
+{
+    static const struct {
+        const char *text;
+        int want_ms;
+    } cases[] = {{"0", 0}, {"1", 1}, {"1000", 1}, {"1001", 2}, {"9223372036854775807", INT32_MAX}};
+    models all = open_models();
+    char json[256];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        question one;
+        snprintf(json, sizeof json,
+                 "{\"parameters\":{\"timeout\":%s},\"inputs\":[{\"name\":\"inputs\",\"datatype\":"
+                 "\"BYTES\",\"shape\":[1],\"data\":[\"AAEC\"]}]}",
+                 cases[i].text);
+        CHECK_OK(parse(all.pictures, NULL, json, "", 0, &one));
+        CHECK_EQ(one.request.timeout_ms, cases[i].want_ms);
+        end_asked(&one);
+    }
+    refuse(all.pictures, NULL, GF_EINVAL, "timeout: expected a number of microseconds",
+           "{\"parameters\":{\"timeout\":-1},\"inputs\":[]}", "", 0);
+    refuse(all.pictures, NULL, GF_EINVAL, "timeout: expected a number of microseconds",
+           "{\"parameters\":{\"timeout\":\"5\"},\"inputs\":[]}", "", 0);
+    close_models(&all);
+}
+
 TESTS_MAIN(UNIT(v2__takes_base64_pictures_flat_and_nested),
            UNIT(v2__takes_pictures_behind_the_json), UNIT(v2__takes_the_body_as_one_picture),
            UNIT(v2__takes_pixels_and_rows_in_json_and_in_bytes),
-           UNIT(v2__reads_what_is_asked_for_the_answer), UNIT(v2__refuses_sizes_that_do_not_agree))
+           UNIT(v2__reads_what_is_asked_for_the_answer),
+           UNIT(v2__reads_how_long_the_answer_is_waited_for),
+           UNIT(v2__refuses_sizes_that_do_not_agree))
