@@ -283,17 +283,22 @@ static gf_status spool_for(gf_server *server, char **spool_path, gf_error *err)
     return GF_OK;
 }
 
+static bool is_options(const gf__request *request)
+{
+    return strcmp(request->method, "OPTIONS") == 0;
+}
+
 gf_status gf__routes_admit(void *user, gf__request *request, uint64_t *max_body_bytes,
                            char **spool_path, gf_error *err)
 {
     gf_server *server = user;
     *max_body_bytes = server->options.max_body_bytes;
-    if (strcmp(request->method, "OPTIONS") == 0)
-        return GF_OK;
     route_search search = {.request = request, .err = err};
     gf_status st = each_match(server, request->path, try_route, &search, err);
     if (st != GF_OK || search.st != GF_OK)
         return st != GF_OK ? st : search.st;
+    if (is_options(request) && (search.is_path_known || strcmp(request->path, "*") == 0))
+        return GF_OK;
     if (request->route == NULL)
         return refuse_path(request, &search, err);
     st = gf__authorize(server, request->route, request, err);
@@ -546,6 +551,17 @@ static void hide_paths(const gf_server *server, const gf__request *request, gf_e
     gf__free(text);
 }
 
+/* Answers are JSON: for what else a client asks it would take them. */
+static gf_status check_alt(const gf__request *request, gf_error *err)
+{
+    const gf__family family = request->route->family;
+    const char *alt = gf__request_query(request, "alt");
+    if (alt == NULL || (family != GF__FAMILY_GOOGLE && family != GF__FAMILY_ML_PREDICT) ||
+        strcmp(alt, "") == 0 || strcmp(alt, "json") == 0)
+        return GF_OK;
+    return gf_error_set(err, GF_EINVAL, "alt: \"%.40s\", expected json", alt);
+}
+
 void gf__routes_respond(void *user, gf__request *request, gf_status st, const gf_error *err,
                         gf__response *response)
 {
@@ -553,10 +569,12 @@ void gf__routes_respond(void *user, gf__request *request, gf_status st, const gf
     gf_error failure = {0};
     if (st != GF_OK) {
         failure = *err;
-    } else if (strcmp(request->method, "OPTIONS") == 0) {
+    } else if (is_options(request)) {
         respond_options(server, request, response);
     } else {
-        st = request->route->handle(server, request, response, &failure);
+        st = check_alt(request, &failure);
+        if (st == GF_OK)
+            st = request->route->handle(server, request, response, &failure);
     }
     if (st == GF_EIO)
         hide_paths(server, request, &failure);

@@ -175,6 +175,28 @@ TEST(routes__give_each_status_its_shape)
     tear_down();
 }
 
+TEST(routes__have_no_options_where_there_is_nothing)
+{
+    set_up();
+    check_answer("OPTIONS", "/nothing", 404, "there is nothing at OPTIONS /nothing\n");
+    toy_asked asked;
+    ask(&asked, "OPTIONS", "*");
+    CHECK_EQ(asked.response.code, 204);
+    forget(&asked);
+    tear_down();
+}
+
+TEST(routes__answer_json_or_refuse)
+{
+    set_up();
+    check_answer("GET", "/v1/projects/p:getConfig?alt=json", 200, "{\"config\":{}}\n");
+    check_answer("GET", "/v1/projects/p:getConfig?alt=proto", 400,
+                 "{\"error\":{\"code\":400,\"message\":\"alt: \\\"proto\\\", expected "
+                 "json\",\"status\":\"INVALID_ARGUMENT\"}}\n");
+    check_answer("GET", "/v1/projects/p:getConfig?$.xgafv=2", 200, "{\"config\":{}}\n");
+    tear_down();
+}
+
 TEST(routes__readiness_ends_with_draining)
 {
     set_up();
@@ -341,6 +363,8 @@ TESTS_MAIN(UNIT(routes__tell_what_is_missing_in_the_familys_words),
            UNIT(routes__tell_which_methods_there_are),
            UNIT(routes__take_a_method_for_another_where_the_header_says_so),
            UNIT(routes__allow_other_origins_only_when_told),
-           UNIT(routes__give_each_status_its_shape), UNIT(routes__readiness_ends_with_draining),
+           UNIT(routes__give_each_status_its_shape),
+           UNIT(routes__have_no_options_where_there_is_nothing),
+           UNIT(routes__answer_json_or_refuse), UNIT(routes__readiness_ends_with_draining),
            UNIT(auth__asks_for_a_token_with_role_and_project), UNIT(form__gives_its_parts),
            UNIT(form__that_is_none_is_refused))
