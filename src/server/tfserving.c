@@ -26,7 +26,19 @@ static gf_status find_target(gf_server *server, const gf__request *request, gf__
                              gf_error *err)
 {
     const target wanted = target_of(request);
-    return gf__find_served(server, NULL, wanted.model, wanted.version, wanted.label, out, err);
+    gf_error own = {0};
+    const gf_status st = gf__find_served(server, NULL, wanted.model, wanted.version, wanted.label,
+                                         out, &own);
+    if (st == GF_OK)
+        return GF_OK;
+    /* TensorFlow Serving's words; a label is not among its servables. */
+    if (st == GF_ENOTFOUND && wanted.version != NULL)
+        return gf_error_set(err, st, "Servable not found for request: Specific(%.128s, %.128s)",
+                            wanted.model, wanted.version);
+    if (st == GF_ENOTFOUND && wanted.label == NULL)
+        return gf_error_set(err, st, "Servable not found for request: Latest(%.128s)",
+                            wanted.model);
+    return gf_error_set(err, st, "%s", own.message);
 }
 
 /* ---- status ---------------------------------------------------------------------------------- */

@@ -270,6 +270,16 @@ TEST(tensorflow_and_v2__say_what_is_not_done)
     ASK(404, "POST", "/v2/repository/models/m/load", "{\"parameters\":{}}");
 }
 
+TEST(tensorflow__names_what_is_not_there_as_it_does)
+{
+    ASK(404, "POST", "/v1/models/half:predict", "{}");
+    CHECK_STR(answer, "{\"error\":\"Servable not found for request: Latest(half)\"}\n");
+    ASK(404, "POST", "/v1/models/half/versions/7:predict", "{}");
+    CHECK_STR(answer, "{\"error\":\"Servable not found for request: Specific(half, 7)\"}\n");
+    ASK(404, "GET", "/v1/models/half", ""); /* KServe asks this, too */
+    CHECK_STR(answer, "{\"error\":\"Model with name half does not exist.\"}\n");
+}
+
 TEST(tensorflow__a_model_that_is_not_ready_says_when_to_come_again)
 {
     ASK(200, "POST", "/v1/projects/default/models", "{\"name\":\"m\"}");
@@ -293,6 +303,7 @@ TEST(readiness__is_what_the_pools_say_and_stays)
 TESTS_MAIN(ML_UNIT(ml_v1__a_token_of_one_project_makes_versions_of_its_own_files),
            ML_UNIT(ml_v1__says_of_jobs_and_studies_that_there_are_none),
            ML_UNIT(tensorflow_and_v2__say_what_is_not_done),
+           ML_UNIT(tensorflow__names_what_is_not_there_as_it_does),
            ML_UNIT(tensorflow__a_model_that_is_not_ready_says_when_to_come_again),
            ML_UNIT(readiness__is_what_the_pools_say_and_stays), ML_UNIT(ml_v1__models_come_and_go),
            ML_UNIT(ml_v1__lists_have_pages_and_filters),
