@@ -63,7 +63,7 @@ typedef struct gf__version_spec {
 } gf__version_spec;
 
 /* Loads the version on a worker (started if there is none) and replays its self-test there: what
- * must hold before it is READY. Changes nothing that is served. timing may be NULL: how long
+ * must hold before it is READY. Changes nothing that is served. load_ms may be NULL: how long
  * loading took. GF_EMISMATCH self-test; GF_EFORMAT, GF_ENOTFOUND the trunk; GF_ETIMEOUT. */
 gf_status gf__pools_check(gf__pools *pools, const gf__version_spec *spec, double *load_ms,
                           gf_error *err);
@@ -141,11 +141,12 @@ typedef struct gf__version_counts {
     const char *name;
     uint64_t n_requests_ok, n_requests_failed; /* requests; rejected ones are not among them */
     uint64_t n_rejected;                       /* queue full or draining */
-    uint64_t n_instances, n_passes;            /* pictures; network passes they took */
+    uint64_t n_instances;                      /* that were answered with scores */
+    uint64_t n_passes; /* network passes they took: a batch of four is a quarter of one for each */
     uint64_t queue_us, decode_us, network_us, head_us, duration_us; /* sums */
     uint64_t resident_bytes;                                        /* of its head in all workers */
     double load_seconds; /* of the last load; 0: never loaded */
-    size_t n_waiting;
+    size_t n_waiting;    /* requests not yet wholly handed to workers */
 } gf__version_counts;
 typedef struct gf__pool_counts {
     const char *trunk, *precision; /* trunk "" for the pool without one */

@@ -320,7 +320,7 @@ static void count(gf__ticket *ticket, gf_status st)
         if (!ticket->tasks[i].is_done)
             continue;
         is_ok = is_ok && result->status == GF_OK;
-        counts->n_instances++;
+        counts->n_instances += result->status == GF_OK ? 1 : 0;
         if (result->timing.n_batch > 0)
             ticket->version->passes += 1.0 / result->timing.n_batch;
         counts->decode_us += (uint64_t)(1e3 * result->timing.decode_ms);

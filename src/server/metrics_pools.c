@@ -193,7 +193,7 @@ static const version_metric our_metrics[] = {
     {"graft_model_instances_total", "counter", "Instances that were answered.", "", n_instances},
     {"graft_model_passes_total", "counter", "Network passes that those instances took.", "",
      n_passes},
-    {"graft_model_waiting", "gauge", "Instances that wait for a worker.", "", n_waiting},
+    {"graft_model_waiting", "gauge", "Requests not yet wholly handed to workers.", "", n_waiting},
     {"graft_model_load_seconds", "gauge", "What the last load of the head took; 0: never loaded.",
      "", load_seconds},
     {"graft_model_resident_bytes", "gauge", "Of the head, in all workers.", "", head_bytes},
@@ -230,7 +230,7 @@ static const version_metric triton_metrics[] = {
     {"nv_inference_request_failure", NULL, NULL, ",reason=\"REJECTED\"", n_rejected},
     {"nv_inference_count", "counter", "Inferences performed.", "", n_instances},
     {"nv_inference_exec_count", "counter", "Model executions performed.", "", n_passes},
-    {"nv_inference_pending_request_count", "gauge", "Instances that wait.", "", n_waiting},
+    {"nv_inference_pending_request_count", "gauge", "Requests that wait.", "", n_waiting},
     {"nv_inference_request_duration_us", "counter", "Sum over requests.", "", duration_us},
     {"nv_inference_queue_duration_us", "counter", "Sum over requests.", "", queue_us},
     {"nv_inference_compute_input_duration_us", "counter", "Sum: decoding.", "", decode_us},
@@ -242,7 +242,11 @@ static const version_metric triton_metrics[] = {
 static const version_metric tensorflow_metrics[] = {
     {":tensorflow:serving:request_count", "counter", "Requests.", ",status=\"OK\"", n_ok},
     {":tensorflow:serving:request_count", NULL, NULL, ",status=\"ERROR\"", n_failed},
-    {":tensorflow:serving:request_example_count_total", "counter", "Instances.", "", n_instances},
+    {":tensorflow:serving:request_count", NULL, NULL, ",status=\"RESOURCE_EXHAUSTED\"", n_rejected},
+};
+static const version_metric example_metrics[] = {
+    {":tensorflow:serving:request_example_count_total", "counter", "Instances that were answered.",
+     "", n_instances},
 };
 static const version_metric latency_parts[] = {
     {":tensorflow:serving:request_latency_bucket", NULL, NULL, ",le=\"+Inf\"", n_requests},
@@ -294,7 +298,7 @@ static const struct {
     number_of_pool *number;
 } pool_metrics[] = {
     {"graft_pool_nodes", "gauge", "Workers.", pool_nodes},
-    {"graft_pool_waiting", "gauge", "Instances that wait for a worker.", pool_waiting},
+    {"graft_pool_waiting", "gauge", "Requests not yet wholly handed to workers.", pool_waiting},
     {"graft_worker_starts_total", "counter", "Workers started.", pool_starts},
     {"graft_worker_stops_total", "counter", "Workers stopped because they were idle.", pool_stops},
     {"graft_worker_crashes_total", "counter", "Workers that died.", pool_crashes},
@@ -333,6 +337,9 @@ void gf__metrics_write_pools(gf__pools *pools, bool wants_aliases, gf__buffer *o
     write_version_metrics(&page, triton_metrics, N_OF(triton_metrics), "model", "version", out);
     write_version_metrics(&page, tensorflow_metrics, N_OF(tensorflow_metrics), "model_name",
                           "model_version", out);
+    /* "model" and not "model_name": so it is there, too. */
+    write_version_metrics(&page, example_metrics, N_OF(example_metrics), "model", "model_version",
+                          out);
     gf__metric_begin(out, ":tensorflow:serving:request_latency", "histogram",
                      "Microseconds; one bucket.");
     write_version_metrics(&page, latency_parts, N_OF(latency_parts), "model_name", "model_version",

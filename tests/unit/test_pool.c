@@ -299,6 +299,35 @@ TEST(pool__fails_the_picture_that_two_workers_died_of_and_no_other)
     end(&f);
 }
 
+static void keep_counts(void *user, const gf__version_counts *counts)
+{
+    *(gf__version_counts *)user = *counts;
+}
+
+TEST(pool__counts_what_was_answered_what_failed_and_what_was_refused)
+{
+    fixture f = set_up(NULL);
+    const char *const texts[] = {"1", "bad", "3"};
+    gf__predictions *p = NULL;
+    gf__version_counts counts = {0};
+    add(&f, "v", 0, 0);
+    CHECK_EQ(ask(f.pools, "v", "2", 0, &check_err), GF_OK);
+    CHECK_OK(ask_many(f.pools, "v", texts, 3, 0, &p, &check_err));
+    gf__predictions_free(p);
+    gf__pools_count(f.pools, NULL, keep_counts, &counts);
+    CHECK_EQ(counts.n_requests_ok, 1);
+    CHECK_EQ(counts.n_requests_failed, 1); /* one bad picture fails the whole */
+    CHECK_EQ(counts.n_instances, 3);
+    CHECK_EQ(counts.n_waiting, 0);
+    CHECK(counts.duration_us > 0 && counts.duration_us >= counts.queue_us);
+    gf__pools_drain(f.pools, 0);
+    CHECK_EQ(ask(f.pools, "v", "2", 0, &check_err), GF_EUNAVAILABLE);
+    gf__pools_count(f.pools, NULL, keep_counts, &counts);
+    CHECK_EQ(counts.n_rejected, 1);
+    CHECK_EQ(counts.n_requests_failed, 1);
+    end(&f);
+}
+
 TEST(pool__kills_a_worker_that_hangs)
 {
     gf__pools_options options = options_of("");
@@ -506,6 +535,7 @@ TESTS_MAIN(UNIT(pool__starts_from_nothing_and_goes_back_to_nothing),
            UNIT(pool__refuses_at_once_what_does_not_fit_its_queue),
            UNIT(pool__loses_no_answer_when_workers_are_killed),
            UNIT(pool__fails_the_picture_that_two_workers_died_of_and_no_other),
+           UNIT(pool__counts_what_was_answered_what_failed_and_what_was_refused),
            UNIT(pool__kills_a_worker_that_hangs), UNIT(pool__keeps_deadlines),
            UNIT(pool__takes_turns_between_requests), UNIT(pool__checks_before_it_serves),
            UNIT(pool__says_why_no_worker_can_be_started),
