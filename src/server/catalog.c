@@ -143,9 +143,9 @@ gf_status gf__catalog_find(gf__catalog *catalog, const char *project, const char
     if (!is_awaited)
         return st;
     /* READY in the registry, and told to a client, a moment before it is here: look there. */
-    char *name = gf__name_of(project, model, NULL);
+    char *name = gf__name_of(project, model, version);
     if (name == NULL)
-        return gf__error_nomem(err, "a model's name", 0);
+        return gf__error_nomem(err, "a name", 0);
     st = gf__catalog_refresh(catalog, name, err);
     gf__free(name);
     if (st != GF_OK)
@@ -306,47 +306,10 @@ static gf_status exchange(gf__catalog *catalog, const char *project, const char 
     return GF_OK;
 }
 
-/* "projects/P/models/M[/versions/V]" in parts, new; version "" where there is none. */
-typedef struct parts {
-    char *text;
-    const char *project, *model, *version;
-    char *model_name; /* projects/P/models/M */
-} parts;
-
-static gf_status split(const char *name, parts *out, gf_error *err)
-{
-    static const char *const words[] = {"projects/", "/models/", "/versions/"};
-    const char *at[3] = {"", "", ""};
-    *out = (parts){.text = gf__strdup(name), .model_name = gf__strdup(name)};
-    if (out->text == NULL || out->model_name == NULL)
-        return gf__error_nomem(err, "a name", 0);
-    for (size_t i = 0; i < 3; i++) {
-        char *word = strstr(out->text + (i > 0 ? (size_t)(at[i - 1] - out->text) : 0), words[i]);
-        if (word == NULL)
-            break;
-        if (i == 2)
-            out->model_name[word - out->text] = '\0';
-        *word = '\0';
-        at[i] = word + strlen(words[i]);
-    }
-    out->project = at[0];
-    out->model = at[1];
-    out->version = at[2];
-    return at[1][0] != '\0'
-               ? GF_OK
-               : gf_error_set(err, GF_EINVAL, "%s: expected projects/P/models/M", name);
-}
-
-static void parts_free(parts *name)
-{
-    gf__free(name->text);
-    gf__free(name->model_name);
-}
-
 /* The whole model. *gone is what it was, to be taken from the pools and freed. Under turn: nobody
  * else changes the model meanwhile. */
-static gf_status refresh_model(gf__catalog *catalog, const parts *name, gf__catalog_model **after,
-                               gf__catalog_model **gone, gf_error *err)
+static gf_status refresh_model(gf__catalog *catalog, const gf__name_parts *name,
+                               gf__catalog_model **after, gf__catalog_model **gone, gf_error *err)
 {
     gf__catalog_model *model = NULL;
     gf_error own = {0};
@@ -424,8 +387,8 @@ static gf_status refresh_item(gf__catalog *catalog, gf__catalog_model *model, co
 }
 
 /* *is_done false where the whole model is to be read. */
-static gf_status refresh_version(gf__catalog *catalog, const parts *name, const char *full_name,
-                                 bool *is_done, gf_error *err)
+static gf_status refresh_version(gf__catalog *catalog, const gf__name_parts *name,
+                                 const char *full_name, bool *is_done, gf_error *err)
 {
     gf__catalog_model *model = find_model(catalog, name->project, name->model);
     gf__catalog_item *item = NULL;
@@ -446,10 +409,10 @@ static gf_status refresh_version(gf__catalog *catalog, const parts *name, const 
 
 gf_status gf__catalog_refresh(gf__catalog *catalog, const char *name, gf_error *err)
 {
-    parts where;
+    gf__name_parts where;
     gf__catalog_model *after = NULL, *gone = NULL;
     bool is_done = false;
-    gf_status st = split(name, &where, err);
+    gf_status st = gf__name_split(name, &where, err);
     if (st != GF_OK)
         goto done;
     pthread_mutex_lock(&catalog->turn);
@@ -462,15 +425,15 @@ gf_status gf__catalog_refresh(gf__catalog *catalog, const char *name, gf_error *
     pthread_mutex_unlock(&catalog->turn);
     gf__catalog_model_free(gone);
 done:
-    parts_free(&where);
+    gf__name_parts_free(&where);
     return st;
 }
 
 gf_status gf__catalog_drop(gf__catalog *catalog, const char *version, gf_error *err)
 {
-    parts where;
+    gf__name_parts where;
     bool was_pooled = false;
-    gf_status st = split(version, &where, err);
+    gf_status st = gf__name_split(version, &where, err);
     if (st != GF_OK)
         goto done;
     pthread_mutex_lock(&catalog->turn);
@@ -487,7 +450,7 @@ gf_status gf__catalog_drop(gf__catalog *catalog, const char *version, gf_error *
     if (was_pooled)
         st = gf__pools_remove(catalog->server->pools, version, err);
 done:
-    parts_free(&where);
+    gf__name_parts_free(&where);
     return st;
 }
 

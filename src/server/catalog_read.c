@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "graft/tensor.h"
+#include "server/server_priv.h"
 
 #define PAGE_SIZE 100 /* the largest the registry gives */
 
@@ -178,17 +179,15 @@ static gf_status read_default(gf_registry *registry, const char *model, char **d
     return *default_name != NULL ? GF_OK : gf__error_nomem(err, "a name", 0);
 }
 
-/* "projects/P/models/M" into P and M. */
-static gf_status split_name(const char *name, gf__catalog_model *model, gf_error *err)
+static gf_status keep_name(const char *name, gf__catalog_model *model, gf_error *err)
 {
-    static const char before[] = "projects/", between[] = "/models/";
-    const char *project = name + sizeof before - 1;
-    const char *middle = strncmp(name, before, sizeof before - 1) == 0 ? strstr(project, between)
-                                                                       : NULL;
-    if (middle == NULL)
-        return gf_error_set(err, GF_EINVAL, "%s: expected projects/P/models/M", name);
-    model->project = gf__strndup(project, (size_t)(middle - project));
-    model->name = gf__strdup(middle + sizeof between - 1);
+    gf__name_parts parts;
+    const gf_status st = gf__name_split(name, &parts, err);
+    if (st != GF_OK)
+        return st;
+    model->project = gf__strdup(parts.project);
+    model->name = gf__strdup(parts.model);
+    gf__name_parts_free(&parts);
     return model->project != NULL && model->name != NULL ? GF_OK
                                                          : gf__error_nomem(err, "a name", 0);
 }
@@ -201,7 +200,7 @@ gf_status gf__catalog_read_model(gf_registry *registry, const char *name, gf__ca
     *out = NULL;
     if (model == NULL)
         return gf__error_nomem(err, "a model", sizeof *model);
-    gf_status st = split_name(name, model, err);
+    gf_status st = keep_name(name, model, err);
     if (st == GF_OK)
         st = walk_list(registry, &walk, err);
     if (st == GF_OK)

@@ -5,11 +5,9 @@
 
 #include "server/metrics_priv.h"
 
-/* One version of a page; project and model point into name. */
 typedef struct version_row {
     gf__version_counts counts;
-    char *name;
-    const char *project, *model, *version;
+    gf__name_parts name;
 } version_row;
 
 typedef struct pool_row {
@@ -34,21 +32,6 @@ static void *grow(void *array, size_t n, size_t item_bytes)
     return gf__realloc(array, (n > 0 ? 2 * n : 1) * item_bytes);
 }
 
-/* "projects/P/models/M/versions/V" taken apart in place. */
-static bool split_name(version_row *row)
-{
-    char *project = strchr(row->name, '/');
-    char *model = project != NULL ? strstr(project, "/models/") : NULL;
-    char *version = model != NULL ? strstr(model, "/versions/") : NULL;
-    if (version == NULL)
-        return false;
-    *model = *version = '\0';
-    row->project = project + 1;
-    row->model = model + strlen("/models/");
-    row->version = version + strlen("/versions/");
-    return true;
-}
-
 static void collect_version(void *user, const gf__version_counts *counts)
 {
     rows *page = user;
@@ -59,13 +42,11 @@ static void collect_version(void *user, const gf__version_counts *counts)
     }
     page->versions = grown;
     version_row *row = &grown[page->n_versions];
-    *row = (version_row){.counts = *counts, .name = gf__strdup(counts->name)};
-    if (row->name == NULL || !split_name(row)) {
-        page->failed = page->failed || row->name == NULL;
-        gf__free(row->name);
-        return;
-    }
-    page->n_versions++;
+    *row = (version_row){.counts = *counts};
+    const gf_status st = gf__name_split(counts->name, &row->name, NULL);
+    if (st == GF_OK)
+        page->n_versions++;
+    page->failed = page->failed || st != GF_OK;
 }
 
 static void collect_pool(void *user, const gf__pool_counts *counts)
@@ -88,7 +69,7 @@ static void collect_pool(void *user, const gf__pool_counts *counts)
 static void free_rows(rows *page)
 {
     for (size_t i = 0; i < page->n_versions; i++)
-        gf__free(page->versions[i].name);
+        gf__name_parts_free(&page->versions[i].name);
     for (size_t i = 0; i < page->n_pools; i++) {
         gf__free(page->pools[i].trunk);
         gf__free(page->pools[i].precision);
@@ -216,8 +197,8 @@ static void write_version_metrics(const rows *page, const version_metric *metric
         for (size_t i = 0; i < page->n_versions; i++) {
             const version_row *row = &page->versions[i];
             gf__buffer_printf(out, "%s{project=\"%s\",%s=\"%s\",%s=\"%s\"%s} %.9g\n", metric->name,
-                              row->project, model_label, row->model, version_label, row->version,
-                              metric->more, metric->number(&row->counts));
+                              row->name.project, model_label, row->name.model, version_label,
+                              row->name.version, metric->more, metric->number(&row->counts));
         }
     }
 }

@@ -5,20 +5,6 @@
 
 #include "server/predict_priv.h"
 
-const char *gf__version_part(const char *name)
-{
-    const char *slash = strrchr(name, '/');
-    return slash != NULL ? slash + 1 : name;
-}
-
-const char *gf__model_part(const char *name, size_t *n_chars)
-{
-    const char *models = strstr(name, "/models/");
-    const char *model = models != NULL ? models + strlen("/models/") : name;
-    *n_chars = strcspn(model, "/");
-    return model;
-}
-
 /* For the access log. */
 static void note_names(gf__request *request, const char *name)
 {

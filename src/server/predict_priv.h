@@ -13,9 +13,6 @@ gf_status gf__find_served(gf_server *server, const char *project, const char *mo
  * have it. */
 gf_status gf__respond_models(gf_server *server, gf__request *request, gf__response *response,
                              gf_error *err);
-/* "V" of "projects/P/models/M/versions/V", "M" (*n_chars of it). Borrowed. */
-const char *gf__version_part(const char *name);
-const char *gf__model_part(const char *name, size_t *n_chars);
 
 /* JSON as text: a number that comes back as the same float and is never taken for an integer; a
  * string. */

@@ -496,15 +496,6 @@ gf_status gf__request_json(const gf__request *request, gf__json **out, gf_error 
     return gf__json_parse(request->body, request->body_bytes, out, err);
 }
 
-char *gf__name_of(const char *project, const char *model, const char *version)
-{
-    if (model == NULL)
-        return gf__asprintf("projects/%s", project);
-    if (version == NULL)
-        return gf__asprintf("projects/%s/models/%s", project, model);
-    return gf__asprintf("projects/%s/models/%s/versions/%s", project, model, version);
-}
-
 /* ---- cross-origin requests ------------------------------------------------------------------- */
 
 static void allow_origin(const gf_server *server, const gf__request *request,

@@ -2,6 +2,7 @@
  *
  *     http.c       the listener: bytes to requests, responses to bytes
  *     routes.c     request -> route -> role -> handler -> answer; errors in the family's own shape
+ *     names.c      "projects/P/models/M/versions/V", put together and taken apart
  *     catalog.c    names of the API -> versions the pools serve
  *     instances.c  what a prediction request's body asks for, in any family's spelling
  *     ml_v1.c, ml_v1_predict.c, tfserving.c, kserve_v2.c, vertex.c, graft_v1.c: one file a family
@@ -128,8 +129,22 @@ gf_status gf__respond_json(const gf__request *request, gf__response *response, g
 /* The same from a text of the registry, which is ended with gf_registry_free_text(). */
 gf_status gf__respond_text(const gf__request *request, gf__response *response, char *text,
                            gf_error *err);
-/* "projects/P/models/M" from parts; new, gf__free(). */
+
+/* ---- names.c --------------------------------------------------------------------------------- */
+
+/* "projects/P[/models/M[/versions/V]]" of parts, NULL for those that it has not; new, gf__free(). */
 char *gf__name_of(const char *project, const char *model, const char *version);
+typedef struct gf__name_parts {
+    const char *project, *model, *version; /* version "" where the name has none */
+    char *model_name;                      /* "projects/P/models/M" */
+    char *text;                            /* what the parts lie in */
+} gf__name_parts;
+/* Takes apart a model's or version's name. End with gf__name_parts_free(). GF_EINVAL. */
+gf_status gf__name_split(const char *name, gf__name_parts *out, gf_error *err);
+void gf__name_parts_free(gf__name_parts *parts);
+/* "V" of "projects/P/models/M/versions/V", "M" (*n_chars of it). Borrowed. */
+const char *gf__version_part(const char *name);
+const char *gf__model_part(const char *name, size_t *n_chars);
 
 /* fields.c: keeps what the partial-response mask names. GF_EINVAL. */
 gf_status gf__fields_mask(const gf__json *document, const char *mask, gf__json **out,
