@@ -1,7 +1,8 @@
 /* server/server_priv.h: what the parts of the server share.
  *
  *     http.c       the listener: bytes to requests, responses to bytes
- *     routes.c     request -> route -> role -> handler -> answer; errors in the family's own shape
+ *     routes.c     request -> route -> role -> handler -> answer
+ *     respond.c    answers and errors in each family's own shape
  *     names.c      "projects/P/models/M/versions/V", put together and taken apart
  *     catalog.c    names of the API -> versions the pools serve
  *     instances.c  what a prediction request's body asks for, in any family's spelling
@@ -47,7 +48,7 @@ struct gf_server {
 /* Whether /readyz says yes: started, the workers that stay are there, not draining. */
 bool gf__server_is_ready(gf_server *server);
 
-/* ---- routes.c -------------------------------------------------------------------------------- */
+/* ---- routes.c, respond.c --------------------------------------------------------------------- */
 
 /* Whose rules an answer follows, in its errors above all. */
 typedef enum gf__family {
