@@ -76,22 +76,26 @@ static void *run_thread(void *argument)
     return NULL;
 }
 
-/* Signals go to the program's own threads: a Ctrl-C handler must not run in the middle of a
- * kernel. */
-static gf_status start_threads(gf__pool *pool, gf_error *err)
+int gf__thread_start(pthread_t *thread, void *(*run)(void *user), void *user)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int failure = pthread_create(thread, NULL, run, user);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failure;
+}
+
+static gf_status start_threads(gf__pool *pool, gf_error *err)
+{
     int failure = 0;
     while (failure == 0 && pool->n_started < pool->n_threads - 1) {
         pool_thread *thread = &pool->threads[pool->n_started];
         *thread = (pool_thread){.pool = pool, .number = pool->n_started + 1};
-        failure = pthread_create(&thread->handle, NULL, run_thread, thread);
+        failure = gf__thread_start(&thread->handle, run_thread, thread);
         if (failure == 0)
             pool->n_started++;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failure != 0)
         return gf__error_errno(err, failure, "cannot start thread %d of %d", pool->n_started + 2,
                                pool->n_threads);

@@ -2,7 +2,13 @@
 #ifndef GRAFT_BASE_THREADS_H
 #define GRAFT_BASE_THREADS_H
 
+#include <pthread.h>
+
 #include "graft/base.h"
+
+/* pthread_create() with all signals blocked in the new thread: they are for the threads of the program,
+ * whose handlers must not run in the middle of ours. 0, or an errno. */
+int gf__thread_start(pthread_t *thread, void *(*run)(void *user), void *user);
 
 /* A pool of n_threads - 1 sleeping threads; the caller is the n-th. Sleeps between calls, never
  * spins. */

@@ -308,19 +308,14 @@ void gf__node_free(gf__node *node)
     gf__free(node);
 }
 
-/* Signals are for the program's own threads. */
 static int start_threads(gf__node *node)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failure = pthread_create(&node->receiver, NULL, receive_all, node);
+    int failure = gf__thread_start(&node->receiver, receive_all, node);
     node->has_receiver = failure == 0;
     if (failure == 0) {
-        failure = pthread_create(&node->sender, NULL, send_all, node);
+        failure = gf__thread_start(&node->sender, send_all, node);
         node->has_sender = failure == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failure;
 }
 

@@ -81,7 +81,6 @@ void gf__pools_share_threads(gf__pools *pools)
 
 static gf_status init(gf__pools *pools, const gf__pools_options *options, gf_error *err)
 {
-    sigset_t all, before;
     pools->options = *options;
     pools->options.program = pools->options.home = NULL; /* not ours */
     pools->n_threads = options->n_threads > 0 ? options->n_threads : gf_threads_available();
@@ -89,10 +88,7 @@ static gf_status init(gf__pools *pools, const gf__pools_options *options, gf_err
     pools->home = gf__strdup(options->home);
     if (pools->program == NULL || pools->home == NULL)
         return gf__error_nomem(err, "pools", 0);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int failure = pthread_create(&pools->keeper, NULL, gf__keeper_run, pools);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    const int failure = gf__thread_start(&pools->keeper, gf__keeper_run, pools);
     if (failure != 0)
         return gf__error_errno(err, failure, "cannot start the thread that keeps workers");
     pools->has_keeper = true;

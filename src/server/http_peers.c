@@ -106,7 +106,7 @@ gf_status gf__peers_start(int read_timeout_ms, gf__peers **out, gf_error *err)
     pthread_cond_init(&peers->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&peers->mutex, NULL);
-    const int failed = read_timeout_ms > 0 ? pthread_create(&peers->reaper, NULL, reap, peers) : 0;
+    const int failed = read_timeout_ms > 0 ? gf__thread_start(&peers->reaper, reap, peers) : 0;
     if (failed != 0) {
         gf__peers_stop(peers);
         return gf__error_errno(err, failed, "a thread for the HTTP listener");

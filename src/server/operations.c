@@ -285,7 +285,7 @@ gf_status gf__operations_start(gf_server *server, gf__operations **out, gf_error
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&operations->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    const int code = pthread_create(&operations->thread, NULL, run, operations);
+    const int code = gf__thread_start(&operations->thread, run, operations);
     if (code != 0) {
         free_all(operations);
         return gf__error_errno(err, code, "the operations thread");
