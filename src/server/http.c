@@ -11,12 +11,10 @@
 #include <microhttpd.h>
 #include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,18 +25,14 @@
 #define SMALL_DISCARD ((uint64_t)64 << 10)
 #define MAX_DISCARD   ((uint64_t)64 << 20)
 #define LINGER_MS     3000
-#define SHORTAGE_MS   50
 #define SEND_EXTRA_S  1
 
 struct gf__listener {
     gf__listener_options options;
     struct MHD_Daemon *daemon;
-    int fd, port;
-    pthread_t acceptor;
-    bool has_acceptor;
-    int wake_fd; /* an event: end accepting */
-    sem_t slots; /* connections there may still be */
-    atomic_bool lets_go, is_closing;
+    int port;
+    gf__acceptor *acceptor;
+    atomic_bool lets_go;
     atomic_size_t n_in_flight;
     gf__peers *peers;
 };
@@ -72,7 +66,7 @@ static void notify_connection(void *user, struct MHD_Connection *http, void **so
     } else {
         gf__peers_remove(listener->peers, *socket_context);
         *socket_context = NULL;
-        sem_post(&listener->slots);
+        gf__acceptor_give_back(listener->acceptor);
     }
 }
 
@@ -426,84 +420,56 @@ static gf_status start_daemon(gf__listener *listener, gf_error *err)
     return gf_error_set(err, GF_EIO, "the HTTP listener cannot be started: %s", strerror(errno));
 }
 
-/* Takes what waits in the listen queue; false when accepting is to end. */
-static bool accept_one(gf__listener *listener)
+static bool take_connection(void *user, int fd, const struct sockaddr *address,
+                            unsigned int n_bytes)
 {
-    struct sockaddr_storage address = {0};
-    socklen_t n_bytes = sizeof address;
-    const int fd = accept4(listener->fd, (struct sockaddr *)&address, &n_bytes,
-                           SOCK_CLOEXEC | SOCK_NONBLOCK);
-    const int error = fd < 0 ? errno : 0;
-    if (fd < 0) {
-        sem_post(&listener->slots);
-        if (error == EINTR || error == ECONNABORTED)
-            return true;
-        if (error != EAGAIN)
-            (void)poll(NULL, 0, SHORTAGE_MS); /* of files, mostly: others will end */
-        return !atomic_load(&listener->is_closing);
-    }
-    if (MHD_add_connection(listener->daemon, fd, (struct sockaddr *)&address, n_bytes) != MHD_YES)
-        sem_post(&listener->slots); /* the library has closed it */
-    return true;
+    const gf__listener *listener = user;
+    return MHD_add_connection(listener->daemon, fd, address, n_bytes) == MHD_YES;
 }
 
-/* A thread of its own and not the library's, which drops connections beyond the limit: here they
- * wait in the listen queue. Before the port is closed that queue is emptied. */
-static void *accept_connections(void *user)
+static gf_status open_port(gf__listener *listener, gf_error *err)
 {
-    gf__listener *listener = user;
-    struct pollfd waits[] = {{.fd = listener->fd, .events = POLLIN},
-                             {.fd = listener->wake_fd, .events = POLLIN}};
-    for (;;) {
-        if (!atomic_load(&listener->is_closing) && poll(waits, 2, -1) < 0)
-            continue;
-        while (!atomic_load(&listener->is_closing) && sem_wait(&listener->slots) != 0)
-            continue;
-        if (!accept_one(listener))
-            return NULL;
-    }
+    const gf__listener_options *options = &listener->options;
+    int fd = -1;
+    gf_status st = gf__port_open(options->address, options->port, &fd, &listener->port, err);
+    if (st != GF_OK)
+        return st;
+    st = gf__acceptor_new(fd, options->max_connections, take_connection, listener,
+                          &listener->acceptor, err);
+    if (st != GF_OK)
+        close(fd);
+    return st;
 }
 
-static gf_status start_acceptor(gf__listener *listener, gf_error *err)
-{
-    listener->wake_fd = eventfd(0, EFD_CLOEXEC);
-    if (listener->wake_fd < 0)
-        return gf__error_errno(err, errno, "an event for the HTTP listener");
-    const int failed = pthread_create(&listener->acceptor, NULL, accept_connections, listener);
-    if (failed != 0)
-        return gf__error_errno(err, failed, "a thread for the HTTP listener");
-    listener->has_acceptor = true;
-    return GF_OK;
-}
-
-gf_status gf__listener_start(const gf__listener_options *options, gf__listener **out, gf_error *err)
+gf_status gf__listener_open(const gf__listener_options *options, gf__listener **out, gf_error *err)
 {
     *out = NULL;
     gf__listener *listener = gf__calloc(1, sizeof *listener);
     if (listener == NULL)
         return gf__error_nomem(err, "a listener", sizeof *listener);
     listener->options = *options;
-    listener->fd = listener->wake_fd = -1;
-    sem_init(&listener->slots, 0, (unsigned int)options->max_connections);
-    /* Signals are for the threads of whoever embeds us. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    gf_status st = gf__port_open(options->address, options->port, &listener->fd, &listener->port,
-                                 err);
+    gf_status st = open_port(listener, err);
     if (st == GF_OK)
         st = gf__peers_start(options->read_timeout_ms, &listener->peers, err);
-    if (st == GF_OK)
+    if (st == GF_OK) {
+        /* Signals are for the threads of whoever embeds us; the library's inherit from this one. */
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
         st = start_daemon(listener, err);
-    if (st == GF_OK)
-        st = start_acceptor(listener, err);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
     if (st != GF_OK) {
         gf__listener_free(listener);
         return st;
     }
     *out = listener;
     return GF_OK;
+}
+
+gf_status gf__listener_accept(gf__listener *listener, gf_error *err)
+{
+    return gf__acceptor_start(listener->acceptor, err);
 }
 
 int gf__listener_port(const gf__listener *listener)
@@ -524,30 +490,18 @@ void gf__listener_let_go(gf__listener *listener)
 void gf__listener_close(gf__listener *listener)
 {
     gf__listener_let_go(listener);
-    if (listener->fd < 0)
-        return;
-    if (listener->has_acceptor) {
-        const uint64_t one = 1;
-        atomic_store(&listener->is_closing, true);
-        const ssize_t n = write(listener->wake_fd, &one, sizeof one);
-        (void)n;                    /* an event's first write cannot fail */
-        sem_post(&listener->slots); /* it may wait for one */
-        pthread_join(listener->acceptor, NULL);
-    }
-    close(listener->fd);
-    listener->fd = -1;
+    gf__acceptor_close(listener->acceptor);
 }
 
 void gf__listener_free(gf__listener *listener)
 {
     if (listener == NULL)
         return;
-    gf__listener_close(listener);
+    if (listener->acceptor != NULL)
+        gf__listener_close(listener);
     if (listener->daemon != NULL)
         MHD_stop_daemon(listener->daemon);
     gf__peers_stop(listener->peers);
-    if (listener->wake_fd >= 0)
-        close(listener->wake_fd);
-    sem_destroy(&listener->slots);
+    gf__acceptor_free(listener->acceptor);
     gf__free(listener);
 }

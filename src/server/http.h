@@ -90,8 +90,9 @@ typedef struct gf__listener_options {
                  double total_ms, uint64_t n_sent_bytes, const char *client_address,
                  bool is_complete);
 } gf__listener_options;
-gf_status gf__listener_start(const gf__listener_options *options, gf__listener **out,
-                             gf_error *err);
+/* Opens the port; whoever connects waits until gf__listener_accept(). */
+gf_status gf__listener_open(const gf__listener_options *options, gf__listener **out, gf_error *err);
+gf_status gf__listener_accept(gf__listener *listener, gf_error *err);
 int gf__listener_port(const gf__listener *listener);
 size_t gf__listener_n_in_flight(const gf__listener *listener); /* requests being answered */
 /* From now on answers carry "Connection: close"; new connections are still taken. */

@@ -78,6 +78,21 @@ void gf__peer_wait(gf__peer *peer); /* for the client: a request, or its body */
 void gf__peer_received(gf__peer *peer, size_t n_bytes);
 void gf__peer_is_served(gf__peer *peer); /* it waits for us */
 
+/* ---- http_accept.c: connections out of the listen queue -------------------------------------- */
+
+typedef struct gf__acceptor gf__acceptor;
+struct sockaddr;
+/* A connection is there, and fd the callee's. false: it could not be kept, and is closed. */
+typedef bool gf__take_connection(void *user, int fd, const struct sockaddr *address,
+                                 unsigned int n_bytes);
+/* fd listens, and is the acceptor's from now on where that succeeds. */
+gf_status gf__acceptor_new(int fd, size_t max_connections, gf__take_connection *take, void *user,
+                           gf__acceptor **out, gf_error *err);
+gf_status gf__acceptor_start(gf__acceptor *acceptor, gf_error *err);
+void gf__acceptor_give_back(gf__acceptor *acceptor); /* one has ended: there is room for another */
+void gf__acceptor_close(gf__acceptor *acceptor);     /* the port; what waits there is taken first */
+void gf__acceptor_free(gf__acceptor *acceptor);      /* NULL is fine */
+
 /* ---- http_port.c ----------------------------------------------------------------------------- */
 
 /* Listens; port 0 takes any free one. GF_EINVAL no such address; GF_EIO with what to do. */

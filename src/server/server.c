@@ -189,7 +189,7 @@ static gf_status make_url(gf_server *server, gf_error *err)
     return server->url != NULL ? GF_OK : gf__error_nomem(err, "an address", strlen(address));
 }
 
-static gf_status listen_to_clients(gf_server *server, gf_error *err)
+static gf_status open_port(gf_server *server, gf_error *err)
 {
     const gf_server_options *options = &server->options;
     char *cert = NULL, *key = NULL;
@@ -214,7 +214,7 @@ static gf_status listen_to_clients(gf_server *server, gf_error *err)
             .respond = gf__routes_respond,
             .done = gf__routes_done,
         };
-        st = gf__listener_start(&settings, &server->listener, err);
+        st = gf__listener_open(&settings, &server->listener, err);
     }
     gf__free(cert);
     gf__free(key);
@@ -238,8 +238,8 @@ static gf_status start_pools(gf_server *server, gf_error *err)
     return gf__pools_new(&settings, &server->pools, err);
 }
 
-/* The port comes last: whoever gets an answer gets it from a whole server. Operations come before
- * it, so that what was accepted is under way. */
+/* Clients come last: whoever gets an answer gets it from a whole server. Operations come before
+ * them, so that what was accepted is under way. */
 static gf_status start_parts(gf_server *server, const gf_server_options *options, gf_error *err)
 {
     gf_status st = open_registry(server, options, err);
@@ -258,9 +258,11 @@ static gf_status start_parts(gf_server *server, const gf_server_options *options
     if (st == GF_OK)
         st = gf__operations_start(server, &server->operations, err);
     if (st == GF_OK)
-        st = listen_to_clients(server, err);
+        st = open_port(server, err);
     if (st == GF_OK)
         st = make_url(server, err);
+    if (st == GF_OK)
+        st = gf__listener_accept(server->listener, err);
     return st;
 }
 

@@ -88,7 +88,8 @@ static toy_server *start(int read_timeout_ms, size_t max_connections)
                                           .admit = admit,
                                           .respond = respond,
                                           .done = done};
-    CHECK_OK(gf__listener_start(&options, &toy->listener, &check_err));
+    CHECK_OK(gf__listener_open(&options, &toy->listener, &check_err));
+    CHECK_OK(gf__listener_accept(toy->listener, &check_err));
     return toy;
 }
 
@@ -557,16 +558,16 @@ TEST(http__tells_what_is_wrong_with_an_address)
                                     .port = gf__listener_port(toy->listener),
                                     .max_header_bytes = MAX_HEADER,
                                     .max_connections = 10};
-    CHECK_FAILS(GF_EIO, "the port is in use", gf__listener_start(&options, &other, &check_err));
+    CHECK_FAILS(GF_EIO, "the port is in use", gf__listener_open(&options, &other, &check_err));
     options.port = 0;
     options.address = "192.0.2.1";
     CHECK_FAILS(GF_EIO, "does not have that address",
-                gf__listener_start(&options, &other, &check_err));
+                gf__listener_open(&options, &other, &check_err));
     options.address = "no such address";
-    CHECK_FAILS(GF_EINVAL, "no such address", gf__listener_start(&options, &other, &check_err));
+    CHECK_FAILS(GF_EINVAL, "no such address", gf__listener_open(&options, &other, &check_err));
     options.address = "127.0.0.1";
     options.tls_cert_pem = options.tls_key_pem = "no PEM";
-    CHECK_FAILS(GF_EFORMAT, "TLS", gf__listener_start(&options, &other, &check_err));
+    CHECK_FAILS(GF_EFORMAT, "TLS", gf__listener_open(&options, &other, &check_err));
     stop(toy);
 }
 
