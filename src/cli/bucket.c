@@ -119,29 +119,25 @@ static gf_status list_objects(gf__remote *remote, const char *address, gf__json 
                               gf_error *err)
 {
     const char *bucket = address + strlen("gs://");
-    gf__buffer query = {0};
     char *url = NULL;
+    gf__list_query query = {.key = "items", .name = "prefix"};
     if (bucket[0] == '\0')
-        return gf__remote_list(remote, "/graft/v1/buckets", "items", NULL, 0, out, err);
+        return gf__remote_list(remote, "/graft/v1/buckets", &query, out, err);
     const char *slash = strchr(bucket, '/');
     char *top = slash != NULL ? gf__strndup(address, (size_t)(slash - address))
                               : gf__strdup(address);
     gf_status st = top != NULL ? object_url(top, &url, err)
                                : gf__error_nomem(err, "an address", strlen(address));
-    if (slash != NULL && slash[1] != '\0') {
-        gf__buffer_puts(&query, "prefix=");
-        gf__url_encode(&query, slash + 1, false);
-    }
+    if (slash != NULL && slash[1] != '\0')
+        query.value = slash + 1;
     if (st == GF_OK)
-        st = gf__remote_list(remote, url, "items", query.data, 0, out, err);
-    gf__buffer_free(&query);
+        st = gf__remote_list(remote, url, &query, out, err);
     gf__free(top);
     gf__free(url);
     return st;
 }
 
-/* The name of an object below the folder that prefix names; NULL where it is not in it: with the
- * prefix "a/b", "a/bc" is listed too. */
+/* The name of an object below the folder that prefix names; NULL where it is not in it. */
 static const char *below(const char *name, const char *prefix)
 {
     size_t n_chars = strlen(prefix);
@@ -171,7 +167,11 @@ static gf_status visit_folder(gf__remote *remote, const char *address,
     size_t n_found = 0;
     const char *prefix = prefix_of(address);
     const int n_bucket = (int)(strlen("gs://") + strcspn(address + strlen("gs://"), "/"));
-    gf_status st = list_objects(remote, address, &objects, err);
+    const bool is_folder = prefix[0] == '\0' || prefix[strlen(prefix) - 1] == '/';
+    char *folder = gf__asprintf("%s%s", address, is_folder ? "" : "/");
+    gf_status st = folder != NULL ? list_objects(remote, folder, &objects, err)
+                                  : gf__error_nomem(err, "an address", strlen(address));
+    gf__free(folder);
     for (size_t i = 0; i < gf__json_n_items(objects) && st == GF_OK; i++) {
         const char *name = gf__json_string(gf__json_find(gf__json_at(objects, i), "name"), "");
         const char *inner = below(name, prefix);

@@ -192,8 +192,7 @@ static gf_status run_predict(gf__cli *cli, const void *settings, gf_error *err)
     if (s->asked.version != NULL || s->asked.json_instances != NULL || s->remote.server != NULL)
         return gf_error_set(err, GF_EINVAL,
                             "expected --model M: the server's model; see graft predict --help");
-    if (s->remote.format != NULL && strcmp(s->remote.format, "json") == 0)
-        cli->is_json = true;
+    gf__format_apply(cli, s->remote.format);
     if (s->numbers != NULL && cli->n_words == 1)
         return gf__predict_numbers(cli, cli->words[0], s->numbers, s->n_top, err);
     if (s->numbers != NULL)

@@ -76,16 +76,9 @@ static gf_status run_create(gf__cli *cli, const void *settings, gf_error *err)
         st = gf__remote_call(&remote, "POST", path, model, &made, err);
         gf__free(path);
     }
-    if (st == GF_OK && cli->is_json) {
-        st = gf__cli_print_json(made, err);
-        made = NULL;
-    } else if (st == GF_OK) {
-        printf("created model %s\n", gf__short_name(made, "name"));
-    }
-    gf__json_free(made);
     gf__json_free(model);
     gf__remote_close(&remote);
-    return st;
+    return gf__print_done(cli, st, made, "created model", gf__short_name(made, "name"), err);
 }
 
 const gf__command gf__command_models_create = {
@@ -139,21 +132,16 @@ static gf_status run_list(gf__cli *cli, const void *settings, gf_error *err)
 {
     const models_settings *s = settings;
     gf__remote remote;
-    gf__buffer query = {0};
+    const gf__list_query query = {"models", "filter", s->filter, s->limit};
     gf__json *models = NULL;
     gf_status st = gf__remote_open(cli, &s->remote, &remote, err);
-    if (s->filter != NULL) {
-        gf__buffer_puts(&query, "filter=");
-        gf__url_encode(&query, s->filter, false);
-    }
     if (st == GF_OK) {
         char *path = gf__model_path(&remote, NULL, NULL, NULL);
-        st = gf__remote_list(&remote, path, "models", query.data, (size_t)s->limit, &models, err);
+        st = gf__remote_list(&remote, path, &query, &models, err);
         gf__free(path);
     }
     if (st == GF_OK)
         st = print_models(cli, models, err);
-    gf__buffer_free(&query);
     gf__remote_close(&remote);
     return st;
 }
@@ -228,18 +216,11 @@ static gf_status run_update(gf__cli *cli, const void *settings, gf_error *err)
         st = gf__labels_change(&remote, path, &s->labels, patch, &mask, err);
     if (st == GF_OK)
         st = gf__remote_patch(cli, &remote, path, patch, &mask, &answer, err);
-    if (st == GF_OK && !cli->is_json)
-        printf("updated model %s\n", gf__path_base(cli->words[0]));
-    else if (st == GF_OK) {
-        st = gf__cli_print_json(answer, err);
-        answer = NULL;
-    }
-    gf__json_free(answer);
     gf__json_free(patch);
     gf__buffer_free(&mask);
     gf__free(path);
     gf__remote_close(&remote);
-    return st;
+    return gf__print_done(cli, st, answer, "updated model", cli->words[0], err);
 }
 
 const gf__command gf__command_models_update = {
@@ -263,13 +244,8 @@ static gf_status run_delete(gf__cli *cli, const void *settings, gf_error *err)
     gf__json *operation = NULL;
     if (gf__confirm(cli, "Delete model %s?", cli->words[0]) != GF_OK)
         return gf_error_set(err, GF_ECANCELED, "%s was not deleted", cli->words[0]);
-    gf_status st = ask_about_model(cli, settings, "DELETE", &operation, err);
-    if (st == GF_OK && cli->is_json)
-        return gf__cli_print_json(operation, err);
-    if (st == GF_OK)
-        printf("deleted model %s\n", gf__path_base(cli->words[0]));
-    gf__json_free(operation);
-    return st;
+    const gf_status st = ask_about_model(cli, settings, "DELETE", &operation, err);
+    return gf__print_done(cli, st, operation, "deleted model", cli->words[0], err);
 }
 
 const gf__command gf__command_models_delete = {

@@ -59,22 +59,16 @@ static gf_status run_list(gf__cli *cli, const void *settings, gf_error *err)
 {
     const operations_settings *s = settings;
     gf__remote remote;
-    gf__buffer query = {0};
+    const gf__list_query query = {"operations", "filter", s->filter, s->limit};
     gf__json *operations = NULL;
     gf_status st = gf__remote_open(cli, &s->remote, &remote, err);
-    if (s->filter != NULL) {
-        gf__buffer_puts(&query, "filter=");
-        gf__url_encode(&query, s->filter, false);
-    }
     if (st == GF_OK) {
         char *path = gf__operation_path(&remote, NULL, NULL);
-        st = gf__remote_list(&remote, path, "operations", query.data, (size_t)s->limit, &operations,
-                             err);
+        st = gf__remote_list(&remote, path, &query, &operations, err);
         gf__free(path);
     }
     if (st == GF_OK)
         st = print_operations(cli, operations, err);
-    gf__buffer_free(&query);
     gf__remote_close(&remote);
     return st;
 }

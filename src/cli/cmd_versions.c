@@ -63,6 +63,24 @@ static gf_status check_model(const versions_settings *s, gf_error *err)
                : gf_error_set(err, GF_EINVAL, "expected --model M: whose version it is");
 }
 
+/* What a command asks of a server, whose answer is *out. */
+typedef gf_status version_call(gf__cli *cli, gf__remote *remote, const versions_settings *s,
+                               gf__json **out, gf_error *err);
+
+static gf_status ask_server(gf__cli *cli, const versions_settings *s, version_call *call,
+                            gf__json **out, gf_error *err)
+{
+    gf__remote remote;
+    gf_status st = check_model(s, err);
+    if (st != GF_OK)
+        return st;
+    st = gf__remote_open(cli, &s->remote, &remote, err);
+    if (st == GF_OK)
+        st = call(cli, &remote, s, out, err);
+    gf__remote_close(&remote);
+    return st;
+}
+
 /* A file of this machine is uploaded and becomes gs://; other addresses stay. */
 static gf_status find_origin(gf__remote *remote, const versions_settings *s, const char *version,
                              char **origin, gf_error *err)
@@ -192,15 +210,8 @@ static gf_status create(gf__cli *cli, gf__remote *remote, const versions_setting
 static gf_status run_create(gf__cli *cli, const void *settings, gf_error *err)
 {
     const versions_settings *s = settings;
-    gf__remote remote;
     gf__json *operation = NULL;
-    gf_status st = check_model(s, err);
-    if (st != GF_OK)
-        return st;
-    st = gf__remote_open(cli, &s->remote, &remote, err);
-    if (st == GF_OK)
-        st = create(cli, &remote, s, &operation, err);
-    gf__remote_close(&remote);
+    const gf_status st = ask_server(cli, s, create, &operation, err);
     if (st == GF_OK)
         return print_made(cli, s, operation, err);
     gf__json_free(operation);
@@ -260,31 +271,21 @@ static gf_status print_versions(gf__cli *cli, gf__json *versions, gf_error *err)
     return gf__table_print(table, err);
 }
 
+static gf_status list(gf__cli *cli, gf__remote *remote, const versions_settings *s, gf__json **out,
+                      gf_error *err)
+{
+    const gf__list_query query = {"versions", "filter", s->filter, s->limit};
+    char *path = gf__model_path(remote, s->model, NULL, "/versions");
+    const gf_status st = gf__remote_list(remote, path, &query, out, err);
+    gf__free(path);
+    return st;
+}
+
 static gf_status run_list(gf__cli *cli, const void *settings, gf_error *err)
 {
-    const versions_settings *s = settings;
-    gf__remote remote;
-    gf__buffer query = {0};
     gf__json *versions = NULL;
-    gf_status st = check_model(s, err);
-    if (st != GF_OK)
-        return st;
-    st = gf__remote_open(cli, &s->remote, &remote, err);
-    if (s->filter != NULL) {
-        gf__buffer_puts(&query, "filter=");
-        gf__url_encode(&query, s->filter, false);
-    }
-    if (st == GF_OK) {
-        char *path = gf__model_path(&remote, s->model, NULL, "/versions");
-        st = gf__remote_list(&remote, path, "versions", query.data, (size_t)s->limit, &versions,
-                             err);
-        gf__free(path);
-    }
-    if (st == GF_OK)
-        st = print_versions(cli, versions, err);
-    gf__buffer_free(&query);
-    gf__remote_close(&remote);
-    return st;
+    const gf_status st = ask_server(cli, settings, list, &versions, err);
+    return st == GF_OK ? print_versions(cli, versions, err) : st;
 }
 
 const gf__command gf__command_versions_list = {
@@ -358,23 +359,11 @@ const gf__command gf__command_versions_describe = {
     .run = run_describe,
 };
 
-/* The sentence for people, or the document. */
-static gf_status finish(gf__cli *cli, gf_status st, gf__json *answer, const char *done,
-                        gf_error *err)
-{
-    if (st == GF_OK && cli->is_json)
-        return gf__cli_print_json(answer, err);
-    if (st == GF_OK)
-        printf("%s %s\n", done, gf__path_base(cli->words[0]));
-    gf__json_free(answer);
-    return st;
-}
-
 static gf_status run_set_default(gf__cli *cli, const void *settings, gf_error *err)
 {
     gf__json *version = NULL;
     const gf_status st = ask_about_version(cli, settings, "POST", ":setDefault", &version, err);
-    return finish(cli, st, version, "the default is version", err);
+    return gf__print_done(cli, st, version, "the default is version", cli->words[0], err);
 }
 
 const gf__command gf__command_versions_set_default = {
@@ -402,7 +391,7 @@ static gf_status run_delete(gf__cli *cli, const void *settings, gf_error *err)
         st = gf_error_set(err, GF_ECANCELED, "%s was not deleted", cli->words[0]);
     if (st == GF_OK)
         st = ask_about_version(cli, s, "DELETE", NULL, &operation, err);
-    return finish(cli, st, operation, "deleted version", err);
+    return gf__print_done(cli, st, operation, "deleted version", cli->words[0], err);
 }
 
 const gf__command gf__command_versions_delete = {
@@ -455,17 +444,9 @@ static gf_status update(gf__cli *cli, gf__remote *remote, const versions_setting
 
 static gf_status run_update(gf__cli *cli, const void *settings, gf_error *err)
 {
-    const versions_settings *s = settings;
-    gf__remote remote;
     gf__json *operation = NULL;
-    gf_status st = check_model(s, err);
-    if (st != GF_OK)
-        return st;
-    st = gf__remote_open(cli, &s->remote, &remote, err);
-    if (st == GF_OK)
-        st = update(cli, &remote, s, &operation, err);
-    gf__remote_close(&remote);
-    return finish(cli, st, operation, "updated version", err);
+    const gf_status st = ask_server(cli, settings, update, &operation, err);
+    return gf__print_done(cli, st, operation, "updated version", cli->words[0], err);
 }
 
 const gf__command gf__command_versions_update = {

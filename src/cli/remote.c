@@ -24,14 +24,18 @@ static bool is_stopped(void *user)
     return gf__cli_is_interrupted();
 }
 
+void gf__format_apply(gf__cli *cli, const char *format)
+{
+    cli->is_json = cli->is_json || (format != NULL && strcmp(format, "json") == 0);
+}
+
 gf_status gf__remote_open(gf__cli *cli, const gf__remote_settings *settings, gf__remote *out,
                           gf_error *err)
 {
     const char *server = or_environment(settings->server, "GRAFT_SERVER", "http://127.0.0.1:8080");
     gf__http_options options = gf__http_options_default();
     *out = (gf__remote){.project = or_environment(settings->project, "GRAFT_PROJECT", "default")};
-    if (settings->format != NULL && strcmp(settings->format, "json") == 0)
-        cli->is_json = true;
+    gf__format_apply(cli, settings->format);
     size_t n_chars = strlen(server);
     while (n_chars > 0 && server[n_chars - 1] == '/')
         n_chars--;
@@ -195,42 +199,56 @@ gf_status gf__remote_call(gf__remote *remote, const char *method, const char *pa
     return st;
 }
 
-static gf_status append_page(const gf__json *page, const char *key, size_t limit, gf__json *all)
+static bool is_enough(const gf__list_query *query, const gf__json *all)
 {
-    const gf__json *items = gf__json_find(page, key);
+    return query->limit > 0 && gf__json_n_items(all) >= (size_t)query->limit;
+}
+
+static gf_status append_page(const gf__json *page, const gf__list_query *query, gf__json *all)
+{
+    const gf__json *items = gf__json_find(page, query->key);
     for (size_t i = 0; i < gf__json_n_items(items); i++)
-        if (limit == 0 || gf__json_n_items(all) < limit)
+        if (!is_enough(query, all))
             gf__json_append(all, gf__json_copy(gf__json_at(items, i)));
     return gf__json_status(all, NULL);
 }
 
-gf_status gf__remote_list(gf__remote *remote, const char *path, const char *key, const char *query,
-                          size_t limit, gf__json **out, gf_error *err)
+/* token: nextPageToken of the page before, "" for the first. */
+static gf_status get_page(gf__remote *remote, const char *path, const gf__list_query *query,
+                          const char *token, gf__json **page, gf_error *err)
+{
+    gf__buffer url = {0};
+    gf__buffer_printf(&url, "%s?pageSize=" PAGE_SIZE, path);
+    if (query->value != NULL) {
+        gf__buffer_printf(&url, "&%s=", query->name);
+        gf__url_encode(&url, query->value, false);
+    }
+    if (token[0] != '\0') {
+        gf__buffer_puts(&url, "&pageToken=");
+        gf__url_encode(&url, token, false);
+    }
+    gf_status st = gf__buffer_status(&url, err);
+    if (st == GF_OK)
+        st = gf__remote_call(remote, "GET", url.data, NULL, page, err);
+    gf__buffer_free(&url);
+    return st;
+}
+
+gf_status gf__remote_list(gf__remote *remote, const char *path, const gf__list_query *query,
+                          gf__json **out, gf_error *err)
 {
     gf__json *all = gf__json_array(), *page = NULL;
-    gf_status st = all != NULL ? GF_OK : gf__error_nomem(err, "a list", 0);
+    gf_status st = all != NULL && path != NULL ? GF_OK : gf__error_nomem(err, "a list", 0);
     bool is_more = true;
     *out = NULL;
     while (st == GF_OK && is_more) {
-        gf__buffer url = {0};
-        const char *token = gf__json_string(gf__json_find(page, "nextPageToken"), "");
-        gf__buffer_printf(&url, "%s?pageSize=" PAGE_SIZE, path);
-        if (query != NULL)
-            gf__buffer_printf(&url, "&%s", query);
-        if (token[0] != '\0') {
-            gf__buffer_puts(&url, "&pageToken=");
-            gf__url_encode(&url, token, false);
-        }
-        gf__json_free(page);
-        page = NULL;
-        st = gf__buffer_status(&url, err);
-        if (st == GF_OK)
-            st = gf__remote_call(remote, "GET", url.data, NULL, &page, err);
-        if (st == GF_OK && append_page(page, key, limit, all) != GF_OK)
+        gf__json *before = page;
+        const char *token = gf__json_string(gf__json_find(before, "nextPageToken"), "");
+        st = get_page(remote, path, query, token, &page, err);
+        gf__json_free(before);
+        if (st == GF_OK && append_page(page, query, all) != GF_OK)
             st = gf__error_nomem(err, "a list", 0);
-        token = gf__json_string(gf__json_find(page, "nextPageToken"), "");
-        is_more = token[0] != '\0' && (limit == 0 || gf__json_n_items(all) < limit);
-        gf__buffer_free(&url);
+        is_more = gf__json_find(page, "nextPageToken") != NULL && !is_enough(query, all);
     }
     gf__json_free(page);
     if (st != GF_OK) {

@@ -37,8 +37,11 @@ typedef struct gf__remote {
     const char *project;
 } gf__remote;
 
-/* Reads $GRAFT_SERVER, $GRAFT_PROJECT and $GRAFT_TOKEN where an option was not given. --format json
- * sets cli->is_json. End with gf__remote_close(), also after a failure. */
+/* --format json is --json. NULL is fine. */
+void gf__format_apply(gf__cli *cli, const char *format);
+
+/* Reads $GRAFT_SERVER, $GRAFT_PROJECT and $GRAFT_TOKEN where an option was not given. Applies
+ * --format. End with gf__remote_close(), also after a failure. */
 gf_status gf__remote_open(gf__cli *cli, const gf__remote_settings *settings, gf__remote *out,
                           gf_error *err);
 void gf__remote_close(gf__remote *remote);
@@ -52,10 +55,14 @@ gf_status gf__remote_call(gf__remote *remote, const char *method, const char *pa
 gf_status gf__remote_send(gf__remote *remote, const gf__http_request *request,
                           gf__http_answer *answer, gf_error *err);
 
-/* All pages of a list: the items under key, in one new array. query: "filter=..." encoded, or
- * NULL. limit: no more than so many; 0: all. */
-gf_status gf__remote_list(gf__remote *remote, const char *path, const char *key, const char *query,
-                          size_t limit, gf__json **out, gf_error *err);
+/* All pages of a list: the items under key, in one new array. path NULL: out of memory. */
+typedef struct gf__list_query {
+    const char *key;          /* "models" */
+    const char *name, *value; /* one query parameter ("filter"); value NULL: none */
+    int limit;                /* no more than so many; 0: all */
+} gf__list_query;
+gf_status gf__remote_list(gf__remote *remote, const char *path, const gf__list_query *query,
+                          gf__json **out, gf_error *err);
 
 /* Percent-encodes what must be in a part of a path or a query; '/' stays with keeps_slashes. */
 void gf__url_encode(gf__buffer *out, const char *text, bool keeps_slashes);
@@ -86,6 +93,10 @@ gf_status gf__table_print(gf__table *table, gf_error *err); /* frees it, NULL to
 void gf__print_document(const gf__json *document);
 /* The document for programs (--json), or people's lines; frees it. */
 gf_status gf__print_answer(const gf__cli *cli, gf__json *document, gf_error *err);
+/* What a command that changes something says once it has (st GF_OK): "deleted model", "M"; the
+ * document with --json. Frees it, and returns st otherwise. */
+gf_status gf__print_done(const gf__cli *cli, gf_status st, gf__json *document, const char *what,
+                         const char *name, gf_error *err);
 
 /* "k=v,k=v" into {"k":"v"}; several options add up. GF_EINVAL names what is not k=v. */
 gf_status gf__labels_parse(const gf__cli_list *list, gf__json *labels, gf_error *err);

@@ -131,6 +131,17 @@ gf_status gf__print_answer(const gf__cli *cli, gf__json *document, gf_error *err
     return GF_OK;
 }
 
+gf_status gf__print_done(const gf__cli *cli, gf_status st, gf__json *document, const char *what,
+                         const char *name, gf_error *err)
+{
+    if (st == GF_OK && cli->is_json)
+        return gf__cli_print_json(document, err);
+    if (st == GF_OK)
+        printf("%s %s\n", what, gf__path_base(name));
+    gf__json_free(document);
+    return st;
+}
+
 gf_status gf__labels_parse(const gf__cli_list *list, gf__json *labels, gf_error *err)
 {
     for (size_t i = 0; i < list->n; i++) {
