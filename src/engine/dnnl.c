@@ -13,6 +13,8 @@
 /* libgomp's, which oneDNN is linked with. Declared here because clang does not come with omp.h. */
 extern void omp_set_num_threads(int n_threads);
 extern int omp_get_max_threads(void);
+extern void omp_set_max_active_levels(int n_levels);
+extern int omp_get_max_active_levels(void);
 extern int omp_pause_resource_all(int kind); /* 1: soft */
 
 void gf__engine_end_threads(void)
@@ -32,6 +34,18 @@ void gf__threads_leave(int before)
 {
     if (omp_get_max_threads() != before)
         omp_set_num_threads(before);
+}
+
+int gf__team_forbid(void)
+{
+    const int before = omp_get_max_active_levels();
+    omp_set_max_active_levels(0);
+    return before;
+}
+
+void gf__team_allow(int before)
+{
+    omp_set_max_active_levels(before);
 }
 
 struct gf__device {

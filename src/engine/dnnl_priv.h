@@ -18,6 +18,12 @@ bool gf__dnnl_has_bf16(void);       /* computed by the CPU, not emulated */
 int gf__threads_enter(int n_threads);
 void gf__threads_leave(int before);
 
+/* Between forbid and allow, operations run on the calling thread alone, also those of primitives that
+ * were made for several; allow puts back what forbid returned. Not for a DENSE: its primitive may
+ * have shared out the sums among the threads it was made for. */
+int gf__team_forbid(void);
+void gf__team_allow(int before);
+
 gf_status gf__device_new(gf__device **out, gf_error *err);
 void gf__device_free(gf__device *device);
 

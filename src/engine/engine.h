@@ -18,6 +18,16 @@ gf_status gf__plan_new_borrowing(const gf_graph *graph, const gf_output_spec *ou
                                  const gf_plan *lender, gf_plan **out, gf_error *err);
 /* Bytes of packed weights that are not the lender's. */
 size_t gf__plan_owned_bytes(const gf_plan *plan);
+
+/* An exec whose values and scratch lie in memory (aligned to 64; borrowed) where the plan has one lane
+ * and n_bytes are enough, gf_plan_arena_bytes(); else in memory of its own. Execs that share memory
+ * may not run at the same time; their outputs are each its own. */
+gf_status gf__exec_new_in(const gf_plan *plan, uint8_t *memory, size_t n_bytes, gf_exec **out,
+                          gf_error *err);
+/* One picture by the calling thread alone, whatever number of threads the plan was made for: the bytes
+ * of gf_exec_run(), and as fast as a plan for one thread (measured with plans for 2 to 16), without a
+ * second set of code and packed weights. */
+gf_status gf__exec_run_single(gf_exec *exec, const void *input, gf_error *err);
 /* Ends the threads that the calling thread's operations ran on; they come back when needed. */
 void gf__engine_end_threads(void);
 

@@ -11,7 +11,8 @@
 
 typedef struct lane {
     uint8_t *arena;
-    uint8_t *scratch;
+    uint8_t *scratch; /* behind it */
+    uint8_t *owned;   /* both; NULL where they are lent */
     gf__call **calls; /* for each operation; NULL for our own kernels */
     gf__stream *stream;
     gf_status status;
@@ -22,8 +23,10 @@ struct gf_exec {
     const gf_plan *plan;
     float **results; /* for each output, max_batch * size floats */
     lane *lanes;
-    gf__pool *pool;    /* NULL for one lane */
-    const void *input; /* of the run going on */
+    gf__pool *pool; /* NULL for one lane */
+    /* Of the run going on. */
+    const void *input;
+    bool is_single; /* by the calling thread, whatever the plan was made for */
 };
 
 static uint8_t *address(const lane *l, const gf_plan *plan, size_t value)
@@ -46,13 +49,21 @@ static gf_status bind_calls(lane *l, const gf_plan *plan, gf_error *err)
     return st;
 }
 
-static gf_status open_lane(lane *l, const gf_plan *plan, gf_error *err)
+static size_t lane_bytes(const gf_plan *plan)
 {
-    l->arena = gf__alloc_aligned(plan->arena_bytes);
-    l->scratch = gf__alloc_aligned(plan->scratch_bytes);
+    return plan->arena_bytes + plan->scratch_bytes; /* both aligned */
+}
+
+/* lent NULL: the lane takes memory of its own. */
+static gf_status open_lane(lane *l, const gf_plan *plan, uint8_t *lent, gf_error *err)
+{
+    if (lent == NULL)
+        l->owned = gf__alloc_aligned(lane_bytes(plan));
+    l->arena = lent != NULL ? lent : l->owned;
     l->calls = gf__calloc(plan->program.n_ops, sizeof(gf__call *));
-    if (l->arena == NULL || l->scratch == NULL || l->calls == NULL)
-        return gf__error_nomem(err, "an exec", plan->arena_bytes + plan->scratch_bytes);
+    if (l->arena == NULL || l->calls == NULL)
+        return gf__error_nomem(err, "an exec", lane_bytes(plan));
+    l->scratch = l->arena + plan->arena_bytes;
     return bind_calls(l, plan, err);
 }
 
@@ -62,8 +73,7 @@ static void close_lane(lane *l, const gf_plan *plan)
         gf__call_free(l->calls[i]);
     gf__stream_free(l->stream);
     gf__free(l->calls);
-    gf__free(l->scratch);
-    gf__free(l->arena);
+    gf__free(l->owned);
 }
 
 static gf_status make_results(gf_exec *exec, gf_error *err)
@@ -81,7 +91,14 @@ static gf_status make_results(gf_exec *exec, gf_error *err)
 
 gf_status gf_exec_new(const gf_plan *plan, gf_exec **out, gf_error *err)
 {
+    return gf__exec_new_in(plan, NULL, 0, out, err);
+}
+
+gf_status gf__exec_new_in(const gf_plan *plan, uint8_t *memory, size_t n_bytes, gf_exec **out,
+                          gf_error *err)
+{
     gf_status st;
+    const bool is_lent = plan->n_lanes == 1 && n_bytes >= lane_bytes(plan);
     gf_exec *exec = gf__calloc(1, sizeof *exec);
 
     *out = NULL;
@@ -96,7 +113,7 @@ gf_status gf_exec_new(const gf_plan *plan, gf_exec **out, gf_error *err)
     }
     st = make_results(exec, err);
     for (size_t i = 0; st == GF_OK && i < plan->n_lanes; i++)
-        st = open_lane(&exec->lanes[i], plan, err);
+        st = open_lane(&exec->lanes[i], plan, is_lent ? memory : NULL, err);
     if (st == GF_OK && plan->n_lanes > 1)
         st = gf__pool_new((int)plan->n_lanes, &exec->pool, err);
     if (st != GF_OK)
@@ -188,6 +205,17 @@ static void run_own(const lane *l, const gf_plan *plan, const gf__op *op, float 
     }
 }
 
+/* A DENSE keeps the threads that its primitive was made for: see gf__team_forbid(). */
+static gf_status run_prim(const gf_exec *exec, const lane *l, size_t i, gf_error *err)
+{
+    if (!exec->is_single || exec->plan->program.ops[i].kind == GF__OP_DENSE)
+        return gf__call_run(l->calls[i], l->stream, err);
+    const int before = gf__team_forbid();
+    const gf_status st = gf__call_run(l->calls[i], l->stream, err);
+    gf__team_allow(before);
+    return st;
+}
+
 static gf_status run_picture(gf_exec *exec, const lane *l, size_t picture, gf_error *err)
 {
     const gf_plan *plan = exec->plan;
@@ -196,7 +224,7 @@ static gf_status run_picture(gf_exec *exec, const lane *l, size_t picture, gf_er
         if (op->kind == GF__OP_INPUT) {
             load_input(l, plan, op, exec->input, picture);
         } else if (op->prim != NULL) {
-            gf_status st = gf__call_run(l->calls[i], l->stream, err);
+            gf_status st = run_prim(exec, l, i, err);
             if (st != GF_OK)
                 return st;
         } else {
@@ -221,7 +249,7 @@ static void run_in_lane(void *user, size_t picture, int thread)
     gf__threads_leave(before);
 }
 
-gf_status gf_exec_run(gf_exec *exec, const void *input, size_t n, gf_error *err)
+static gf_status run(gf_exec *exec, const void *input, size_t n, gf_error *err)
 {
     const gf_plan *plan = exec->plan;
     if (n == 0 || n > plan->options.max_batch)
@@ -236,6 +264,18 @@ gf_status gf_exec_run(gf_exec *exec, const void *input, size_t n, gf_error *err)
         if (exec->lanes[i].status != GF_OK)
             return gf_error_set(err, exec->lanes[i].status, "%s", exec->lanes[i].err.message);
     return GF_OK;
+}
+
+gf_status gf_exec_run(gf_exec *exec, const void *input, size_t n, gf_error *err)
+{
+    exec->is_single = false;
+    return run(exec, input, n, err);
+}
+
+gf_status gf__exec_run_single(gf_exec *exec, const void *input, gf_error *err)
+{
+    exec->is_single = true;
+    return run(exec, input, 1, err);
 }
 
 const float *gf_exec_output(const gf_exec *exec, size_t i)

@@ -74,8 +74,9 @@ static gf_status make_prims(gf_plan *plan, gf_error *err)
             prefix_layer(op, err);
             return st;
         }
-        if (gf__prim_scratch_bytes(op->prim) > plan->scratch_bytes)
-            plan->scratch_bytes = gf__prim_scratch_bytes(op->prim);
+        const size_t scratch_bytes = gf__align(gf__prim_scratch_bytes(op->prim));
+        if (scratch_bytes > plan->scratch_bytes)
+            plan->scratch_bytes = scratch_bytes;
     }
     return GF_OK;
 }

@@ -115,7 +115,7 @@ static gf_status load(gf__process *process, gf__head *head, size_t *resident_byt
     if (st == GF_OK)
         st = check_cut(process->plans, head, err);
     if (st == GF_OK && head->cut != GF__NO_CUT)
-        st = gf__plans_prepare(process->plans, head->cut, true, err);
+        st = gf__plans_prepare(process->plans, head->cut, err);
     if (st == GF_OK && gf_model_is_bundle(head->model)) {
         const gf_head *layers = gf_model_head(head->model);
         *resident_bytes = gf_head_n_params(layers) * sizeof(float) +

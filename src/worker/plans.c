@@ -1,21 +1,20 @@
 /* worker/plans.c: the trunk and its plans. Cuts that can be taken together form a chain, ordered by
  * depth: the plan of one gives all before it as well. A cut that changes what the engine fuses
- * (a Conv2D before its normalisation) has a plan of its own, as in training.
- *
- * Of each there are two kinds, compiled when first needed: for all threads on one picture, and for
- * one thread. All borrow the weights of the first. */
+ * (a Conv2D before its normalisation) has a plan of its own, as in training. A plan is compiled when
+ * first needed, for all threads on one picture; one thread alone runs the same. All borrow the weights
+ * of the first, and a thread runs all in the same memory. */
 #include <string.h>
 
 #include "engine/engine.h"
 #include "worker/worker_priv.h"
 #include "zoo/zoo.h"
 
-typedef struct plan_pair { /* for the cut of the same number */
-    gf_plan *plans[2];     /* [is_alone] */
-    gf_exec **execs;       /* thread's: [2 * thread + is_alone] */
-    size_t *outputs;       /* its cuts, in the order of its outputs */
+typedef struct cut_plan { /* for the cut of the same number */
+    gf_plan *plan;
+    gf_exec **execs; /* a thread */
+    size_t *outputs; /* its cuts, in the order of its outputs */
     size_t n_outputs;
-} plan_pair;
+} cut_plan;
 
 struct gf__plans {
     gf_trunk *trunk;
@@ -24,8 +23,9 @@ struct gf__plans {
     int n_threads;
     gf__cut *cuts; /* by depth */
     size_t *sizes;
-    plan_pair *pairs;
+    cut_plan *plans;
     size_t n_cuts;
+    uint8_t **memories;    /* a thread: what its execs run in */
     pthread_mutex_t mutex; /* of making plans */
     const gf_plan *lender; /* the first plan */
 };
@@ -70,21 +70,21 @@ static void insert_cut(gf__plans *plans, const gf__cut *cut)
     plans->n_cuts++;
 }
 
-static gf_status init_pair(gf__plans *plans, size_t i, gf_error *err)
+static gf_status init_plan(gf__plans *plans, size_t i, gf_error *err)
 {
-    plan_pair *pair = &plans->pairs[i];
-    const size_t n_execs = 2 * (size_t)plans->n_threads;
-    pair->execs = gf__calloc(n_execs, sizeof(gf_exec *));
-    pair->outputs = gf__calloc(plans->n_cuts, sizeof *pair->outputs);
-    if (pair->execs == NULL || pair->outputs == NULL)
+    cut_plan *own = &plans->plans[i];
+    const size_t n_execs = (size_t)plans->n_threads;
+    own->execs = gf__calloc(n_execs, sizeof(gf_exec *));
+    own->outputs = gf__calloc(plans->n_cuts, sizeof *own->outputs);
+    if (own->execs == NULL || own->outputs == NULL)
         return gf__error_nomem(err, "plans", n_execs * sizeof(gf_exec *));
     if (!plans->cuts[i].is_independent) {
-        pair->outputs[pair->n_outputs++] = i;
+        own->outputs[own->n_outputs++] = i;
         return GF_OK;
     }
     for (size_t k = 0; k <= i; k++)
         if (plans->cuts[k].is_independent)
-            pair->outputs[pair->n_outputs++] = k;
+            own->outputs[own->n_outputs++] = k;
     return GF_OK;
 }
 
@@ -92,8 +92,10 @@ static gf_status init_cuts(gf__plans *plans, const gf__worker_options *options, 
 {
     plans->cuts = gf__calloc(options->n_cuts, sizeof *plans->cuts);
     plans->sizes = gf__calloc(options->n_cuts, sizeof *plans->sizes);
-    plans->pairs = gf__calloc(options->n_cuts, sizeof *plans->pairs);
-    if (plans->cuts == NULL || plans->sizes == NULL || plans->pairs == NULL)
+    plans->plans = gf__calloc(options->n_cuts, sizeof *plans->plans);
+    plans->memories = gf__calloc((size_t)plans->n_threads, sizeof(uint8_t *));
+    if (plans->cuts == NULL || plans->sizes == NULL || plans->plans == NULL ||
+        plans->memories == NULL)
         return gf__error_nomem(err, "plans", options->n_cuts * sizeof *plans->cuts);
     for (size_t i = 0; i < options->n_cuts; i++) {
         gf__cut cut;
@@ -105,46 +107,56 @@ static gf_status init_cuts(gf__plans *plans, const gf__worker_options *options, 
     }
     gf_status st = GF_OK;
     for (size_t i = 0; i < plans->n_cuts && st == GF_OK; i++)
-        st = init_pair(plans, i, err);
+        st = init_plan(plans, i, err);
     return st;
 }
 
 /* Under the mutex. */
-static gf_status make_plan(gf__plans *plans, size_t cut, bool is_alone, const char *pack_dir,
-                           gf_error *err)
+static gf_status make_plan(gf__plans *plans, size_t cut, const char *pack_dir, gf_error *err)
 {
-    plan_pair *pair = &plans->pairs[cut];
-    gf_output_spec *specs = gf__calloc(pair->n_outputs, sizeof *specs);
+    cut_plan *own = &plans->plans[cut];
+    gf_output_spec *specs = gf__calloc(own->n_outputs, sizeof *specs);
     if (specs == NULL)
-        return gf__error_nomem(err, "a plan", pair->n_outputs * sizeof *specs);
-    for (size_t i = 0; i < pair->n_outputs; i++) {
-        const gf__cut *output = &plans->cuts[pair->outputs[i]];
+        return gf__error_nomem(err, "a plan", own->n_outputs * sizeof *specs);
+    for (size_t i = 0; i < own->n_outputs; i++) {
+        const gf__cut *output = &plans->cuts[own->outputs[i]];
         specs[i] = (gf_output_spec){output->layer, output->pool};
     }
-    const gf_plan_options options = gf__trunk_plan_options(
-        plans->trunk, plans->precision, is_alone ? plans->n_threads : 1, pack_dir);
-    gf_plan **plan = &pair->plans[is_alone];
-    const gf_status st = gf__plan_new_borrowing(
-        gf_trunk_graph(plans->trunk), specs, pair->n_outputs, &options, plans->lender, plan, err);
+    const gf_plan_options options = gf__trunk_plan_options(plans->trunk, plans->precision,
+                                                           plans->n_threads, pack_dir);
+    const gf_status st = gf__plan_new_borrowing(gf_trunk_graph(plans->trunk), specs, own->n_outputs,
+                                                &options, plans->lender, &own->plan, err);
     gf__free(specs);
     gf__trunk_release_pages(plans->trunk); /* 87 MB of float32 that are packed now */
     if (st == GF_OK && plans->lender == NULL)
-        plans->lender = *plan;
-    for (size_t i = 0; st == GF_OK && i < pair->n_outputs; i++)
-        plans->sizes[pair->outputs[i]] = gf_plan_output_size(*plan, i);
+        plans->lender = own->plan;
+    for (size_t i = 0; st == GF_OK && i < own->n_outputs; i++)
+        plans->sizes[own->outputs[i]] = gf_plan_output_size(own->plan, i);
     return st;
 }
 
-gf_status gf__plans_prepare(gf__plans *plans, size_t cut, bool is_alone, gf_error *err)
+gf_status gf__plans_prepare(gf__plans *plans, size_t cut, gf_error *err)
 {
     gf_status st = GF_OK;
-    if (plans->n_threads == 1)
-        is_alone = true; /* one kind is both */
     pthread_mutex_lock(&plans->mutex);
-    if (plans->pairs[cut].plans[is_alone] == NULL)
-        st = make_plan(plans, cut, is_alone, NULL, err);
+    if (plans->plans[cut].plan == NULL)
+        st = make_plan(plans, cut, NULL, err);
     pthread_mutex_unlock(&plans->mutex);
     return st;
+}
+
+/* The thread's exec of a plan that is there. The memory is as large as the first plan wants it; a
+ * plan that wants more (a shorter one rarely does) takes its own. */
+static gf_status make_exec(gf__plans *plans, size_t cut, int thread, gf_error *err)
+{
+    const size_t n_bytes = gf_plan_arena_bytes(plans->lender);
+    uint8_t **memory = &plans->memories[thread];
+    if (*memory == NULL)
+        *memory = gf__alloc_aligned(n_bytes);
+    if (*memory == NULL)
+        return gf__error_nomem(err, "an exec", n_bytes);
+    return gf__exec_new_in(plans->plans[cut].plan, *memory, n_bytes,
+                           &plans->plans[cut].execs[thread], err);
 }
 
 /* The deepest of the chain from its pack file, and those that stand alone: they give the sizes of
@@ -159,12 +171,12 @@ static gf_status make_first(gf__plans *plans, const char *home, gf_error *err)
     for (size_t i = plans->n_cuts; i-- > 0 && st == GF_OK;) {
         if (has_chain && plans->cuts[i].is_independent)
             continue;
-        st = make_plan(plans, i, true, pack_dir, err);
+        st = make_plan(plans, i, pack_dir, err);
         has_chain = has_chain || plans->cuts[i].is_independent;
     }
     gf__free(pack_dir);
     if (st == GF_OK)
-        st = gf_exec_new(plans->lender, &plans->pairs[plans->n_cuts - 1].execs[1], err);
+        st = make_exec(plans, plans->n_cuts - 1, 0, err);
     return st;
 }
 
@@ -194,18 +206,20 @@ void gf__plans_free(gf__plans *plans)
 {
     if (plans == NULL)
         return;
-    for (size_t i = 0; plans->pairs != NULL && i < plans->n_cuts; i++) {
-        plan_pair *pair = &plans->pairs[i];
-        for (int k = 0; pair->execs != NULL && k < 2 * plans->n_threads; k++)
-            gf_exec_free(pair->execs[k]);
-        gf__free(pair->execs);
-        gf__free(pair->outputs);
-        for (size_t k = 0; k < 2; k++)
-            if (pair->plans[k] != plans->lender)
-                gf_plan_free(pair->plans[k]);
+    for (size_t i = 0; plans->plans != NULL && i < plans->n_cuts; i++) {
+        cut_plan *own = &plans->plans[i];
+        for (int k = 0; own->execs != NULL && k < plans->n_threads; k++)
+            gf_exec_free(own->execs[k]);
+        gf__free(own->execs);
+        gf__free(own->outputs);
+        if (own->plan != plans->lender)
+            gf_plan_free(own->plan);
     }
+    for (int k = 0; plans->memories != NULL && k < plans->n_threads; k++)
+        gf__free(plans->memories[k]);
+    gf__free(plans->memories);
     gf_plan_free((gf_plan *)(uintptr_t)plans->lender);
-    gf__free(plans->pairs);
+    gf__free(plans->plans);
     gf__free(plans->sizes);
     gf__free(plans->cuts);
     gf_trunk_free(plans->trunk);
@@ -255,16 +269,17 @@ static gf_status run_plan(gf__plans *plans, size_t cut, int thread, bool is_alon
                           const bool *is_wanted, const uint8_t *pixels, const float **features,
                           gf_error *err)
 {
-    plan_pair *pair = &plans->pairs[cut];
-    gf_exec **exec = &pair->execs[2 * thread + is_alone];
-    gf_status st = gf__plans_prepare(plans, cut, is_alone, err);
+    cut_plan *own = &plans->plans[cut];
+    gf_exec **exec = &own->execs[thread];
+    gf_status st = gf__plans_prepare(plans, cut, err);
     if (st == GF_OK && *exec == NULL)
-        st = gf_exec_new(pair->plans[is_alone || plans->n_threads == 1], exec, err);
+        st = make_exec(plans, cut, thread, err);
     if (st == GF_OK)
-        st = gf_exec_run(*exec, pixels, 1, err);
-    for (size_t i = 0; st == GF_OK && i < pair->n_outputs; i++)
-        if (is_wanted[pair->outputs[i]])
-            features[pair->outputs[i]] = gf_exec_output(*exec, i);
+        st = is_alone ? gf_exec_run(*exec, pixels, 1, err)
+                      : gf__exec_run_single(*exec, pixels, err);
+    for (size_t i = 0; st == GF_OK && i < own->n_outputs; i++)
+        if (is_wanted[own->outputs[i]])
+            features[own->outputs[i]] = gf_exec_output(*exec, i);
     return st;
 }
 
@@ -273,8 +288,6 @@ gf_status gf__plans_run(gf__plans *plans, int thread, bool is_alone, const bool 
 {
     gf_status st = GF_OK;
     bool has_chain = false;
-    if (plans->n_threads == 1)
-        is_alone = true;
     for (size_t i = plans->n_cuts; i-- > 0 && st == GF_OK;) {
         if (!is_wanted[i] || (has_chain && plans->cuts[i].is_independent))
             continue;

@@ -36,7 +36,7 @@ bool gf__plans_is_trunk(const gf__plans *plans, const char *sha256);
 size_t gf__plans_find_cut(const gf__plans *plans, const char *layer, gf_pool pool);
 size_t gf__plans_cut_size(const gf__plans *plans, size_t cut);
 /* Compiles what pictures for the cut need, so that the first does not wait. Any thread. */
-gf_status gf__plans_prepare(gf__plans *plans, size_t cut, bool is_alone, gf_error *err);
+gf_status gf__plans_prepare(gf__plans *plans, size_t cut, gf_error *err);
 /* Runs pixels through the plans for the marked cuts (is_wanted: one for each cut); features[cut] is
  * valid until the thread's next run. is_alone: all threads share it (thread 0 only). */
 gf_status gf__plans_run(gf__plans *plans, int thread, bool is_alone, const bool *is_wanted,

@@ -208,6 +208,58 @@ TEST(inception__features_do_not_depend_on_neighbours_or_thread)
         check_bytes(GF_PRECISION_BF16);
 }
 
+static void check_same_outputs(const gf_plan *plan, const gf_exec *a, const gf_exec *b, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        assert_memory_equal(gf_exec_output(a, k), gf_exec_output(b, k),
+                            gf_plan_output_size(plan, k) * sizeof(float));
+}
+
+/* A plan for several threads, run by one: the bytes that all of them give; and but for the last
+ * layer, whose long sums are shared out among threads, those of a plan for one. Execs that share
+ * memory keep their outputs. */
+static void check_single(gf_precision precision, int n_threads)
+{
+    gf_plan_options options = options_of(precision, 1);
+    gf_output_spec outputs[N_CHECKPOINT];
+    gf_plan *plan = NULL;
+    gf_exec *single = NULL, *together = NULL;
+    fill_outputs(outputs);
+    options.max_batch = 1;
+    ran one = run_plan(gf_trunk_graph(trunk), outputs, N_CHECKPOINT, &options, waves, 1);
+    options.n_threads = n_threads;
+    CHECK_OK(
+        gf_plan_new(gf_trunk_graph(trunk), outputs, N_CHECKPOINT, &options, &plan, &check_err));
+    const size_t n_bytes = gf_plan_arena_bytes(plan);
+    uint8_t *memory = gf__alloc_aligned(n_bytes);
+    CHECK_OK(gf__exec_new_in(plan, memory, n_bytes, &single, &check_err));
+    CHECK_OK(gf__exec_new_in(plan, memory, n_bytes, &together, &check_err));
+    CHECK_OK(gf__exec_run_single(single, waves, &check_err));
+    CHECK_OK(gf_exec_run(together, waves, 1, &check_err));
+    check_same_outputs(plan, single, together, N_CHECKPOINT);
+    check_same_outputs(plan, single, one.exec, N_CHECKPOINT - 1);
+    gf_exec_free(together);
+    CHECK_OK(gf__exec_new_in(plan, memory, n_bytes - 1, &together, &check_err)); /* its own */
+    CHECK_OK(gf_exec_run(together, noise, 1, &check_err));
+    CHECK_OK(gf__exec_run_single(single, noise, &check_err));
+    check_same_outputs(plan, single, together, N_CHECKPOINT);
+    gf_exec_free(single);
+    gf_exec_free(together);
+    gf__free(memory);
+    gf_plan_free(plan);
+    end_run(&one);
+}
+
+TEST(inception__one_thread_runs_a_plan_for_several)
+{
+    check_single(GF_PRECISION_F32, 2);
+    check_single(GF_PRECISION_F32, 5);
+    if (gf_precision_resolve(GF_PRECISION_AUTO) != GF_PRECISION_BF16)
+        return;
+    check_single(GF_PRECISION_BF16, 2);
+    check_single(GF_PRECISION_BF16, 5);
+}
+
 /* Asking for every block in the same pass changes what is fused, not what comes out. */
 TEST(inception__all_blocks_in_one_pass_give_what_single_passes_give)
 {
@@ -256,6 +308,7 @@ int main(void)
         UNIT(inception__f32_agrees_with_onnx_runtime_on_two_threads),
         UNIT(inception__bf16_points_where_f32_points),
         UNIT(inception__features_do_not_depend_on_neighbours_or_thread),
+        UNIT(inception__one_thread_runs_a_plan_for_several),
         UNIT(inception__all_blocks_in_one_pass_give_what_single_passes_give),
         UNIT(inception__memory_stays_small),
     };
