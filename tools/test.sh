@@ -12,6 +12,8 @@ export GRAFT_TEST_HOME
 # The trunk is imported by the program under test's own release build: the importer has tests of its own.
 tools/get-trunk.sh "$build/graft" "$GRAFT_TEST_HOME"
 tools/get-pictures.sh "$deps/pictures"
+tools/get-promtool.sh "$deps/promtool"
+export GRAFT_TEST_PROMTOOL="$deps/promtool"
 GRAFT_TEST_NPM=$(cd "$deps/npm/package" && pwd)
 export GRAFT_TEST_NPM
 GRAFT_TEST_PICTURES=$(cd "$deps/pictures" && pwd)

@@ -1,69 +1,107 @@
-"""Workers killed under load, a full queue, a switch of versions under load: every request gets its answer, and the right one."""
+"""Workers killed under load, versions switched under load, a full queue: every request gets its answer, and the right one."""
 import os
 import random
 import signal
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../serve"))
-from harness import JPEG, Load, Server, b64, check, close, in_parallel, model, new_home, predict_alone, read, same, scores_of  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../http"))
+import harness  # noqa: E402
+from harness import JPEG, JPEG_PATH, Load, wait_for  # noqa: E402
 
-wanted = {name: predict_alone(model(name), JPEG)[0] for name in ("three", "other")}
-instance = {"inputs": b64(read(JPEG))}
-dice = random.Random(7)
-home = new_home()
+SEED = 7
 
-with Server(home) as server:
-    for name in wanted:
-        server.deploy(model(name), name)
-    names = list(wanted)
-    load = Load(server, 8, lambda connection, i: server.predict([instance], names[i % 2], connection=connection))
-    n_killed = 0
-    for round_number in range(16):
-        load.wait_for_answers(len(load.answers) + 12)
-        for pid in server.workers():
-            os.kill(pid, signal.SIGSEGV if round_number % 2 else signal.SIGKILL)
-            n_killed += 1
-        time.sleep(dice.random() * 0.2)
-    load.wait_for_answers(len(load.answers) + 30)
-    answers = load.stop()
-    same(load.errors, [], "connections that broke")
-    check(n_killed >= 10, f"workers were killed: {n_killed}")
-    for i, answer in answers:
-        same(answer.code, 200, f"beside killed workers: {answer}")
-        close(scores_of(answer.json["predictions"])[0], wanted[names[i % 2]], "the right scores")
 
-    # A new version, the switch to it, the end of the old one: under load.
-    load = Load(server, 4, lambda connection, i: server.predict([instance], "three", connection=connection))
-    load.wait_for_answers(20)
-    server.deploy(model("other"), "three", "v2")
-    same(server.post("/v1/projects/p/models/three/versions/v2:setDefault").code, 200, "the switch")
-    n_before = len(load.answers)
-    load.wait_for_answers(n_before + 12)
-    operation = server.call("DELETE", "/v1/projects/p/models/three/versions/v1")
-    same(operation.code, 200, f"delete of the old one: {operation}")
-    check("error" not in server.wait_operation(operation.json["name"]), "its operation")
-    load.wait_for_answers(len(load.answers) + 12)
-    answers = load.stop()
-    same(load.errors, [], "connections that broke at the switch")
-    for _, answer in answers:
-        same(answer.code, 200, f"at the switch: {answer}")
-    close(scores_of(answers[0][1].json["predictions"])[0], wanted["three"], "the old one's scores")
-    close(scores_of(answers[-1][1].json["predictions"])[0], wanted["other"], "the new one's scores")
+class UnderLoad(harness.ServerCase):
+    models = {"stamps": harness.stamps, "other": harness.other}
 
-# 64 clients against a queue of 16.
-with Server(home, "--queue", "16") as server:
-    def ask(i):
-        answers = []
-        for _ in range(6):
-            answers.append(server.predict([instance], "other"))
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.wanted = {name: harness.expected_scores(make(), JPEG_PATH)[0]
+                      for name, make in (("stamps", harness.stamps), ("other", harness.other), ("deep", harness.deep))}
+
+    def load(self, n_threads, *names):
+        return Load(self.server, n_threads, lambda connection, i: self.server.predict(names[i % len(names)], JPEG, connection=connection))
+
+    def check_right(self, load, *names):
+        answers = load.stop()
+        self.assertEqual(load.failures, [], "connections that broke")
+        for i, answer in answers:
+            self.check_scores(harness.scores_of(self.check_code(answer, 200))[0], self.wanted[names[i % len(names)]])
         return answers
-    answers = [answer for some in in_parallel(64, ask) for answer in some]
-    same(len(answers), 64 * 6, "every request has an answer")
-    check({answer.code for answer in answers} <= {200, 429, 503}, f"only these: { {answer.code for answer in answers} }")
-    for answer in answers:
-        if answer.code == 200:
-            close(scores_of(answer.json["predictions"])[0], wanted["other"], "the right scores")
-        else:
-            check(int(answer.headers["Retry-After"]) >= 1, f"Retry-After: {answer}")
-    check(any(answer.code != 200 for answer in answers), "the queue was full at times")
+
+    def test_killed_workers_cost_nobody_an_answer(self):
+        dice = random.Random(SEED)
+        names = ("stamps", "other")
+        load = self.load(8, *names)
+        n_killed = 0
+        for round_number in range(16):
+            load.more(12)
+            for pid in wait_for(self.server.workers, "a worker"):
+                try:
+                    os.kill(pid, signal.SIGSEGV if round_number % 2 else signal.SIGKILL)
+                    n_killed += 1
+                except ProcessLookupError:
+                    pass
+            time.sleep(dice.random() * 0.2)
+        load.more(30)
+        self.check_right(load, *names)
+        self.assertGreaterEqual(n_killed, 10)
+        lines = self.ask("GET", "/metrics").body.decode().splitlines()
+        crashes = sum(float(line.split()[-1]) for line in lines if line.startswith("graft_worker_crashes_total"))
+        self.assertGreaterEqual(crashes, 4)
+
+    def test_a_new_version_and_the_end_of_the_old_one_lose_no_request(self):
+        self.server.deploy("switch", "v1", harness.stamps())
+        load = self.load(4, "switch")
+        load.until(20)
+        self.server.deploy("switch", "v2", harness.other())
+        for version in ("v2", "v1", "v2", "v1", "v2"):
+            self.check_code(self.ask("POST", f"/v1/projects/default/models/switch/versions/{version}:setDefault", {}), 200)
+            load.more(12)
+        self.server.finish(self.check_code(self.ask("DELETE", "/v1/projects/default/models/switch/versions/v1"), 200).json["name"])
+        load.more(12)
+        answers = load.stop()
+        self.assertEqual(load.failures, [], "connections that broke")
+        found = [harness.scores_of(self.check_code(answer, 200))[0] for _, answer in answers]
+        for scores in found:  # of one version or of the other, and never of neither
+            self.check_scores(scores, self.wanted["stamps" if len(scores) == 3 else "other"])
+        self.assertEqual((len(found[0]), len(found[-1])), (3, 2), "the old one's scores at first, the new one's at last")
+
+    def test_a_version_on_a_new_cut_loses_no_request(self):
+        load = self.load(4, "stamps")
+        load.until(8)
+        self.server.deploy("deep", "v1", harness.deep())
+        load.more(8)
+        self.check_scores(harness.scores_of(self.check_code(self.server.predict("deep", JPEG), 200))[0], self.wanted["deep"])
+        self.check_right(load, "stamps")
+
+    def test_a_picture_asked_of_two_heads_gets_both_answers(self):
+        load = self.load(6, "stamps", "other")
+        load.until(40)
+        answers = self.check_right(load, "stamps", "other")
+        self.assertEqual({i % 2 for i, _ in answers}, {0, 1})
+
+
+class AFullQueue(harness.ServerCase):
+    options = ("--queue", "16")
+
+    def test_64_clients_get_answers_or_are_told_to_come_again(self):
+        (wanted,) = harness.expected_scores(harness.stamps(), JPEG_PATH)
+        load = Load(self.server, 64, lambda connection, i: self.server.predict("stamps", JPEG, connection=connection))
+        load.until(400)
+        answers = [answer for _, answer in load.stop()]
+        self.assertEqual(load.failures, [], "connections that broke")
+        self.assertLessEqual({answer.code for answer in answers}, {200, 429, 503})
+        for answer in answers:
+            if answer.code == 200:
+                self.check_scores(harness.scores_of(answer)[0], wanted)
+            else:
+                self.assertGreaterEqual(int(answer.headers["Retry-After"]), 1)
+        self.assertGreater(sum(answer.code == 200 for answer in answers), 0)
+        self.assertGreater(sum(answer.code != 200 for answer in answers), 0, "the queue was full at times")
+
+
+if __name__ == "__main__":
+    harness.main()

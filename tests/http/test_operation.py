@@ -1,192 +1,192 @@
-"""What the one who runs the server sees: tokens, TLS, probes, metrics, logs, scaling, the end."""
+"""What the one who runs the server sees: TLS, CORS, probes, metrics, logs, request ids, a home that is taken."""
 import json
 import os
+import re
 import signal
-import ssl
 import subprocess
-import unittest
 
 import harness
-from harness import PICTURE, Server, b64, new_home, run_graft, wait_for
+from harness import JPEG_PATH, PICTURE, b64, run_graft, wait_for
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
 
 
-def predict(server, connection=None, model="stamps"):
-    return server.ask("POST", f"/v1/models/{model}:predict", {"instances": [b64(PICTURE)]}, connection=connection)
+def predict(server, model="stamps", headers=None):
+    return server.ask("POST", f"/v1/models/{model}:predict", {"instances": [b64(PICTURE)]}, headers)
 
 
-class WithHome(unittest.TestCase):
-    def setUp(self):
-        import shutil
-        import tempfile
-        self.folder = tempfile.mkdtemp(prefix="graft-http-")
-        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        self.home = new_home(self.folder)
-
-    def serve(self, *options, **more):
-        server = Server(self.home, *options, **more)
-        self.addCleanup(server.stop)
-        return server
+def certificate(folder, name):
+    cert, key = (os.path.join(folder, f"{name}-{what}.pem") for what in ("cert", "key"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+    return cert, key
 
 
-class Tokens(WithHome):
-    def token(self, *options):
-        return json.loads(run_graft(self.home, "token", "create", *options, "--json").stdout)
-
-    def bearer(self, token):
-        return {"Authorization": "Bearer " + token["token"]}
-
-    def test_an_open_address_is_refused_until_there_is_a_token(self):
-        refused = run_graft(self.home, "serve", "--address", "0.0.0.0", "--port", "0", check=False)
-        self.assertEqual(refused.returncode, 2, refused.stderr)
-        self.assertIn("graft token create", refused.stderr)
-        self.token("--role", "admin")
-        server = self.serve("--address", "0.0.0.0")
-        self.assertEqual(server.ask("GET", "/v1/models").code, 401)
-        self.assertEqual(server.ask("GET", "/livez").code, 200)
-
-    def test_roles_projects_and_revoking(self):
-        admin, deploy, guest = (self.token("--role", role) for role in ("admin", "deploy", "predict"))
-        elsewhere = self.token("--role", "deploy", "--project", "elsewhere")
-        server = self.serve("--require-tokens")
-        models = "/v1/projects/default/models"
-        for token, code in ((admin, 200), (deploy, 409), (guest, 403), (elsewhere, 403)):
-            self.assertEqual(server.ask("POST", models, {"name": "mine"}, self.bearer(token)).code, code)
-        self.assertEqual(server.ask("POST", "/v1/projects/elsewhere/models", {"name": "mine"}, self.bearer(elsewhere)).code, 200)
-        self.assertEqual(server.ask("GET", "/graft/v1/tokens", headers=self.bearer(deploy)).code, 403)
-        self.assertEqual(server.ask("GET", "/v1/models?key=" + guest["token"]).code, 200)
-        self.assertEqual(server.ask("GET", "/v1/models", headers={"Authorization": "Bearer graft_wrong"}).code, 401)
-        run_graft(self.home, "token", "revoke", guest["name"].split("/")[-1], "--quiet")
-        self.assertEqual(server.ask("GET", "/v1/models?key=" + guest["token"]).code, 401)
-        self.assertNotIn(admin["token"].encode(), harness.read(os.path.join(self.home, "registry.db")))
-
-
-class Tls(WithHome):
+class Tls(harness.HomeCase):
     def test_https_with_a_certificate_of_ours(self):
-        cert, key = os.path.join(self.folder, "cert.pem"), os.path.join(self.folder, "key.pem")
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj",
-                        "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
-        server = self.serve("--tls-cert", cert, "--tls-key", key)
-        import http.client
-        client = http.client.HTTPSConnection("127.0.0.1", server.port, context=ssl.create_default_context(cafile=cert), timeout=60)
-        client.request("GET", "/livez")
-        self.assertEqual(client.getresponse().status, 200)
-        client.close()
-
-    def test_a_certificate_without_its_key_is_refused(self):
-        refused = run_graft(self.home, "serve", "--port", "0", "--tls-cert", "/nowhere.pem", check=False)
-        self.assertNotEqual(refused.returncode, 0)
-        self.assertIn("certificate", refused.stderr)
-
-
-class Watching(WithHome):
-    def test_metrics_count_requests_and_name_versions(self):
-        server = self.serve()
+        cert, key = certificate(self.folder, "a")
+        server = self.serve("--tls-cert", cert, "--tls-key", key, cafile=cert)
+        self.check_code(server.ask("GET", "/livez"), 200)
         server.deploy("stamps", "v1", harness.stamps())
+        self.assertEqual(len(self.check_code(predict(server), 200).json["predictions"][0]), 3)
+        self.assertTrue(server.ask("GET", "/$discovery/rest?version=v1").json["rootUrl"].startswith("https://"))
+        # Plain HTTP there gets no answer, and hurts nobody.
+        plain = harness.http.client.HTTPConnection("127.0.0.1", server.port, timeout=harness.DEADLINE_S)
+        self.assertRaises((OSError, harness.http.client.HTTPException), server.ask, "GET", "/livez", connection=plain)
+        plain.close()
+        self.check_code(server.ask("GET", "/livez"), 200)
+
+    def test_a_bad_key_or_certificate_is_refused_by_its_name(self):
+        cert, key = certificate(self.folder, "a")
+        _, other_key = certificate(self.folder, "b")
+        empty = harness.write(os.path.join(self.folder, "empty.pem"), b"")
+        half = harness.write(os.path.join(self.folder, "half.pem"), harness.read(key)[:300])
+        for options, word in ((["--tls-cert", cert], "key"), (["--tls-key", key], "cert"), (["--tls-cert", "/nowhere.pem"], "certificate"),
+                              (["--tls-cert", self.folder + "/none.pem", "--tls-key", key], "none.pem"),
+                              (["--tls-cert", cert, "--tls-key", self.folder + "/none.pem"], "none.pem"),
+                              (["--tls-cert", JPEG_PATH, "--tls-key", key], "PEM"), (["--tls-cert", cert, "--tls-key", JPEG_PATH], "PEM"),
+                              (["--tls-cert", cert, "--tls-key", other_key], "belong together"), (["--tls-cert", cert, "--tls-key", half], "PEM"),
+                              (["--tls-cert", cert, "--tls-key", empty], "PEM"), (["--tls-cert", key, "--tls-key", cert], "PEM")):
+            with self.subTest(options=options):
+                self.assertIn(word, self.refused(*options))
+
+
+class Cors(harness.HomeCase):
+    def allowed(self, server, origin, method="GET"):
+        headers = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+        answer = server.ask(method, "/v1/models/nobody:predict" if method == "OPTIONS" else "/v1/models", headers=headers)
+        self.assertIn(answer.code, (200, 204))
+        return {name.lower(): value for name, value in answer.headers.items() if name.lower().startswith("access-control-") or name == "Vary"}
+
+    def test_off_by_default(self):
+        server = self.serve()
+        for method in ("GET", "OPTIONS"):
+            self.assertEqual(self.allowed(server, "https://page.example", method), {})
+
+    def test_on_for_one_origin(self):
+        server = self.serve("--cors-origin", "https://page.example")
+        for method in ("GET", "OPTIONS"):
+            found = self.allowed(server, "https://page.example", method)
+            self.assertEqual((found["access-control-allow-origin"], found["vary"]), ("https://page.example", "Origin"))
+            other = self.allowed(server, "https://evil.example", method)
+            self.assertNotIn("access-control-allow-origin", other)
+            self.assertEqual(other["vary"], "Origin")
+        found = self.allowed(server, "https://page.example", "OPTIONS")
+        self.assertIn("POST", found["access-control-allow-methods"])
+        self.assertIn("Content-Type", found["access-control-allow-headers"])
+        # Pages see errors, too.
+        answer = server.ask("GET", "/v1/models/nobody", headers={"Origin": "https://page.example"})
+        self.assertEqual((answer.code, answer.headers["Access-Control-Allow-Origin"]), (404, "https://page.example"))
+
+    def test_on_for_all(self):
+        server = self.serve("--cors-origin", "*")
+        self.assertEqual(self.allowed(server, "https://any.example")["access-control-allow-origin"], "*")
+
+
+class Watching(harness.HomeCase):
+    def check_metrics(self, text):
+        """promtool knows the text format, and how names should be; of the names of others it may think what it likes."""
+        done = subprocess.run([harness.variable("GRAFT_TEST_PROMTOOL"), "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        said = [line for line in (done.stdout + done.stderr).splitlines() if not re.match(r"(nv_|:tensorflow:)\S+ .*(should|help)", line)]
+        self.assertEqual(said, [])
+        self.assertIn(done.returncode, (0, 3))  # 1 is text that it cannot read
+        values = [line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#")]
+        self.assertTrue(all(float(value) >= 0 for _, value in values), "every line ends in a number")
+        self.assertEqual(len({name for name, _ in values}), len(values), "no line twice")
+        return {name: float(value) for name, value in values}
+
+    def test_metrics_of_versions_that_were_asked_please_promtool(self):
+        server = self.serve()
+        self.check_metrics(server.ask("GET", "/metrics").body.decode())
+        server.deploy("stamps", "v1", harness.stamps())
+        server.deploy("stamps", "v2", harness.deep(), project="else_where")
+        server.deploy("iris", "v1", harness.iris())
         for _ in range(3):
-            self.assertEqual(predict(server).code, 200)
-        text = server.ask("GET", "/metrics").body.decode()
+            self.check_code(predict(server), 200)
+        self.check_code(server.predict("stamps", PICTURE, project="else_where"), 200)
+        self.check_code(server.ask("POST", "/v1/models/iris:predict", {"instances": [harness.iris_row(0, 0)]}), 200)
+        self.check_code(predict(server, "nobody"), 404)
+        answer = server.ask("GET", "/metrics")
+        self.assertTrue(answer.headers["Content-Type"].startswith("text/plain"))
+        text = answer.body.decode()
+        values = self.check_metrics(text)
         for name in ("graft_http_requests_total", "graft_cold_start_seconds", "graft_model_load_seconds", "graft_model_resident_bytes"):
-            self.assertIn(name, text)
-        self.assertIn("nv_inference_request_success", server.ask("GET", "/metrics?aliases=1").body.decode())
-        self.assertIn(":tensorflow:serving:request_count", server.ask("GET", "/monitoring/prometheus/metrics").body.decode())
+            self.assertIn("# TYPE " + name, text)
+        self.assertEqual(values['graft_model_instances_total{project="default",model="stamps",version="v1"}'], 3)
+        self.assertEqual(values['graft_model_instances_total{project="else_where",model="stamps",version="v2"}'], 1)
+        self.assertEqual(values['graft_http_requests_total{family="tensorflow",code="404"}'], 1)
+        # The names of others.
+        text = server.ask("GET", "/metrics?aliases=1").body.decode()
+        self.check_metrics(text)
+        self.assertIn("nv_inference_request_success", text)
+        text = server.ask("GET", "/monitoring/prometheus/metrics").body.decode()
+        self.check_metrics(text)
+        self.assertIn(":tensorflow:serving:request_count", text)
+
+    def lines(self, log):
+        return [json.loads(line) for line in harness.read(log).splitlines()] if os.path.exists(log) else []
 
     def test_the_access_log_is_json_carries_ids_hides_keys_and_survives_rotation(self):
         log = os.path.join(self.folder, "access.log")
         server = self.serve("--access-log", log)
-        trace = "4bf92f3577b34da6a3ce929d0e0e4736"
-        answer = server.ask("GET", "/v1/models?key=secret", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
-        lines = wait_for(lambda: harness.read(log).decode().splitlines(), "a line in the access log")
-        line = json.loads(lines[-1])
-        self.assertEqual(line["trace"], trace)
-        self.assertEqual(line["id"], answer.headers["X-Request-Id"])
-        self.assertEqual(line["path"], "/v1/models")
-        self.assertNotIn("secret", lines[-1])
+        server.deploy("stamps", "v1", harness.stamps())
+        answer = server.ask("POST", "/v1/models/stamps:predict?key=secret", {"instances": [b64(PICTURE)]}, dict(PARENT, **{"X-Request-Id": "mine-1"}))
+        self.assertEqual((answer.code, answer.headers["X-Request-Id"]), (200, "mine-1"))
+        (line,) = wait_for(lambda: [one for one in self.lines(log) if one["id"] == "mine-1"], "a line in the access log")
+        self.assertEqual((line["trace"], line["method"], line["code"], line["path"]), (TRACE, "POST", 200, "/v1/models/stamps:predict"))
+        self.assertNotIn(b"secret", harness.read(log))
         os.rename(log, log + ".1")
         server.signal(signal.SIGHUP)
         wait_for(lambda: os.path.exists(log), "a new access log")
-        server.ask("GET", "/livez")
-        wait_for(lambda: harness.read(log), "a line in the new access log")
+        server.ask("GET", "/livez", headers={"X-Request-Id": "after"})
+        wait_for(lambda: any(one["id"] == "after" for one in self.lines(log)), "a line in the new access log")
+        self.check_code(predict(server), 200)
+
+    def test_traceparent_is_honoured_where_it_makes_sense(self):
+        log = os.path.join(self.folder, "access.log")
+        server = self.serve("--access-log", log)
+        answer = server.ask("GET", "/v1/models", headers=PARENT)
+        self.assertEqual(answer.headers["X-Request-Id"], TRACE, "the trace id where there is no other")
+        wait_for(lambda: any(one["trace"] == TRACE for one in self.lines(log)), "its line")
+        made = set()
+        for bad in (None, "", "00", f"00-{TRACE[:-1]}-00f067aa0ba902b7-01", f"00-{'0' * 32}-00f067aa0ba902b7-01", f"00-{TRACE.upper()}x-00f067aa0ba902b7-01",
+                    f"ff-{TRACE}-00f067aa0ba902b7-01", "x" * 5000):
+            answer = self.check_code(server.ask("GET", "/livez", headers={"traceparent": bad} if bad is not None else {}), 200)
+            made.add(answer.headers["X-Request-Id"])
+        self.assertEqual(len(made), 8, "ids of its own, each another")
+        self.assertNotIn(TRACE, made)
+        answer = server.ask("GET", "/livez", headers={"X-Request-Id": 'a"b\\' + "c" * 500})
+        self.assertLessEqual(len(answer.headers["X-Request-Id"]), 64)
+        self.assertNotIn('"', answer.headers["X-Request-Id"])
 
     def test_probes(self):
         server = self.serve()
         self.assertEqual((server.ask("GET", "/livez").code, server.ask("GET", "/readyz").code), (200, 200))
 
-    def test_a_second_server_on_the_same_home_is_refused(self):
-        self.serve()
-        refused = run_graft(self.home, "serve", "--port", "0", check=False)
-        self.assertNotEqual(refused.returncode, 0)
-        self.assertIn(self.home, refused.stderr)
+
+class TakenPlaces(harness.HomeCase):
+    def test_a_second_server_on_the_same_home_is_refused_and_the_first_goes_on(self):
+        server = self.serve()
+        server.deploy("stamps", "v1", harness.stamps())
+        load = harness.Load(server, 2, lambda connection, i: server.predict("stamps", PICTURE, connection=connection))
+        for _ in range(3):
+            self.assertIn(self.home, self.refused())
+        load.more(4)
+        self.assertEqual({answer.code for _, answer in load.stop()}, {200})
+        self.assertEqual(load.failures, [])
+        self.check_code(server.ask("GET", "/readyz"), 200)
+        self.check_code(server.ask("POST", "/v1/projects/default/models", {"name": "still_written"}), 200)
+        # Once it has ended the home is free.
+        self.assertEqual(server.stop(), 0)
+        self.check_code(predict(self.serve()), 200)
 
     def test_a_port_in_use_is_said_so(self):
         server = self.serve()
-        import shutil
-        import tempfile
-        folder = tempfile.mkdtemp(prefix="graft-http-")
-        self.addCleanup(shutil.rmtree, folder)
-        refused = run_graft(new_home(folder), "serve", "--port", str(server.port), check=False)
+        refused = run_graft(harness.new_home(self.scratch()), "serve", "--port", server.port, check=False)
         self.assertNotEqual(refused.returncode, 0)
         self.assertIn(str(server.port), refused.stderr)
-
-
-class Scaling(WithHome):
-    def nodes(self, server):
-        return [node for pool in server.ask("GET", "/graft/v1/pools").json.get("pools", []) for node in pool["nodes"]]
-
-    def test_down_to_none_when_idle_and_up_again_on_demand(self):
-        server = self.serve("--idle-timeout", "1")
-        server.deploy("stamps", "v1", harness.stamps())
-        self.assertEqual(predict(server).code, 200)
-        self.assertEqual(len(server.workers()), 1)
-        wait_for(lambda: not server.workers() and not self.nodes(server), "the worker to go")
-        self.assertEqual(predict(server).code, 200)
-        decisions = [d["reason"] for pool in server.ask("GET", "/graft/v1/pools").json["pools"] for d in pool["decisions"]]
-        self.assertTrue(any("idle" in reason for reason in decisions), decisions)
-
-    def test_a_version_with_min_nodes_keeps_its_worker(self):
-        server = self.serve("--idle-timeout", "1")
-        server.deploy("stamps", "v1", harness.stamps(), autoScaling={"minNodes": 1})
-        wait_for(lambda: any(n["state"].lower() == "ready" and n.get("idleSeconds", 0) > 2 for n in self.nodes(server)), "a worker idle for 2 s")
-        self.assertEqual(len(server.workers()), 1)
-
-    def test_a_hundred_versions_share_one_worker(self):
-        server = self.serve()
-        server.deploy("many", "v0", harness.stamps())
-        operations = []
-        for i in range(1, 100):
-            started = server.ask("POST", "/v1/projects/default/models/many/versions", {"name": f"v{i}", "deploymentUri": "gs://tests/many/v0/"})
-            operations.append(started.json["name"])
-        for operation in operations:
-            server.finish(operation)
-        wanted = predict(server, model="many").json
-        for i in range(0, 100, 7):
-            self.assertEqual(predict(server, model=f"many/versions/v{i}").json, wanted)
-        self.assertEqual(len(server.workers()), 1)
-        blobs = [name for _, _, names in os.walk(os.path.join(self.home, "blobs")) for name in names]
-        self.assertEqual(len(blobs), 1, blobs)
-
-
-class TheEnd(WithHome):
-    def test_sigterm_answers_what_is_in_flight_and_exits_0(self):
-        server = self.serve("--drain-delay", "1")
-        server.deploy("stamps", "v1", harness.stamps())
-        load = harness.Load(server, 4, lambda connection: predict(server, connection))
-        load.until(12)
-        server.signal(signal.SIGTERM)
-        wait_for(lambda: server.ask("GET", "/readyz").code == 503, "readiness to go")
-        load.stopped.set()
-        answers = load.stop()
-        self.assertEqual(server.wait(), 0)
-        self.assertEqual({answer.code for answer in answers}, {200})
-        self.assertEqual(load.failures, [])
-
-    def test_what_was_acknowledged_is_there_after_the_next_start(self):
-        server = self.serve()
-        server.deploy("stamps", "v1", harness.stamps())
-        wanted = predict(server).json
-        server.signal(signal.SIGKILL)
-        server.wait()
-        server.start()
-        self.assertEqual(predict(server).json, wanted)
+        self.check_code(server.ask("GET", "/livez"), 200)
 
 
 if __name__ == "__main__":

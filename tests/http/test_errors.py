@@ -1,0 +1,65 @@
+"""Errors have the exact shape of the family whose path was asked; nothing that a client sends ends the server."""
+import socket
+
+import harness
+from harness import b64
+
+GOOGLE = {400: ("INVALID_ARGUMENT", "FAILED_PRECONDITION"), 404: ("NOT_FOUND",), 405: ("INVALID_ARGUMENT", "UNIMPLEMENTED", "NOT_FOUND"),
+          409: ("ALREADY_EXISTS", "ABORTED"), 501: ("UNIMPLEMENTED",)}
+FAMILIES = ("/v1/models/stamps:predict", "/v1/projects/default/models/stamps:predict", "/v2/models/stamps/infer")
+
+
+class Errors(harness.ServerCase):
+    def test_google_s_shape(self):
+        for method, path, body, code in [
+                ("GET", "/v1/projects/p/models/none", None, 404), ("GET", "/v1/projects/p/operations/none", None, 404),
+                ("GET", "/v1/projects/default/models/none", None, 404), ("POST", "/v1/projects/p/models", {"name": "9lives"}, 400),
+                ("POST", "/v1/projects/p/models", b"{", 400), ("POST", "/v1/projects/p/models", b"[]", 400),
+                ("POST", "/v1/projects/default/models", {"name": "stamps"}, 409), ("GET", "/v1/projects/p/models?pageSize=-1", None, 400),
+                ("GET", "/v1/projects/p/models?pageToken=%00", None, 400), ("GET", "/v1/projects/default/models/stamps?fields=(", None, 400),
+                ("PATCH", "/v1/projects/default/models/stamps?updateMask=nonsense", {}, 400), ("GET", "/graft/v1/nothing", None, 404),
+                ("GET", "/v1/projects/p/nothing", None, 404), ("POST", "/v1/projects/p/models/none:predict", {"instances": []}, 404),
+                ("PUT", "/v1/projects/default/models", None, 405)]:
+            with self.subTest(method=method, path=path):
+                answer = self.check_code(self.ask(method, path, body), code)
+                error = answer.json["error"]
+                self.assertEqual(error["code"], code)
+                self.assertIn(error["status"], GOOGLE[code])
+                self.assertRegex(error["message"], r"^[^\n]+$")
+                self.assertLessEqual(set(error), {"code", "status", "message", "details"})
+                if code == 405:
+                    self.assertIn("GET", answer.headers["Allow"])
+
+    def test_the_others_say_one_text(self):
+        for path in ("/v1/models/nobody", "/v2/models/nobody"):
+            self.assertIsInstance(self.check_code(self.ask("GET", path), 404).json["error"], str)
+
+    def test_nonsense_is_a_client_s_error_in_every_family(self):
+        """Every length of text, nesting and number that parsers trip over."""
+        for body in (b"", b"[]", b"{}", b"null", b"0" * 10000, b'{"instances": 7}', b'{"instances": []}', b'{"instances":{}}',
+                     b'{"instances": [[[[[[]]]]]]}', b'{"instances": [{"b64": 3}]}', b'{"instances": ["' + b"/9j/" * 100 + b'"]}', b"\xff\xfe{",
+                     b'{"instances": [1e999]}', b"[" * 100000, b'{"instances":' + b"[" * 5000, b'{"instances":["' + b"A" * 1000000,
+                     b'{"instances":[{"b64":"\xed\xa0\x80"}]}', b'{"instances":[{"b64":"\\ud800"}]}',
+                     b'{"instances":[{"a":{"b64":""},"b":{"b64":""}}]}', b'{"instances":[' + b"{}," * 1025 + b"{}]}"):
+            for path in FAMILIES:
+                with self.subTest(path=path, body=body[:40]):
+                    self.check_code(self.ask("POST", path, body), 400)
+
+    def test_bytes_that_are_no_http_hurt_nobody(self):
+        post = b"POST /v1/models/stamps:predict HTTP/1.1\r\nHost: x\r\n"
+        for sent in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\x16\x03\x01garbage\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 1000,
+                     b"GET /liv", post + b"Content-Length: 100\r\n\r\n{", post + b"Content-Length: -5\r\n\r\n",
+                     post + b"Content-Length: 99999999999999999999\r\n\r\n", post + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"):
+            with self.subTest(sent=sent[:40]), socket.create_connection(("127.0.0.1", self.server.port), harness.DEADLINE_S) as client:
+                client.sendall(sent)
+                client.shutdown(socket.SHUT_WR)
+                answer = b""
+                while more := client.recv(65536):
+                    answer += more
+                self.assertTrue(answer == b"" or answer[8:10] in (b" 4", b" 5"), answer[:80])
+        self.check_code(self.ask("GET", "/livez"), 200)
+        self.check_code(self.ask("POST", FAMILIES[0], {"instances": [b64(harness.PICTURE)]}), 200)
+
+
+if __name__ == "__main__":
+    harness.main()
