@@ -70,7 +70,7 @@ static gf_status check_project(const gf_server *server, const gf__route *route,
     request->token_project = gf__strdup(project);
     if (request->token_project == NULL)
         return gf__error_nomem(err, "a name", strlen(project));
-    if (route->role == GF__ROLE_ADMIN && route->project_param < 0)
+    if (route->project_param == GF__PROJECT_OF_ALL)
         return gf_error_set(err, GF_EDENIED, "this token is for the project %s alone", project);
     if (route->project_param == GF__PROJECT_OF_NONE)
         return GF_OK;

@@ -69,6 +69,7 @@ static gf_status delete_token(gf_server *server, gf__request *request, gf__respo
 #define DEPLOY  GF__FAMILY_GRAFT, GF__ROLE_DEPLOY
 #define ADMIN   GF__FAMILY_GRAFT, GF__ROLE_ADMIN
 #define OF_NONE GF__PROJECT_OF_NONE, false
+#define OF_ALL  GF__PROJECT_OF_ALL, false
 #define TOKENS  "/graft/v1/tokens"
 #define BUCKETS "/graft/v1/buckets"
 #define OBJECTS BUCKETS "/{bucket}/objects"
@@ -77,10 +78,10 @@ const gf__route gf__routes_graft_v1[] = {
     {"GET", "/graft/v1/version", GF__FAMILY_GRAFT, GF__ROLE_NONE, get_version, OF_NONE},
     {"GET", "/graft/v1/pools", DEPLOY, get_pools, OF_NONE},
     {"GET", "/graft/v1/projects", DEPLOY, list_projects, OF_NONE},
-    {"GET", TOKENS, ADMIN, list_tokens, OF_NONE},
-    {"POST", TOKENS, ADMIN, create_token, OF_NONE},
-    {"DELETE", TOKENS "/{token}", ADMIN, delete_token, OF_NONE},
-    {"GET", BUCKETS, DEPLOY, gf__handle_list_buckets, OF_NONE},
+    {"GET", TOKENS, ADMIN, list_tokens, OF_ALL},
+    {"POST", TOKENS, ADMIN, create_token, OF_ALL},
+    {"DELETE", TOKENS "/{token}", ADMIN, delete_token, OF_ALL},
+    {"GET", BUCKETS, DEPLOY, gf__handle_list_buckets, OF_ALL},
     {"GET", OBJECTS, DEPLOY, gf__handle_list_objects, OF_NONE},
     {"GET", OBJECT, DEPLOY, gf__handle_get_object, GF__PROJECT_OF_OBJECT, false},
     {"PUT", OBJECT, DEPLOY, gf__handle_put_object, GF__PROJECT_OF_OBJECT, true},

@@ -55,13 +55,16 @@ static gf_status handle_root(gf_server *server, gf__request *request, gf__respon
     return gf__respond_json(request, response, document, err);
 }
 
-#define OPEN GF__FAMILY_PLAIN, GF__ROLE_NONE
+/* Metrics name every project's models: where tokens are needed, they need one of no project alone. */
+#define OPEN    GF__FAMILY_PLAIN, GF__ROLE_NONE
+#define METRICS GF__FAMILY_PLAIN, GF__ROLE_PREDICT
+#define OF_ALL  GF__PROJECT_OF_ALL, false
 const gf__route gf__routes_health[] = {
     {"GET", "/", OPEN, handle_root, -1, false},
     {"GET", "/livez", OPEN, handle_live, -1, false},
     {"GET", "/readyz", OPEN, handle_ready, -1, false},
     {"GET", "/healthz", OPEN, handle_live, -1, false},
-    {"GET", "/metrics", OPEN, handle_metrics, -1, false},
-    {"GET", "/monitoring/prometheus/metrics", OPEN, handle_alias_metrics, -1, false},
+    {"GET", "/metrics", METRICS, handle_metrics, OF_ALL},
+    {"GET", "/monitoring/prometheus/metrics", METRICS, handle_alias_metrics, OF_ALL},
     GF__ROUTES_END,
 };

@@ -73,8 +73,9 @@ typedef enum gf__role {
 
 enum {
     GF__PROJECT_OF_SERVER = -1, /* names without a project: the server's own */
-    GF__PROJECT_OF_NONE = -2,  /* of the whole machine; what is told, request->token_project says */
-    GF__PROJECT_OF_OBJECT = -3 /* params[1] is an object's name: see gf__token_may_use() */
+    GF__PROJECT_OF_NONE = -2,   /* what is told, request->token_project says */
+    GF__PROJECT_OF_ALL = -4,    /* not for tokens of one project */
+    GF__PROJECT_OF_OBJECT = -3  /* params[1] is an object's name: see gf__token_may_use() */
 };
 
 typedef struct gf__route {

@@ -175,6 +175,20 @@ TEST(routes__give_each_status_its_shape)
     tear_down();
 }
 
+TEST(metrics__need_a_token_where_tokens_are_needed)
+{
+    set_up();
+    server.needs_tokens = true;
+    for (int i = 0; i < 2; i++) {
+        toy_asked asked;
+        ask(&asked, "GET", i == 0 ? "/metrics" : "/monitoring/prometheus/metrics");
+        CHECK_EQ(asked.response.code, 401);
+        forget(&asked);
+    }
+    check_answer("GET", "/livez", 200, "ok\n");
+    tear_down();
+}
+
 TEST(routes__have_no_options_where_there_is_nothing)
 {
     set_up();
@@ -250,7 +264,8 @@ TEST(auth__asks_for_a_token_with_role_and_project)
     make_token("{\"role\":\"deploy\"}", deploy);
     make_token("{\"role\":\"predict\"}", predict);
     make_token("{\"role\":\"deploy\",\"project\":\"p\"}", of_p);
-    const gf__route for_admin = {.role = GF__ROLE_ADMIN, .project_param = -1},
+    const gf__route for_admin = {.role = GF__ROLE_ADMIN, .project_param = GF__PROJECT_OF_ALL},
+                    for_watching = {.role = GF__ROLE_PREDICT, .project_param = GF__PROJECT_OF_ALL},
                     for_deploy = {.role = GF__ROLE_DEPLOY, .project_param = 0},
                     for_predict = {.role = GF__ROLE_PREDICT, .project_param = 0},
                     of_server = {.role = GF__ROLE_PREDICT, .project_param = -1},
@@ -271,6 +286,11 @@ TEST(auth__asks_for_a_token_with_role_and_project)
     CHECK_FAILS(GF_EDENIED, "for the project p, not for q",
                 authorize(&for_deploy, "/", of_p, "q", &check_err));
     CHECK_FAILS(GF_EDENIED, "admin is needed", authorize(&for_admin, "/", of_p, "p", &check_err));
+    CHECK_OK(authorize(&for_watching, "/", predict, "p", &check_err));
+    CHECK_FAILS(GF_EDENIED, "for the project p alone",
+                authorize(&for_watching, "/", of_p, "p", &check_err));
+    CHECK_FAILS(GF_EAUTH, "a token is needed",
+                authorize(&for_watching, "/", NULL, "p", &check_err));
     CHECK_FAILS(GF_EDENIED, "not for default", authorize(&of_server, "/", of_p, "p", &check_err));
     snprintf(target, sizeof target, "/?key=%s", predict + strlen("Bearer "));
     CHECK_OK(authorize(&for_predict, target, NULL, "p", &check_err));
@@ -364,6 +384,7 @@ TESTS_MAIN(UNIT(routes__tell_what_is_missing_in_the_familys_words),
            UNIT(routes__take_a_method_for_another_where_the_header_says_so),
            UNIT(routes__allow_other_origins_only_when_told),
            UNIT(routes__give_each_status_its_shape),
+           UNIT(metrics__need_a_token_where_tokens_are_needed),
            UNIT(routes__have_no_options_where_there_is_nothing),
            UNIT(routes__answer_json_or_refuse), UNIT(routes__readiness_ends_with_draining),
            UNIT(auth__asks_for_a_token_with_role_and_project), UNIT(form__gives_its_parts),
