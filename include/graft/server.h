@@ -52,9 +52,13 @@ typedef struct gf_server_options {
     /* Workers; as gf__pools_options has them. */
     gf_precision precision;
     int n_threads;
-    int idle_timeout_ms;     /* default 60000 */
-    size_t max_waiting;      /* requests waiting for one trunk; default 64; 429 beyond */
-    uint64_t max_head_bytes; /* default 512 MiB */
+    int idle_timeout_ms; /* default 60000 */
+    size_t max_waiting;  /* requests waiting for one trunk; default 64; 429 beyond */
+    /* A worker longer busy with one picture is killed, and the picture tried once more; default
+     * 30000. */
+    int run_timeout_ms;
+    uint64_t max_head_bytes;   /* default 512 MiB */
+    uint64_t max_worker_bytes; /* address space of a worker; default 8 GiB */
     uint64_t max_pixels;
     bool ml_v1_errors_200;  /* a model's failure on projects/...:predict is {"error"} with 200 */
     const char *access_log; /* a file, "-" for stdout, NULL for none */
@@ -69,7 +73,7 @@ typedef struct gf_server gf_server; /* opaque */
 
 /* Opens the registry, takes up its READY versions, resumes operations, listens. Ready (/readyz) once
  * versions with min nodes above 0 have a worker.
- * Errors: GF_EBUSY another server has the home; GF_EINVAL an option, or an address other than
+ * Errors: GF_EBUSY another server has the home; GF_EINVAL an option (its name is in the message), or an address other than
  * loopback while there are no tokens; GF_EIO the address cannot be had (the message says why);
  * GF_EFORMAT the registry or a certificate is damaged. */
 GF_API gf_status gf_server_start(const gf_server_options *options, gf_server **out, gf_error *err);

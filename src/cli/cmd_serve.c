@@ -18,8 +18,9 @@ typedef struct serve_settings {
     gf__cli_list file_roots;
     int port; /* -1: not given */
     int max_connections, max_instances, queue;
-    uint64_t max_body, max_upload, max_header, head_memory;
-    double deadline_s, idle_timeout_s, read_timeout_s, drain_timeout_s, drain_delay_s;
+    uint64_t max_body, max_upload, max_header, head_memory, worker_memory;
+    double deadline_s, run_timeout_s, idle_timeout_s, read_timeout_s, drain_timeout_s,
+        drain_delay_s;
     bool needs_tokens, is_open, ml_v1_errors_200;
 } serve_settings;
 
@@ -36,6 +37,8 @@ static void preset(void *settings)
     s->max_upload = o.max_upload_bytes;
     s->max_header = o.max_header_bytes;
     s->head_memory = o.max_head_bytes;
+    s->worker_memory = o.max_worker_bytes;
+    s->run_timeout_s = o.run_timeout_ms / 1e3;
     s->deadline_s = o.deadline_ms / 1e3;
     s->idle_timeout_s = o.idle_timeout_ms / 1e3;
     s->read_timeout_s = o.read_timeout_ms / 1e3;
@@ -85,6 +88,11 @@ static const gf__option serve_options[] = {
                "A worker without work for so long ends, unless a version's min nodes keep it."),
     GF__SIZE("--head-memory", "BYTES", "536870912", serve_settings, head_memory, 1, 1e13,
              "Heads loaded in one worker; the least used make way."),
+    GF__SIZE("--worker-memory", "BYTES", "8589934592", serve_settings, worker_memory, 1e8, 1e15,
+             "The address space that a worker may take."),
+    GF__NUMBER("--run-timeout", "SECONDS", "30", serve_settings, run_timeout_s, 0.001, 86400,
+               "A worker that is busy with one picture for longer is killed; the picture is tried "
+               "once more."),
     GF__TEXT(
         "--precision", "auto|f32|bf16", "auto", serve_settings, precision,
         "What networks compute in: auto is what each model was trained with, where the CPU does "
@@ -331,6 +339,8 @@ static gf_status fill_options(const gf__cli *cli, const serve_settings *s, gf_se
     o->max_instances = (size_t)s->max_instances;
     o->max_waiting = (size_t)s->queue;
     o->max_head_bytes = s->head_memory;
+    o->max_worker_bytes = s->worker_memory;
+    o->run_timeout_ms = ms_of(s->run_timeout_s);
     o->deadline_ms = ms_of(s->deadline_s);
     o->idle_timeout_ms = ms_of(s->idle_timeout_s);
     o->read_timeout_ms = ms_of(s->read_timeout_s);

@@ -30,7 +30,9 @@ gf_server_options gf_server_options_default(void)
         .precision = GF_PRECISION_AUTO,
         .idle_timeout_ms = 60000,
         .max_waiting = 64,
+        .run_timeout_ms = 30000,
         .max_head_bytes = (uint64_t)512 << 20,
+        .max_worker_bytes = (uint64_t)8 << 30,
     };
 }
 
@@ -93,6 +95,31 @@ static bool is_loopback(const char *address)
     return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
+/* Times and counts that would make every request fail. */
+static gf_status check_least(const gf_server_options *options, gf_error *err)
+{
+    const struct {
+        const char *name;
+        int64_t value, least;
+    } rules[] = {
+        {"deadline", options->deadline_ms, 1},
+        {"run timeout", options->run_timeout_ms, 1},
+        {"idle timeout", options->idle_timeout_ms, 1},
+        {"read timeout", options->read_timeout_ms, 0},
+        {"drain timeout", options->drain_timeout_ms, 0},
+        {"drain delay", options->drain_delay_ms, 0},
+        {"threads", options->n_threads, 0},
+        {"max instances", options->max_instances < INT64_MAX ? (int64_t)options->max_instances : 0,
+         1},
+        {"max waiting", options->max_waiting < INT64_MAX ? (int64_t)options->max_waiting : 0, 1},
+    };
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (rules[i].value < rules[i].least)
+            return gf_error_set(err, GF_EINVAL, "%s %lld: expected %lld or more", rules[i].name,
+                                (long long)rules[i].value, (long long)rules[i].least);
+    return GF_OK;
+}
+
 static gf_status check_options(const gf_server_options *options, gf_error *err)
 {
     if (options->home == NULL || options->home[0] == '\0')
@@ -115,7 +142,7 @@ static gf_status check_options(const gf_server_options *options, gf_error *err)
                             options->max_header_bytes);
     if (options->max_body_bytes == 0 || options->max_body_bytes > (uint64_t)1 << 40)
         return gf_error_set(err, GF_EINVAL, "max body bytes: expected 1 to 1 TiB");
-    return GF_OK;
+    return check_least(options, err);
 }
 
 /* ---- starting -------------------------------------------------------------------------------- */
@@ -232,7 +259,9 @@ static gf_status start_pools(gf_server *server, gf_error *err)
     settings.idle_timeout_ms = options->idle_timeout_ms;
     settings.max_waiting = options->max_waiting;
     settings.deadline_ms = options->deadline_ms;
+    settings.run_timeout_ms = options->run_timeout_ms;
     settings.max_head_bytes = options->max_head_bytes;
+    settings.max_worker_bytes = options->max_worker_bytes;
     settings.max_pixels = options->max_pixels;
     settings.observer = options->observer;
     return gf__pools_new(&settings, &server->pools, err);

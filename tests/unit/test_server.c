@@ -146,6 +146,20 @@ TEST(server__refuses_options_that_cannot_be)
     options = options_of(home);
     options.port = 65536;
     CHECK_FAILS(GF_EINVAL, "port 65536", gf_server_start(&options, &server, &check_err));
+    options = options_of(home);
+    options.deadline_ms = 0;
+    CHECK_FAILS(GF_EINVAL, "deadline 0: expected 1 or more",
+                gf_server_start(&options, &server, &check_err));
+    options = options_of(home);
+    options.run_timeout_ms = 0;
+    CHECK_FAILS(GF_EINVAL, "run timeout 0", gf_server_start(&options, &server, &check_err));
+    options = options_of(home);
+    options.max_waiting = 0;
+    CHECK_FAILS(GF_EINVAL, "max waiting 0", gf_server_start(&options, &server, &check_err));
+    options = options_of(home);
+    options.drain_delay_ms = -1;
+    CHECK_FAILS(GF_EINVAL, "drain delay -1: expected 0 or more",
+                gf_server_start(&options, &server, &check_err));
     CHECK(server == NULL);
     check_remove_dir(home);
 }
