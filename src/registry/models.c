@@ -227,16 +227,7 @@ done:
 gf_status gf_registry_get_model(gf_registry *registry, const char *name, char **model,
                                 gf_error *err)
 {
-    gf__name parts;
-    char *text = NULL;
-    *model = NULL;
-    gf_status st = gf__name_parse(name, GF__KIND_MODEL, &parts, err);
-    if (st == GF_OK)
-        st = gf__enter_read(registry, err);
-    if (st != GF_OK)
-        return st;
-    st = get_text(registry, &parts, &text, err);
-    return gf__leave_with(registry, st, text, model, err);
+    return gf__call_read(registry, name, GF__KIND_MODEL, get_text, model, err);
 }
 
 static gf_status collect_models(gf_registry *registry, const gf__name *of, gf__list *list,
@@ -343,25 +334,8 @@ static gf_status patch_model(gf_registry *registry, const gf__name *name, const 
 gf_status gf_registry_patch_model(gf_registry *registry, const char *name, const char *body,
                                   const char *mask, char **operation, gf_error *err)
 {
-    gf__name parts;
-    gf__mask paths;
-    gf__json *fields = NULL;
-    char *text = NULL;
-    *operation = NULL;
-    gf_status st = gf__name_parse(name, GF__KIND_MODEL, &parts, err);
-    if (st == GF_OK)
-        st = gf__mask_read(mask, GF__KIND_MODEL, &paths, err);
-    if (st == GF_OK)
-        st = gf__fields_read(body, GF__KIND_MODEL, &fields, err);
-    if (st == GF_OK)
-        st = gf__enter_write(registry, err);
-    if (st != GF_OK)
-        goto done;
-    st = patch_model(registry, &parts, fields, &paths, &text, err);
-    st = gf__leave_with(registry, st, text, operation, err);
-done:
-    gf__json_free(fields);
-    return st;
+    const gf__patch patch = {GF__KIND_MODEL, body, mask, patch_model};
+    return gf__call_patch(registry, name, &patch, operation, err);
 }
 
 static gf_status delete_model(gf_registry *registry, const gf__name *name, char **operation,
@@ -387,14 +361,5 @@ static gf_status delete_model(gf_registry *registry, const gf__name *name, char 
 gf_status gf_registry_delete_model(gf_registry *registry, const char *name, char **operation,
                                    gf_error *err)
 {
-    gf__name parts;
-    char *text = NULL;
-    *operation = NULL;
-    gf_status st = gf__name_parse(name, GF__KIND_MODEL, &parts, err);
-    if (st == GF_OK)
-        st = gf__enter_write(registry, err);
-    if (st != GF_OK)
-        return st;
-    st = delete_model(registry, &parts, &text, err);
-    return gf__leave_with(registry, st, text, operation, err);
+    return gf__call_write(registry, name, GF__KIND_MODEL, delete_model, operation, err);
 }

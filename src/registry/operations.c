@@ -274,16 +274,7 @@ gf_status gf__operation_add_done(gf_registry *registry, const gf__operation_plan
 gf_status gf_registry_get_operation(gf_registry *registry, const char *name, char **operation,
                                     gf_error *err)
 {
-    gf__name parts;
-    char *text = NULL;
-    *operation = NULL;
-    gf_status st = gf__name_parse(name, GF__KIND_OPERATION, &parts, err);
-    if (st == GF_OK)
-        st = gf__enter_read(registry, err);
-    if (st != GF_OK)
-        return st;
-    st = gf__operation_text(registry, &parts, &text, err);
-    return gf__leave_with(registry, st, text, operation, err);
+    return gf__call_read(registry, name, GF__KIND_OPERATION, gf__operation_text, operation, err);
 }
 
 static gf_status collect_operations(gf_registry *registry, const gf__name *of, gf__list *list,

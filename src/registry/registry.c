@@ -144,6 +144,58 @@ gf_status gf__leave_with(gf_registry *registry, gf_status st, char *text, char *
     return st;
 }
 
+static gf_status call(gf_registry *registry, const char *name, gf__kind kind,
+                      gf_status (*enter)(gf_registry *registry, gf_error *err),
+                      gf__named_work *work, char **out, gf_error *err)
+{
+    gf__name parts;
+    char *text = NULL;
+    *out = NULL;
+    gf_status st = gf__name_parse(name, kind, &parts, err);
+    if (st == GF_OK)
+        st = enter(registry, err);
+    if (st != GF_OK)
+        return st;
+    st = work(registry, &parts, &text, err);
+    return gf__leave_with(registry, st, text, out, err);
+}
+
+gf_status gf__call_read(gf_registry *registry, const char *name, gf__kind kind,
+                        gf__named_work *work, char **out, gf_error *err)
+{
+    return call(registry, name, kind, gf__enter_read, work, out, err);
+}
+
+gf_status gf__call_write(gf_registry *registry, const char *name, gf__kind kind,
+                         gf__named_work *work, char **out, gf_error *err)
+{
+    return call(registry, name, kind, gf__enter_write, work, out, err);
+}
+
+gf_status gf__call_patch(gf_registry *registry, const char *name, const gf__patch *patch,
+                         char **out, gf_error *err)
+{
+    gf__name parts;
+    gf__mask paths;
+    gf__json *fields = NULL;
+    char *text = NULL;
+    *out = NULL;
+    gf_status st = gf__name_parse(name, patch->kind, &parts, err);
+    if (st == GF_OK)
+        st = gf__mask_read(patch->mask, patch->kind, &paths, err);
+    if (st == GF_OK)
+        st = gf__fields_read(patch->body, patch->kind, &fields, err);
+    if (st == GF_OK)
+        st = gf__enter_write(registry, err);
+    if (st != GF_OK)
+        goto done;
+    st = patch->work(registry, &parts, fields, &paths, &text, err);
+    st = gf__leave_with(registry, st, text, out, err);
+done:
+    gf__json_free(fields);
+    return st;
+}
+
 /* Here rather than in the server: an operation's error carries it too. */
 int gf__rpc_code(gf_status status)
 {

@@ -91,6 +91,25 @@ void gf__to_camel_case(char *text);
 /* What a version's fields must agree on among themselves, created or patched. GF_EINVAL. */
 gf_status gf__version_check_fields(const gf__json *fields, gf_error *err);
 
+/* registry.c */
+
+/* A call about one thing, by its name: a transaction around work, whose text is handed out. */
+typedef gf_status gf__named_work(gf_registry *registry, const gf__name *name, char **out,
+                                 gf_error *err);
+gf_status gf__call_read(gf_registry *registry, const char *name, gf__kind kind,
+                        gf__named_work *work, char **out, gf_error *err);
+gf_status gf__call_write(gf_registry *registry, const char *name, gf__kind kind,
+                         gf__named_work *work, char **out, gf_error *err);
+/* The same for a patch, whose body and mask are read first. */
+typedef struct gf__patch {
+    gf__kind kind;
+    const char *body, *mask;
+    gf_status (*work)(gf_registry *registry, const gf__name *name, const gf__json *fields,
+                      const gf__mask *mask, char **out, gf_error *err);
+} gf__patch;
+gf_status gf__call_patch(gf_registry *registry, const char *name, const gf__patch *patch,
+                         char **out, gf_error *err);
+
 /* Text of a document, and back. New; GF_ENOMEM also for what failed while the document was
  * built. */
 gf_status gf__json_text(const gf__json *document, char **out, gf_error *err);

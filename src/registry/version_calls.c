@@ -22,16 +22,7 @@ static gf_status get_text(gf_registry *registry, const gf__name *name, char **ou
 gf_status gf_registry_get_version(gf_registry *registry, const char *name, char **version,
                                   gf_error *err)
 {
-    gf__name parts;
-    char *text = NULL;
-    *version = NULL;
-    gf_status st = gf__name_parse(name, GF__KIND_VERSION, &parts, err);
-    if (st == GF_OK)
-        st = gf__enter_read(registry, err);
-    if (st != GF_OK)
-        return st;
-    st = get_text(registry, &parts, &text, err);
-    return gf__leave_with(registry, st, text, version, err);
+    return gf__call_read(registry, name, GF__KIND_VERSION, get_text, version, err);
 }
 
 /* What a create was asked for, checked and ready to be stored. */
@@ -266,25 +257,8 @@ static gf_status patch_version(gf_registry *registry, const gf__name *name, cons
 gf_status gf_registry_patch_version(gf_registry *registry, const char *name, const char *body,
                                     const char *mask, char **operation, gf_error *err)
 {
-    gf__name parts;
-    gf__mask paths;
-    gf__json *fields = NULL;
-    char *text = NULL;
-    *operation = NULL;
-    gf_status st = gf__name_parse(name, GF__KIND_VERSION, &parts, err);
-    if (st == GF_OK)
-        st = gf__mask_read(mask, GF__KIND_VERSION, &paths, err);
-    if (st == GF_OK)
-        st = gf__fields_read(body, GF__KIND_VERSION, &fields, err);
-    if (st == GF_OK)
-        st = gf__enter_write(registry, err);
-    if (st != GF_OK)
-        goto done;
-    st = patch_version(registry, &parts, fields, &paths, &text, err);
-    st = gf__leave_with(registry, st, text, operation, err);
-done:
-    gf__json_free(fields);
-    return st;
+    const gf__patch patch = {GF__KIND_VERSION, body, mask, patch_version};
+    return gf__call_patch(registry, name, &patch, operation, err);
 }
 
 static gf_status refuse_default(gf_registry *registry, const gf__version_row *row, gf_error *err)
@@ -323,16 +297,7 @@ static gf_status delete_version(gf_registry *registry, const gf__name *name, cha
 gf_status gf_registry_delete_version(gf_registry *registry, const char *name, char **operation,
                                      gf_error *err)
 {
-    gf__name parts;
-    char *text = NULL;
-    *operation = NULL;
-    gf_status st = gf__name_parse(name, GF__KIND_VERSION, &parts, err);
-    if (st == GF_OK)
-        st = gf__enter_write(registry, err);
-    if (st != GF_OK)
-        return st;
-    st = delete_version(registry, &parts, &text, err);
-    return gf__leave_with(registry, st, text, operation, err);
+    return gf__call_write(registry, name, GF__KIND_VERSION, delete_version, operation, err);
 }
 
 static gf_status set_default(gf_registry *registry, const gf__name *name, char **version,
@@ -351,16 +316,7 @@ static gf_status set_default(gf_registry *registry, const gf__name *name, char *
 gf_status gf_registry_set_default_version(gf_registry *registry, const char *name, char **version,
                                           gf_error *err)
 {
-    gf__name parts;
-    char *text = NULL;
-    *version = NULL;
-    gf_status st = gf__name_parse(name, GF__KIND_VERSION, &parts, err);
-    if (st == GF_OK)
-        st = gf__enter_write(registry, err);
-    if (st != GF_OK)
-        return st;
-    st = set_default(registry, &parts, &text, err);
-    return gf__leave_with(registry, st, text, version, err);
+    return gf__call_write(registry, name, GF__KIND_VERSION, set_default, version, err);
 }
 
 static gf_status note_use(gf_registry *registry, const gf__name *name, int64_t unix_time,
