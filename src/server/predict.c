@@ -84,6 +84,7 @@ static bool is_number(const char *text)
 gf_status gf__find_served(gf_server *server, const char *project, const char *model,
                           const char *version, const char *label, gf__served **out, gf_error *err)
 {
+    gf_error own = {0};
     if (project == NULL)
         project = server->options.project;
     gf_status st = gf__catalog_find(server->catalog, project, model, version, label, out, err);
@@ -91,9 +92,11 @@ gf_status gf__find_served(gf_server *server, const char *project, const char *mo
         char *name = gf__asprintf("v%s", version);
         if (name == NULL)
             return gf__error_nomem(err, "a version's name", strlen(version));
-        if (gf__catalog_find(server->catalog, project, model, name, NULL, out, NULL) == GF_OK)
-            st = GF_OK;
+        const gf_status named = gf__catalog_find(server->catalog, project, model, name, NULL, out,
+                                                 &own);
         gf__free(name);
+        if (named != GF_ENOTFOUND) /* else it is the number that is not there */
+            st = named == GF_OK ? GF_OK : gf_error_set(err, named, "%s", own.message);
     }
     if (st == GF_EPRECONDITION && err != NULL)
         err->code = GF_EUNAVAILABLE;

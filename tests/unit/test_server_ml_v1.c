@@ -280,6 +280,18 @@ TEST(tensorflow__names_what_is_not_there_as_it_does)
     CHECK_STR(answer, "{\"error\":\"Model with name half does not exist.\"}\n");
 }
 
+TEST(tensorflow__a_version_by_number_is_awaited_as_one_by_name)
+{
+    ASK(200, "POST", "/v1/projects/default/models", "{\"name\":\"m\"}");
+    put_model("m", "flowers", true);
+    ASK(200, "POST", "/v1/projects/default/models/m/versions",
+        "{\"name\":\"v7\",\"deploymentUri\":\"gs://bucket/m/\"}");
+    ASK(503, "POST", "/v1/models/m/versions/v7:predict", "{}");
+    ASK(503, "POST", "/v1/models/m/versions/7:predict", "{}");
+    CHECK(strstr(answer, "is CREATING, not READY") != NULL);
+    ASK(404, "POST", "/v1/models/m/versions/8:predict", "{}");
+}
+
 TEST(tensorflow__a_model_that_is_not_ready_says_when_to_come_again)
 {
     ASK(200, "POST", "/v1/projects/default/models", "{\"name\":\"m\"}");
@@ -304,6 +316,7 @@ TESTS_MAIN(ML_UNIT(ml_v1__a_token_of_one_project_makes_versions_of_its_own_files
            ML_UNIT(ml_v1__says_of_jobs_and_studies_that_there_are_none),
            ML_UNIT(tensorflow_and_v2__say_what_is_not_done),
            ML_UNIT(tensorflow__names_what_is_not_there_as_it_does),
+           ML_UNIT(tensorflow__a_version_by_number_is_awaited_as_one_by_name),
            ML_UNIT(tensorflow__a_model_that_is_not_ready_says_when_to_come_again),
            ML_UNIT(readiness__is_what_the_pools_say_and_stays), ML_UNIT(ml_v1__models_come_and_go),
            ML_UNIT(ml_v1__lists_have_pages_and_filters),
