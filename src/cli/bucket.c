@@ -11,6 +11,18 @@ bool gf__is_gs(const char *text)
     return strncmp(text, "gs://", 5) == 0;
 }
 
+/* "." or ".." among the names of a path, which would be taken out of an address on its way. */
+static bool has_dots(const char *path)
+{
+    while (*path != '\0') {
+        const size_t n = strcspn(path, "/");
+        if ((n == 1 || n == 2) && strncmp(path, "..", n) == 0)
+            return true;
+        path += path[n] == '/' ? n + 1 : n;
+    }
+    return false;
+}
+
 /* "/graft/v1/buckets/BUCKET/objects/PATH" of gs://BUCKET/PATH; without PATH where that is empty. */
 static gf_status object_url(const char *address, char **url, gf_error *err)
 {
@@ -20,6 +32,8 @@ static gf_status object_url(const char *address, char **url, gf_error *err)
     *url = NULL;
     if (n_bucket == 0)
         return gf_error_set(err, GF_EINVAL, "%s: expected gs://BUCKET/PATH", address);
+    if (has_dots(bucket))
+        return gf_error_set(err, GF_EINVAL, "%s: . and .. are no names here", address);
     char *name = gf__strndup(bucket, n_bucket);
     gf__buffer_puts(&built, "/graft/v1/buckets/");
     gf__url_encode(&built, name != NULL ? name : "", false);

@@ -187,6 +187,10 @@ static gf_status run_classify(gf__cli *cli, const void *settings, gf_error *err)
 static gf_status run_predict(gf__cli *cli, const void *settings, gf_error *err)
 {
     const classify_settings *s = settings;
+    if (s->asked.model != NULL && s->numbers != NULL)
+        return gf_error_set(err, GF_EINVAL,
+                            "--numbers is for a model file; rows for a server's model: "
+                            "--json-instances FILE, with one [..] a line");
     if (s->asked.model != NULL)
         return gf__predict_remotely(cli, &s->remote, &s->asked, s->n_top, s->is_verbose, err);
     if (s->asked.version != NULL || s->asked.json_instances != NULL || s->remote.server != NULL)

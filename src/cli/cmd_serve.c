@@ -310,6 +310,30 @@ static int ms_of(double seconds)
     return (int)(seconds * 1000 + 0.5);
 }
 
+/* Slips that would only show much later, when a page or a file is refused or a probe finds nothing. */
+static gf_status check_places(const serve_settings *s, const gf_server_options *o, gf_error *err)
+{
+    const char *origin = s->cors_origin;
+    const char *host = origin != NULL ? strstr(origin, "://") : NULL;
+    if (origin != NULL && strcmp(origin, "*") != 0 &&
+        (host == NULL || host[3] == '\0' || strpbrk(host + 3, "/ ,") != NULL))
+        return gf_error_set(err, GF_EINVAL,
+                            "--cors-origin %.160s: expected * or SCHEME://HOST[:PORT], with "
+                            "nothing after it",
+                            origin);
+    for (size_t i = 0; i < s->file_roots.n; i++)
+        if (!gf__is_dir(s->file_roots.items[i]))
+            return gf_error_set(err, GF_ENOTFOUND, "--allow-files %s: no such folder",
+                                s->file_roots.items[i]);
+    const char *const routes[] = {o->health_route, o->predict_route};
+    for (size_t i = 0; i < 2; i++)
+        if (routes[i] != NULL && routes[i][0] != '/')
+            return gf_error_set(err, GF_EINVAL, "$AIP_%s_ROUTE is %s: expected a path like /%s",
+                                i == 0 ? "HEALTH" : "PREDICT", routes[i],
+                                i == 0 ? "health" : "predict");
+    return GF_OK;
+}
+
 static gf_status fill_options(const gf__cli *cli, const serve_settings *s, gf_server_options *o,
                               gf_error *err)
 {
@@ -351,7 +375,9 @@ static gf_status fill_options(const gf__cli *cli, const serve_settings *s, gf_se
         return gf_error_set(err, GF_EINVAL,
                             "--require-tokens and --allow-unauthenticated: only one of them");
     gf_status st = gf_precision_parse(s->precision, &o->precision, err);
-    return st == GF_OK ? apply_container(s, o, err) : st;
+    if (st == GF_OK)
+        st = apply_container(s, o, err);
+    return st == GF_OK ? check_places(s, o, err) : st;
 }
 
 /* One line for people, or the document for programs; flushed, since the process goes on. */

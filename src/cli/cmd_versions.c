@@ -58,7 +58,7 @@ static const gf__option create_options[] = {
 
 static gf_status check_model(const versions_settings *s, gf_error *err)
 {
-    return s->model != NULL
+    return s->model != NULL && s->model[0] != '\0'
                ? GF_OK
                : gf_error_set(err, GF_EINVAL, "expected --model M: whose version it is");
 }
@@ -85,7 +85,7 @@ static gf_status ask_server(gf__cli *cli, const versions_settings *s, version_ca
 static gf_status find_origin(gf__remote *remote, const versions_settings *s, const char *version,
                              char **origin, gf_error *err)
 {
-    if (s->origin == NULL)
+    if (s->origin == NULL || s->origin[0] == '\0')
         return gf_error_set(err, GF_EINVAL, "expected --origin FILE|DIR|URI: what it is made of");
     if (strstr(s->origin, "://") != NULL) {
         *origin = gf__strdup(s->origin);

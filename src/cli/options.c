@@ -193,5 +193,9 @@ gf_status gf__options_parse(const gf__command *command, int n_arguments, char **
         return gf_error_set(err, GF_EINVAL, "%s is one argument too many; expected %s",
                             cli->words[command->n_words_high],
                             command->words[0] != '\0' ? command->words : "none");
+    for (size_t i = 0; i < cli->n_words; i++)
+        if (cli->words[i][0] == '\0') /* mostly a variable of the shell that is not set */
+            return gf_error_set(err, GF_EINVAL, "an argument is empty; expected %s",
+                                command->words);
     return GF_OK;
 }

@@ -29,6 +29,25 @@ void gf__format_apply(gf__cli *cli, const char *format)
     cli->is_json = cli->is_json || (format != NULL && strcmp(format, "json") == 0);
 }
 
+/* curl would make something of "http:/v1/...", and say of other slips only that they are malformed. */
+static bool is_address(const char *text)
+{
+    const size_t n_scheme = strncmp(text, "http://", 7) == 0    ? 7
+                            : strncmp(text, "https://", 8) == 0 ? 8
+                                                                : 0;
+    const char *host = text + n_scheme;
+    const char *inner = host[0] == '[' ? strchr(host, ']') : host;
+    if (n_scheme == 0 || inner == NULL || strpbrk(host, " \t\r\n?#") != NULL)
+        return false;
+    const char *end = inner + strcspn(inner, ":/");
+    if (end == host || *end != ':')
+        return end != host;
+    char *port_end = NULL;
+    const long port = strtol(end + 1, &port_end, 10);
+    return end[1] >= '0' && end[1] <= '9' && port > 0 && port <= 65535 &&
+           (*port_end == '\0' || *port_end == '/');
+}
+
 gf_status gf__remote_open(gf__cli *cli, const gf__remote_settings *settings, gf__remote *out,
                           gf_error *err)
 {
@@ -43,6 +62,11 @@ gf_status gf__remote_open(gf__cli *cli, const gf__remote_settings *settings, gf_
                                                 : gf__asprintf("http://%.*s", (int)n_chars, server);
     if (out->server == NULL)
         return gf__error_nomem(err, "an address", n_chars);
+    if (!is_address(out->server))
+        return gf_error_set(err, GF_EINVAL,
+                            "%.160s: expected a server's address like http://127.0.0.1:8080 "
+                            "(--server, $GRAFT_SERVER)",
+                            server);
     options.token = or_environment(settings->token, "GRAFT_TOKEN", NULL);
     options.ca_file = settings->ca_file;
     options.is_stopped = is_stopped;

@@ -239,6 +239,9 @@ gf_status gf__predict_remotely(gf__cli *cli, const gf__remote_settings *where,
                                gf_error *err)
 {
     gf__remote remote;
+    if (what->model[0] == '\0' || (what->version != NULL && what->version[0] == '\0'))
+        return gf_error_set(err, GF_EINVAL, "--%s: expected its name, found nothing",
+                            what->model[0] == '\0' ? "model" : "version");
     if (what->json_instances != NULL && cli->n_words > 0)
         return gf_error_set(err, GF_EINVAL,
                             "%s: pictures or --json-instances, not both in one call",
