@@ -1,5 +1,6 @@
 /* server/instances.c: a prediction's JSON body into instances: rows ("instances") and TensorFlow
  * Serving's columns ("inputs"), and every spelling of a picture in them. */
+#include <math.h>
 #include <string.h>
 
 #include "model/model.h"
@@ -119,6 +120,8 @@ static gf_status take_row(const asking *ask, const gf__json *columns, const gf__
             return gf_error_set(err, GF_EFORMAT, "%s: expected a number, found %s", name,
                                 value == NULL ? "nothing" : "something else");
         values[i] = (float)gf__json_number(value, 0);
+        if (!isfinite(values[i]))
+            return gf_error_set(err, GF_EFORMAT, "%s: too large for a float32", name);
     }
     *out = (gf__instance){.kind = GF__RUN_NUMBERS, .bytes = values, .n_bytes = n * sizeof *values};
     return GF_OK;

@@ -241,6 +241,8 @@ TEST(asked__takes_rows_of_a_table_by_place_and_by_name)
     }
     refuse(all.table, GF_EFORMAT, "instances[0]: width: expected a number, found nothing",
            "{\"instances\":[{\"length\":3,\"height\":4}]}");
+    refuse(all.table, GF_EFORMAT, "instances[0]: width: too large for a float32",
+           "{\"instances\":[{\"length\":3,\"width\":1e39}]}");
     refuse(all.table, GF_ESHAPE, "inputs: width: 1 values, the first column has 2",
            "{\"inputs\":{\"length\":[5.5,1],\"width\":[3]}}");
     refuse(all.table, GF_EFORMAT, "takes numbers", "{\"instances\":[\"AAAA\"]}");
