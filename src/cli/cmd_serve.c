@@ -259,6 +259,17 @@ static gf_status create_version(gf_registry *registry, const char *model, size_t
     return st;
 }
 
+/* The first number from n_versions + 1 on that is free: after deletions there are higher ones. */
+static gf_status add_version(gf_registry *registry, const char *model, size_t n_versions,
+                             const char *uri, gf_error *err)
+{
+    gf_error own = {0};
+    gf_status st = GF_EEXISTS;
+    for (size_t number = n_versions + 1; st == GF_EEXISTS && number < SIZE_MAX; number++)
+        st = create_version(registry, model, number, uri, &own);
+    return st == GF_OK ? GF_OK : gf_error_set(err, st, "%s", own.message);
+}
+
 /* Puts the model in the registry before the server opens it; the server then copies and checks it
  * like any other. */
 static gf_status register_storage(const gf_server_options *o, gf_error *err)
@@ -278,7 +289,7 @@ static gf_status register_storage(const gf_server_options *o, gf_error *err)
     if (st == GF_OK)
         st = create_model(registry, parent, o->vertex_model, err);
     if (st == GF_OK && !has_version_of(registry, model, uri, &n_versions))
-        st = create_version(registry, model, n_versions + 1, uri, err);
+        st = add_version(registry, model, n_versions, uri, err);
     if (st != GF_OK)
         gf__error_prefix(err, "%s", "AIP_STORAGE_URI");
     gf_registry_close(registry);
