@@ -71,8 +71,9 @@ static gf_status lay_out(gf_head *head, const gf_head_layer *layers, gf_error *e
     return GF_OK;
 }
 
-gf_status gf_head_new(size_t n_features, const gf_head_layer *layers, size_t n_layers,
-                      gf_head **out, gf_error *err)
+/* All but the weights. */
+static gf_status new_shape(size_t n_features, const gf_head_layer *layers, size_t n_layers,
+                           gf_head **out, gf_error *err)
 {
     gf_status st = GF_OK;
     gf_head *head = NULL;
@@ -104,16 +105,44 @@ gf_status gf_head_new(size_t n_features, const gf_head_layer *layers, size_t n_l
         st = lay_out(head, layers, err);
     if (st != GF_OK)
         goto done;
-    head->params = gf__alloc_aligned(head->n_floats * sizeof(float));
-    if (head->params == NULL) {
-        st = gf__error_nomem(err, "the head's weights", head->n_floats * sizeof(float));
-        goto done;
-    }
 
     *out = head;
     head = NULL; /* moved to the caller */
 done:
     gf_head_free(head);
+    return st;
+}
+
+gf_status gf_head_new(size_t n_features, const gf_head_layer *layers, size_t n_layers,
+                      gf_head **out, gf_error *err)
+{
+    const gf_status st = new_shape(n_features, layers, n_layers, out, err);
+    if (st != GF_OK)
+        return st;
+    gf_head *head = *out;
+    const size_t n_bytes = head->n_floats * sizeof(float);
+    head->params = gf__alloc_aligned(n_bytes);
+    if (head->params == NULL) {
+        gf_head_free(head);
+        *out = NULL;
+        return gf__error_nomem(err, "the head's weights", n_bytes);
+    }
+    for (size_t i = 0; i < n_layers; i++) {
+        head->parts[i].kernel = head->params + head->parts[i].kernel_at;
+        head->parts[i].bias = head->params + head->parts[i].bias_at;
+    }
+    return GF_OK;
+}
+
+gf_status gf__head_new_view(size_t n_features, const gf_head_layer *layers, size_t n_layers,
+                            const float *const *kernels, const float *const *biases, gf_head **out,
+                            gf_error *err)
+{
+    const gf_status st = new_shape(n_features, layers, n_layers, out, err);
+    for (size_t i = 0; st == GF_OK && i < n_layers; i++) {
+        (*out)->parts[i].kernel = kernels[i];
+        (*out)->parts[i].bias = biases[i];
+    }
     return st;
 }
 
@@ -137,8 +166,12 @@ gf_status gf_head_copy(const gf_head *head, gf_head **out, gf_error *err)
     for (size_t i = 0; i < head->n_parts; i++)
         layers[i] = head->parts[i].layer;
     const gf_status st = gf_head_new(head->n_features, layers, head->n_parts, out, err);
-    if (st == GF_OK)
-        memcpy((*out)->params, head->params, head->n_floats * sizeof(float));
+    for (size_t i = 0; st == GF_OK && i < head->n_parts; i++) {
+        const gf__head_part *part = &head->parts[i];
+        memcpy(gf_head_kernel(*out, i), part->kernel,
+               part->n_inputs * part->layer.units * sizeof(float));
+        memcpy(gf_head_bias(*out, i), part->bias, part->layer.units * sizeof(float));
+    }
     gf__free(layers);
     return st;
 }
@@ -175,29 +208,30 @@ size_t gf_head_n_params(const gf_head *head)
 const float *gf__head_kernel_of(const gf_head *head, size_t i)
 {
     assert(i < head->n_parts);
-    return head->params + head->parts[i].kernel_at;
+    return head->parts[i].kernel;
 }
 
 const float *gf__head_bias_of(const gf_head *head, size_t i)
 {
     assert(i < head->n_parts);
-    return head->params + head->parts[i].bias_at;
+    return head->parts[i].bias;
 }
 
 float *gf_head_kernel(gf_head *head, size_t i)
 {
-    assert(i < head->n_parts);
+    assert(i < head->n_parts && head->params != NULL);
     return head->params + head->parts[i].kernel_at;
 }
 
 float *gf_head_bias(gf_head *head, size_t i)
 {
-    assert(i < head->n_parts);
+    assert(i < head->n_parts && head->params != NULL);
     return head->params + head->parts[i].bias_at;
 }
 
 float *gf__head_params(gf_head *head, size_t *n_floats)
 {
+    assert(head->params != NULL);
     *n_floats = head->n_floats;
     return head->params;
 }

@@ -14,6 +14,13 @@
  * the weights are laid out alike. Borrowed. */
 float *gf__head_params(gf_head *head, size_t *n_floats);
 
+/* A head that predicts from weights where they lie: kernels[i] and biases[i] are kept, not copied, and
+ * must outlive it. It cannot be written to: none of gf_head_kernel(), gf_head_bias(),
+ * gf_head_initialise() and gf__head_params(). A copy of it has weights of its own. */
+gf_status gf__head_new_view(size_t n_features, const gf_head_layer *layers, size_t n_layers,
+                            const float *const *kernels, const float *const *biases, gf_head **out,
+                            gf_error *err);
+
 /* As gf_head_kernel() and gf_head_bias(), for those who only read. */
 const float *gf__head_kernel_of(const gf_head *head, size_t i);
 const float *gf__head_bias_of(const gf_head *head, size_t i);

@@ -8,13 +8,14 @@ typedef struct gf__head_part {
     size_t n_inputs;
     gf_head_layer layer;       /* its name is our own copy */
     size_t kernel_at, bias_at; /* in params */
+    const float *kernel, *bias;
 } gf__head_part;
 
 struct gf_head {
     size_t n_features;
     size_t n_parts;
     gf__head_part *parts;
-    float *params;
+    float *params;   /* NULL: the weights are somebody else's */
     size_t n_floats; /* in params */
 };
 

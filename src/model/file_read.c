@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "head/head.h"
 #include "model/model_priv.h"
 
 size_t gf__first_not_finite(const float *values, size_t n)
@@ -59,34 +60,54 @@ static gf_status find_weight(const gf_safetensors *file, size_t layer, const cha
     return st;
 }
 
-/* Looks all of them up first, then makes the head and copies: see the top of the file. */
-static gf_status read_head(gf_model *model, const gf_safetensors *file, gf_error *err)
+/* Whether n floats lie in the mapping: a tensor that was not aligned in it has been copied. */
+static bool is_inside(const gf__mapping *mapping, const float *values, size_t n)
+{
+    const uintptr_t begin = (uintptr_t)mapping->data, at = (uintptr_t)values;
+    return at >= begin && at - begin <= mapping->size &&
+           n * sizeof *values <= mapping->size - (at - begin);
+}
+
+static gf_status copy_head(gf_model *model, const float *const *kernels, const float *const *biases,
+                           gf_error *err)
+{
+    size_t inputs = model->n_features;
+    const gf_status st = gf_head_new(inputs, model->head_layers, model->n_head_layers, &model->head,
+                                     err);
+    for (size_t i = 0; st == GF_OK && i < model->n_head_layers; i++) {
+        const size_t units = model->head_layers[i].units;
+        memcpy(gf_head_kernel(model->head, i), kernels[i], inputs * units * sizeof(float));
+        memcpy(gf_head_bias(model->head, i), biases[i], units * sizeof(float));
+        inputs = units;
+    }
+    return st;
+}
+
+/* Looks all of them up first, then makes the head: see the top of the file. It views weights that lie
+ * in `lent`, and copies where there is none. */
+static gf_status read_head(gf_model *model, const gf_safetensors *file, const gf__mapping *lent,
+                           gf_error *err)
 {
     const float *kernels[GF__MODEL_MAX_HEAD_LAYERS], *biases[GF__MODEL_MAX_HEAD_LAYERS];
     size_t inputs = model->n_features;
+    bool is_view = lent != NULL;
     gf_status st = GF_OK;
     for (size_t i = 0; i < model->n_head_layers && st == GF_OK; i++) {
         const size_t shape[2] = {inputs, model->head_layers[i].units};
         st = find_weight(file, i, "kernel", shape, 2, &kernels[i], err);
         if (st == GF_OK)
             st = find_weight(file, i, "bias", &shape[1], 1, &biases[i], err);
+        is_view = st == GF_OK && is_view && is_inside(lent, kernels[i], shape[0] * shape[1]) &&
+                  is_inside(lent, biases[i], shape[1]);
         inputs = shape[1];
     }
     if (st == GF_OK)
-        st = gf_head_new(model->n_features, model->head_layers, model->n_head_layers, &model->head,
-                         err);
+        st = is_view ? gf__head_new_view(model->n_features, model->head_layers,
+                                         model->n_head_layers, kernels, biases, &model->head, err)
+                     : copy_head(model, kernels, biases, err);
     if (st == GF_EINVAL && err != NULL)
         err->code = GF_EFORMAT; /* what no caller may ask for, no file may either */
-    if (st != GF_OK)
-        return st == GF_EINVAL ? GF_EFORMAT : st;
-    inputs = model->n_features;
-    for (size_t i = 0; i < model->n_head_layers; i++) {
-        const size_t units = model->head_layers[i].units;
-        memcpy(gf_head_kernel(model->head, i), kernels[i], inputs * units * sizeof(float));
-        memcpy(gf_head_bias(model->head, i), biases[i], units * sizeof(float));
-        inputs = units;
-    }
-    return GF_OK;
+    return st == GF_EINVAL ? GF_EFORMAT : st;
 }
 
 /* Copied, so that a file that is no bundle can be closed. */
@@ -127,14 +148,16 @@ static gf_status read_document(gf_model *model, const gf_safetensors *file, gf_e
     return gf__document_read(model, err);
 }
 
-static gf_status read_tensors(gf_model *model, const gf_safetensors *file, gf_error *err)
+static gf_status read_tensors(gf_model *model, const gf_safetensors *file, const gf__mapping *lent,
+                              gf_error *err)
 {
-    const gf_status st = read_head(model, file, err);
+    const gf_status st = read_head(model, file, lent, err);
     return st == GF_OK ? read_pictures(model, file, err) : st;
 }
 
 /* Takes the file over, whatever comes back. */
-static gf_status read_model(gf_safetensors *file, bool is_whole, gf_model **out, gf_error *err)
+static gf_status read_model(gf_safetensors *file, bool is_whole, const gf__mapping *lent,
+                            gf_model **out, gf_error *err)
 {
     *out = NULL;
     gf_model *model = gf__calloc(1, sizeof *model);
@@ -147,7 +170,7 @@ static gf_status read_model(gf_safetensors *file, bool is_whole, gf_model **out,
     model->file = file;
     gf_status st = read_document(model, file, err);
     if (st == GF_OK && is_whole)
-        st = read_tensors(model, file, err);
+        st = read_tensors(model, file, lent, err);
     if (st == GF_OK && model->trunk_graph == NULL) {
         gf_safetensors_close(model->file);
         model->file = NULL;
@@ -165,7 +188,15 @@ gf_status gf__model_parse(const void *bytes, size_t n_bytes, gf_model **out, gf_
     gf_safetensors *file = NULL;
     *out = NULL;
     const gf_status st = gf_safetensors_parse(bytes, n_bytes, &file, err);
-    return st == GF_OK ? read_model(file, true, out, err) : st;
+    return st == GF_OK ? read_model(file, true, NULL, out, err) : st;
+}
+
+gf_status gf__model_view(const gf__mapping *bytes, gf_model **out, gf_error *err)
+{
+    gf_safetensors *file = NULL;
+    *out = NULL;
+    const gf_status st = gf_safetensors_parse(bytes->data, bytes->size, &file, err);
+    return st == GF_OK ? read_model(file, true, bytes, out, err) : st;
 }
 
 static gf_status load(const char *path, bool is_whole, gf_model **out, gf_error *err)
@@ -175,7 +206,7 @@ static gf_status load(const char *path, bool is_whole, gf_model **out, gf_error 
     gf_status st = gf_safetensors_open(path, &file, err); /* names the path itself */
     if (st != GF_OK)
         return st;
-    st = read_model(file, is_whole, out, err);
+    st = read_model(file, is_whole, NULL, out, err);
     if (st != GF_OK)
         gf__error_prefix(err, "%s", path);
     return st;

@@ -99,6 +99,10 @@ gf_status gf__model_load_document(const char *path, gf_model **out, gf_error *er
 
 /* A model from bytes that the caller keeps alive (the fuzzer's way in). */
 gf_status gf__model_parse(const void *bytes, size_t n_bytes, gf_model **out, gf_error *err);
+/* The same without a copy of the head's weights: they are read where they lie, in a file that nobody
+ * changes and that stays mapped as long as the model. Weights that are not aligned there are copied
+ * after all. */
+gf_status gf__model_view(const gf__mapping *bytes, gf_model **out, gf_error *err);
 
 /* An extractor for the model's cut: the trunk from the bundle, else from HOME/trunks by SHA-256.
  * options->precision AUTO means the model's own where this CPU computes it natively, else float32.

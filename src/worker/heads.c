@@ -52,14 +52,14 @@ static gf__head *next_task(gf__heads *heads)
 /* ---- loading ---- */
 
 /* By lseek: fstat() of this glibc is a call that can look at paths as well, and is refused. */
-static gf_status map_handed(gf__head *head, gf_error *err)
+static gf_status map_handed(gf__head *head, int fd, gf_error *err)
 {
-    const off_t size = lseek(head->fd, 0, SEEK_END);
+    const off_t size = lseek(fd, 0, SEEK_END);
     if (size < 0)
         return gf__error_errno(err, errno, "the size of a model file");
     if (size == 0)
         return gf_error_set(err, GF_EFORMAT, "the model file is empty");
-    void *data = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, head->fd, 0);
+    void *data = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED)
         return gf__error_errno(err, errno, "mapping a model file of %lld bytes", (long long)size);
     head->file = (gf__mapping){data, (size_t)size};
@@ -105,27 +105,22 @@ static gf_status check_cut(const gf__plans *plans, gf__head *head, gf_error *err
 
 static gf_status load(gf__process *process, gf__head *head, size_t *resident_bytes, gf_error *err)
 {
-    gf_status st = map_handed(head, err);
-    close(head->fd);
-    head->fd = -1;
-    if (st != GF_OK)
-        return st;
+    if (head->file.data == NULL)
+        return gf_error_set(err, head->err.code, "%s", head->err.message);
     *resident_bytes = head->file.size;
-    st = gf__model_parse(head->file.data, head->file.size, &head->model, err);
+    gf_status st = gf__model_view(&head->file, &head->model, err);
     if (st == GF_OK)
         st = check_cut(process->plans, head, err);
     if (st == GF_OK && head->cut != GF__NO_CUT)
         st = gf__plans_prepare(process->plans, head->cut, err);
-    if (st == GF_OK && gf_model_is_bundle(head->model)) {
-        const gf_head *layers = gf_model_head(head->model);
-        *resident_bytes = gf_head_n_params(layers) * sizeof(float) +
-                          strlen(gf_model_document(head->model));
-        return GF_OK; /* it reads the file on */
+    if (st == GF_OK) {
+        if (gf_model_is_bundle(head->model)) /* nobody reads the trunk in it */
+            *resident_bytes = gf_head_n_params(gf_model_head(head->model)) * sizeof(float) +
+                              strlen(gf_model_document(head->model));
+        return GF_OK;
     }
-    if (st != GF_OK) {
-        gf_model_unref(head->model);
-        head->model = NULL;
-    }
+    gf_model_unref(head->model);
+    head->model = NULL;
     gf__unmap(&head->file);
     return st;
 }
@@ -191,8 +186,6 @@ static void load_task(gf__heads *heads, gf__head *head)
 
 static void free_head(gf__head *head)
 {
-    if (head->fd >= 0)
-        close(head->fd);
     gf_model_unref(head->model);
     gf__unmap(&head->file);
     gf__free(head);
@@ -274,7 +267,8 @@ static gf_status add_to_table(gf__heads *heads, uint64_t id, int fd, gf_error *e
     if (head == NULL)
         return gf__error_nomem(err, "a head", sizeof *head);
     head->id = id;
-    head->fd = fd;
+    /* Here rather than by the loader: the process may hold few open files, and many heads may wait. */
+    (void)map_handed(head, fd, &head->err);
     atomic_init(&head->n_owners, 1);
     heads->table[heads->n++] = head;
     /* The loader's own, so that unloading meanwhile does not free it under its hands. */
@@ -289,9 +283,9 @@ void gf__heads_load(gf__heads *heads, uint64_t id, int fd)
     pthread_mutex_lock(&heads->mutex);
     const gf_status st = add_to_table(heads, id, fd, &err);
     pthread_mutex_unlock(&heads->mutex);
+    close(fd);
     if (st == GF_OK)
         return;
-    close(fd);
     gf__process_report(
         heads->process,
         &(gf__report){.kind = GF__REPORT_LOADED, .status = st, .message = err.message, .head = id});

@@ -50,7 +50,8 @@ gf_status gf__worker_start(const gf__worker_options *options, gf__worker **out, 
 pid_t gf__worker_pid(const gf__worker *worker);
 
 /* Hands the model file over, to be known as head from now on; reports LOADED. The worker checks
- * that the model's trunk and cut are its own. GF_ENOTFOUND, GF_EIO the file cannot be opened;
+ * that the model's trunk and cut are its own. It reads the weights where they lie: the file may be
+ * removed or replaced meanwhile, but not written to. GF_ENOTFOUND, GF_EIO the file cannot be opened;
  * GF_EUNAVAILABLE (of all sends) the worker is gone. */
 gf_status gf__worker_load(gf__worker *worker, uint64_t head, const char *model_path, gf_error *err);
 /* Frees the head after the runs sent before, and gives its memory back to the system. No report. */

@@ -53,12 +53,11 @@ typedef struct gf__head {
     uint64_t id;
     atomic_int n_owners; /* the table and every run */
     gf_model *model;
-    gf__mapping file; /* of a bundle, whose model reads it on */
+    gf__mapping file; /* the model's weights lie in it */
     size_t cut;
-    int fd;
     /* Under the table's mutex, until it is loaded. */
     gf__head_state state;
-    gf_error err;
+    gf_error err; /* why it is broken; before that, why its file could not be mapped */
     gf__job *first_waiting, *last_waiting;
     struct gf__head *next; /* in the loader's list */
 } gf__head;
@@ -96,6 +95,7 @@ void gf__queue_push(gf__queue *queue, gf__job *job);
 /* What thread is to do next; NULL: the queue was closed and is empty. is_alone: with all threads.
  * n_others: jobs that other threads are busy with. */
 gf__job *gf__queue_take(gf__queue *queue, int thread, bool *is_alone, uint32_t *n_others);
+/* Once for each job taken, when nothing but sending its last answer is left to do. */
 void gf__queue_done(gf__queue *queue, bool is_alone, size_t n_jobs);
 void gf__queue_close(gf__queue *queue);
 
