@@ -14,6 +14,7 @@ struct gf__runner {
     const float **features;
     /* Of the job being done. */
     bool is_alone;
+    size_t n_jobs;
     uint32_t n_others;
     double taken_s, decode_ms, network_ms;
 };
@@ -114,6 +115,8 @@ static gf_status check_has_cut(const gf__runner *runner, const gf__job *job, gf_
 
 /* ---- heads ---- */
 
+/* With the last answer the job is done for the queue, before it is sent: who asks one picture after
+ * the other, each when he has the answer to the last, is alone and gets all threads. */
 static void answer(gf__runner *runner, const gf__job *job, size_t n_peers, gf__report *report,
                    gf_status st, const gf_error *err)
 {
@@ -132,6 +135,8 @@ static void answer(gf__runner *runner, const gf__job *job, size_t n_peers, gf__r
         report->scores = report->logits = NULL;
         report->n_scores = 0;
     }
+    if (job->peer == NULL)
+        gf__queue_done(runner->process->queue, runner->is_alone, runner->n_jobs);
     gf__process_report(runner->process, report);
 }
 
@@ -316,7 +321,7 @@ void gf__runner_work(gf__runner *runner)
                                       &runner->n_others);
         if (job == NULL)
             return;
-        const size_t n_jobs = job->n_peers + 1;
+        runner->n_jobs = job->n_peers + 1;
         say_busy(busy, job);
         run(runner, job);
         say_idle(busy);
@@ -326,6 +331,5 @@ void gf__runner_work(gf__runner *runner)
             gf__job_free(job);
             job = peer;
         }
-        gf__queue_done(process->queue, runner->is_alone, n_jobs);
     }
 }
