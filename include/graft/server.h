@@ -63,8 +63,8 @@ typedef struct gf_server_options {
     bool ml_v1_errors_200;  /* a model's failure on projects/...:predict is {"error"} with 200 */
     const char *access_log; /* a file, "-" for stdout, NULL for none */
     /* Vertex AI container: what AIP_HEALTH_ROUTE, AIP_PREDICT_ROUTE ask for; NULL: none. The model
-     * they mean is the project's only one, or vertex_model. */
-    const char *health_route, *predict_route, *vertex_model;
+     * they mean is the project's only one, or vertex_model; of it vertex_version, or the default. */
+    const char *health_route, *predict_route, *vertex_model, *vertex_version;
     gf_observer observer; /* log only */
 } gf_server_options;
 GF_API gf_server_options gf_server_options_default(void);

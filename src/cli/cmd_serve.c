@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
+#include "cli/remote.h"
 #include "registry/registry.h"
 #include "server/server.h"
 
@@ -199,18 +199,20 @@ static gf_status apply_container(const serve_settings *s, gf_server_options *o, 
 
 /* ---- the model of AIP_STORAGE_URI ------------------------------------------------------------ */
 
-/* Whether a version of the model is there that was made of uri and did not fail; n_versions: of
- * all. */
-static bool has_version_of(gf_registry *registry, const char *model, const char *uri,
-                           size_t *n_versions)
+#define NAME_SIZE 160
+
+/* The version of the model that was made of uri and did not fail; "" where there is none.
+ * n_versions: of all. */
+static void find_version_of(gf_registry *registry, const char *model, const char *uri,
+                            char name[NAME_SIZE], size_t *n_versions)
 {
     char *text = NULL;
     gf__json *list = NULL;
-    bool is_there = false;
     const gf_registry_page page = {.size = 100};
     *n_versions = 0;
+    name[0] = '\0';
     if (gf_registry_list_versions(registry, model, &page, &text, NULL) != GF_OK)
-        return false;
+        return;
     if (gf__json_parse(text, strlen(text), &list, NULL) == GF_OK) {
         const gf__json *versions = gf__json_find(list, "versions");
         *n_versions = gf__json_n_items(versions);
@@ -218,12 +220,12 @@ static bool has_version_of(gf_registry *registry, const char *model, const char 
             const gf__json *version = gf__json_at(versions, i);
             const char *state = gf__json_string(gf__json_find(version, "state"), "");
             const char *origin = gf__json_string(gf__json_find(version, "deploymentUri"), "");
-            is_there = is_there || (strcmp(origin, uri) == 0 && strcmp(state, "FAILED") != 0);
+            if (strcmp(origin, uri) == 0 && strcmp(state, "FAILED") != 0)
+                snprintf(name, NAME_SIZE, "%s", gf__short_name(version, "name"));
         }
     }
     gf__json_free(list);
     gf_registry_free_text(text);
-    return is_there;
 }
 
 /* The two bodies as the API has them; what is there already is fine. */
@@ -240,13 +242,12 @@ static gf_status create_model(gf_registry *registry, const char *parent, const c
     return st == GF_OK || st == GF_EEXISTS ? GF_OK : gf_error_set(err, st, "%s", problem.message);
 }
 
-static gf_status create_version(gf_registry *registry, const char *model, size_t number,
+static gf_status create_version(gf_registry *registry, const char *model, const char *name,
                                 const char *uri, gf_error *err)
 {
     gf__json *version = gf__json_object();
     gf__buffer body = {0};
-    char name[32], *operation = NULL;
-    snprintf(name, sizeof name, "v%zu", number);
+    char *operation = NULL;
     gf__json_set_string(version, "name", name);
     gf__json_set_string(version, "deploymentUri", uri);
     gf__json_write(version, false, &body);
@@ -261,18 +262,22 @@ static gf_status create_version(gf_registry *registry, const char *model, size_t
 
 /* The first number from n_versions + 1 on that is free: after deletions there are higher ones. */
 static gf_status add_version(gf_registry *registry, const char *model, size_t n_versions,
-                             const char *uri, gf_error *err)
+                             const char *uri, char name[NAME_SIZE], gf_error *err)
 {
     gf_error own = {0};
     gf_status st = GF_EEXISTS;
-    for (size_t number = n_versions + 1; st == GF_EEXISTS && number < SIZE_MAX; number++)
-        st = create_version(registry, model, number, uri, &own);
+    for (size_t number = n_versions + 1; st == GF_EEXISTS && number < SIZE_MAX; number++) {
+        snprintf(name, NAME_SIZE, "v%zu", number);
+        st = create_version(registry, model, name, uri, &own);
+    }
     return st == GF_OK ? GF_OK : gf_error_set(err, st, "%s", own.message);
 }
 
 /* Puts the model in the registry before the server opens it; the server then copies and checks it
- * like any other. */
-static gf_status register_storage(const gf_server_options *o, gf_error *err)
+ * like any other. version: its name there, also where an earlier start has made it; the model's
+ * default may be of another address. "" without AIP_STORAGE_URI. */
+static gf_status register_storage(const gf_server_options *o, char version[NAME_SIZE],
+                                  gf_error *err)
 {
     const char *uri = environment("AIP_STORAGE_URI");
     gf_registry_options options = gf_registry_options_default();
@@ -288,8 +293,10 @@ static gf_status register_storage(const gf_server_options *o, gf_error *err)
                                                    : gf__error_nomem(err, "a name", 0);
     if (st == GF_OK)
         st = create_model(registry, parent, o->vertex_model, err);
-    if (st == GF_OK && !has_version_of(registry, model, uri, &n_versions))
-        st = add_version(registry, model, n_versions, uri, err);
+    if (st == GF_OK)
+        find_version_of(registry, model, uri, version, &n_versions);
+    if (st == GF_OK && version[0] == '\0')
+        st = add_version(registry, model, n_versions, uri, version, err);
     if (st != GF_OK)
         gf__error_prefix(err, "%s", "AIP_STORAGE_URI");
     gf_registry_close(registry);
@@ -418,9 +425,13 @@ static gf_status serve(gf__cli *cli, const serve_settings *s, const gf_server_op
                        gf_error *err)
 {
     gf_server *server = NULL;
-    gf_status st = register_storage(o, err);
+    gf_server_options options = *o;
+    char version[NAME_SIZE] = "";
+    gf_status st = register_storage(o, version, err);
+    if (version[0] != '\0')
+        options.vertex_version = version;
     if (st == GF_OK)
-        st = gf_server_start(o, &server, err);
+        st = gf_server_start(&options, &server, err);
     if (st == GF_OK)
         st = announce(cli, s, server, err);
     if (st == GF_OK) {

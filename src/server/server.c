@@ -47,14 +47,14 @@ static gf_status keep_text(const char **text, gf_error *err)
     return *text != NULL ? GF_OK : gf__error_nomem(err, "an option", strlen(from));
 }
 
-#define N_TEXTS 11
+#define N_TEXTS 12
 static void texts_of(gf_server_options *options, const char **texts[N_TEXTS])
 {
     const char **all[N_TEXTS] = {
-        &options->home,          &options->program,     &options->address,
-        &options->tls_cert,      &options->tls_key,     &options->project,
-        &options->cors_origin,   &options->access_log,  &options->health_route,
-        &options->predict_route, &options->vertex_model};
+        &options->home,          &options->program,      &options->address,
+        &options->tls_cert,      &options->tls_key,      &options->project,
+        &options->cors_origin,   &options->access_log,   &options->health_route,
+        &options->predict_route, &options->vertex_model, &options->vertex_version};
     memcpy(texts, all, sizeof all);
 }
 

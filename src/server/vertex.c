@@ -38,7 +38,7 @@ static gf_status find_model(gf_server *server, gf__served **out, gf_error *err)
         name = only.name;
     }
     if (st == GF_OK)
-        st = gf__find_served(server, NULL, name, NULL, NULL, out, err);
+        st = gf__find_served(server, NULL, name, server->options.vertex_version, NULL, out, err);
     gf__free(only.name);
     return st;
 }

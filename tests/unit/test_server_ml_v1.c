@@ -301,6 +301,23 @@ TEST(tensorflow__a_model_that_is_not_ready_says_when_to_come_again)
     CHECK(!says_when);
 }
 
+/* Of an earlier start there may be another version, which is still the default. */
+TEST(vertex__is_ready_with_the_version_it_is_to_serve)
+{
+    ASK(200, "POST", P "/models", "{\"name\":\"m\"}");
+    deploy("m", "v1", "");
+    refresh(MODEL);
+    server.options.project = "p";
+    server.options.health_route = "/health";
+    server.options.vertex_model = "m";
+    ASK(200, "GET", "/health", "");
+    server.options.vertex_version = "v2";
+    ASK(503, "GET", "/health", "");
+    deploy("m", "v2", "");
+    refresh(MODEL);
+    ASK(200, "GET", "/health", "");
+}
+
 TEST(readiness__is_what_the_pools_say_and_stays)
 {
     fake.are_starting = true;
@@ -318,6 +335,7 @@ TESTS_MAIN(ML_UNIT(ml_v1__a_token_of_one_project_makes_versions_of_its_own_files
            ML_UNIT(tensorflow__names_what_is_not_there_as_it_does),
            ML_UNIT(tensorflow__a_version_by_number_is_awaited_as_one_by_name),
            ML_UNIT(tensorflow__a_model_that_is_not_ready_says_when_to_come_again),
+           ML_UNIT(vertex__is_ready_with_the_version_it_is_to_serve),
            ML_UNIT(readiness__is_what_the_pools_say_and_stays), ML_UNIT(ml_v1__models_come_and_go),
            ML_UNIT(ml_v1__lists_have_pages_and_filters),
            ML_UNIT(ml_v1__patches_what_the_mask_names_and_compares_etags),
