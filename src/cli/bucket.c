@@ -77,6 +77,8 @@ static gf_status upload_folder(gf__remote *remote, const char *path, const char 
     if (depth > MAX_DEPTH)
         return gf_error_set(err, GF_ELIMIT, "%s: more than %d folders deep", path, MAX_DEPTH);
     gf_status st = gf__list_dir(path, &list, err);
+    if (st == GF_OK && depth == 0 && list.n_names == 0)
+        st = gf_error_set(err, GF_EINVAL, "%s: is an empty folder; nothing to upload", path);
     for (size_t i = 0; i < list.n_names && st == GF_OK; i++) {
         char *inner = gf__path_join(path, list.names[i]);
         char *target = gf__asprintf("%s/%s", address, list.names[i]);

@@ -83,7 +83,7 @@ for words in '' frobnicate wait 'wait nothing' 'describe nothing' 'cancel nothin
 done
 
 # Buckets.
-for words in '' frobnicate cp 'cp text.txt' 'cp text.txt other.txt' 'cp nothing gs://bucket/' 'cp folder gs://bucket/' 'cp text.txt gs://' 'cp text.txt gs://B' \
+for words in '' frobnicate cp 'cp text.txt' 'cp text.txt other.txt' 'cp nothing gs://bucket/' 'cp folder gs://bucket/' 'cp -r folder gs://bucket/' 'cp text.txt gs://' 'cp text.txt gs://B' \
     'cp text.txt gs://ab/x' 'cp text.txt gs://bucket/../x' 'cp text.txt gs://bucket/./x' 'cp gs://bucket/nothing .' 'cp gs://bucket/a gs://bucket/b' \
     'ls gs://nobucket' 'ls bucket' rm 'rm text.txt' 'rm gs://bucket' 'rm gs://bucket/nothing'; do
     # shellcheck disable=SC2086
