@@ -167,7 +167,8 @@ typedef enum gf_registry_recovery {
     GF_REGISTRY_RESUME, /* they wait again; after three starts they fail with a reason */
     GF_REGISTRY_FAIL    /* they fail with a reason */
 } gf_registry_recovery;
-/* To be called once after gf_registry_lock(), before anything runs. *n_found may be NULL. */
+/* To be called after gf_registry_lock(), and after a gf_registry_run_operation() that failed, while
+ * nothing runs. *n_found may be NULL. */
 GF_API gf_status gf_registry_recover(gf_registry *registry, gf_registry_recovery recovery,
                                      size_t *n_found, gf_error *err);
 

@@ -12,7 +12,7 @@
 #define COLLECT_EVERY_S   3600   /* whether or not anything was deleted */
 #define COLLECT_AFTER_S   5      /* after a deletion: several are collected at once */
 #define KEEP_OPERATIONS_S 604800 /* done ones can be looked up for a week */
-#define RETRY_AFTER_S     2      /* where the registry could not be written */
+#define RETRY_AFTER_S     1      /* where the registry could not be written */
 
 typedef struct use { /* a version that answered */
     char *name;
@@ -33,6 +33,7 @@ struct gf__operations {
     use_list uses;                    /* under mutex */
     atomic_bool is_stopping;          /* set under mutex */
     double note_due_s, collect_due_s; /* of the thread */
+    bool is_stuck; /* of the thread: the registry could not be written, maybe an operation's end */
 };
 
 static void log_failure(const gf__operations *operations, const char *what, const gf_error *err)
@@ -185,6 +186,15 @@ static void follow(gf__operations *operations, const char *operation)
     gf__json_free(document);
 }
 
+/* An operation whose end could not be noted (a full disk) runs for the registry, and no thread runs
+ * it: it waits again, once the registry can be written. */
+static gf_status get_unstuck(gf__operations *operations, gf_error *err)
+{
+    return operations->is_stuck
+               ? gf_registry_recover(operations->server->registry, GF_REGISTRY_RESUME, NULL, err)
+               : GF_OK;
+}
+
 /* False where none waits, or none could be run. */
 static bool run_one(gf__operations *operations, gf_status *st)
 {
@@ -192,10 +202,13 @@ static bool run_one(gf__operations *operations, gf_status *st)
     const gf_observer obs = {.progress = may_go_on, .user = operations};
     char *operation = NULL;
     gf_error err;
-    *st = gf_registry_run_operation(operations->server->registry, NULL, &hooks, &obs, &operation,
-                                    &err);
-    if (*st != GF_OK)
+    *st = get_unstuck(operations, &err);
+    if (*st == GF_OK)
+        *st = gf_registry_run_operation(operations->server->registry, NULL, &hooks, &obs,
+                                        &operation, &err);
+    if (*st != GF_OK && !operations->is_stuck) /* it is tried again each second: said once */
         log_failure(operations, "an operation could not be run", &err);
+    operations->is_stuck = *st != GF_OK;
     const bool has_run = operation != NULL;
     if (has_run)
         follow(operations, operation);

@@ -2,6 +2,8 @@
  * nothing. */
 #include "server_home.h"
 
+#include <sqlite3.h>
+
 /* What the thread says, to wait for: no sleeping. */
 static pthread_mutex_t said_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t said_more = PTHREAD_COND_INITIALIZER;
@@ -84,6 +86,35 @@ TEST(operations__run_what_waited_at_the_start)
     CHECK_STR(found("m", "v2", NULL), V2);
 }
 
+static void run_sql(const char *sql)
+{
+    char path[4096];
+    sqlite3 *connection = NULL;
+    snprintf(path, sizeof path, "%s/registry.db", home);
+    CHECK_EQ(sqlite3_open(path, &connection), SQLITE_OK);
+    CHECK_EQ(sqlite3_busy_timeout(connection, 10000), SQLITE_OK);
+    if (sqlite3_exec(connection, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(connection));
+    sqlite3_close(connection);
+}
+
+TEST(operations__end_once_there_is_room_for_their_end)
+{
+    create_model("m");
+    fake.hold_checks = true;
+    ask_for_v("v1");
+    start();
+    wait_until_checking(1);
+    run_sql(
+        "CREATE TRIGGER full BEFORE UPDATE ON operations BEGIN SELECT RAISE(FAIL, 'full'); END");
+    let_checks_go();
+    wait_until_said("an operation could not be run");
+    run_sql("DROP TRIGGER full");
+    wait_until_said("operations/create_m_v1");
+    stop();
+    CHECK_STR(found("m", "v1", NULL), V1);
+}
+
 TEST(operations__tell_why_a_version_failed)
 {
     create_model("m");
@@ -157,6 +188,7 @@ TEST(operations__note_at_the_end_which_versions_were_used)
 
 TESTS_MAIN(SERVER_UNIT(operations__make_a_version_ready_and_found),
            SERVER_UNIT(operations__run_what_waited_at_the_start),
+           SERVER_UNIT(operations__end_once_there_is_room_for_their_end),
            SERVER_UNIT(operations__tell_why_a_version_failed),
            SERVER_UNIT(operations__unload_a_version_before_they_delete_it),
            SERVER_UNIT(operations__go_on_at_the_next_start_after_a_stop),
