@@ -1,4 +1,5 @@
 /* registry/names.c: resource names, times and etags: the small texts that documents are full of. */
+#include "registry/registry.h"
 #include "registry/registry_priv.h"
 
 #include <stdio.h>
@@ -96,6 +97,16 @@ gf_status gf__name_parse(const char *text, gf__kind kind, gf__name *out, gf_erro
         st = gf__name_check("version", out->version, err);
     if (st == GF_OK && out->operation[0] != '\0')
         st = check_operation(out->operation, err);
+    return st;
+}
+
+gf_status gf__registry_check_project(const char *project, gf_error *err)
+{
+    gf__name parts;
+    char *name = gf__asprintf("projects/%s", project);
+    const gf_status st = name != NULL ? gf__name_parse(name, GF__KIND_PROJECT, &parts, err)
+                                      : gf__error_nomem(err, "a name", strlen(project));
+    gf__free(name);
     return st;
 }
 

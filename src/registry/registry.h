@@ -14,4 +14,7 @@ int gf__rpc_code(gf_status status);
 gf_status gf__registry_resolve(gf_registry *registry, const char *address, char **path,
                                gf_error *err);
 
+/* Whether a project can have that name: "P", not "projects/P". GF_EINVAL. */
+gf_status gf__registry_check_project(const char *project, gf_error *err);
+
 #endif

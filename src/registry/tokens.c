@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "registry/registry.h"
+
 #define N_ID_CHARS     12
 #define N_RANDOM_BYTES 32
 #define N_RANDOM_CHARS 43 /* base64url without padding */
@@ -75,7 +77,6 @@ static gf_status read_expiry(const char *text, int64_t *out, gf_error *err)
 static gf_status read_wish(const gf__json *fields, wish *out, gf_error *err)
 {
     static const char *const roles[] = {"admin", "deploy", "predict"};
-    gf__name name;
     *out = (wish){.role = gf__json_string(gf__json_find(fields, "role"), ""),
                   .project = gf__json_string(gf__json_find(fields, "project"), NULL),
                   .description = gf__json_string(gf__json_find(fields, "description"), NULL)};
@@ -89,13 +90,7 @@ static gf_status read_wish(const gf__json *fields, wish *out, gf_error *err)
         return gf_error_set(err, GF_EINVAL,
                             "project: an admin makes tokens for all projects; use the role deploy "
                             "for one project");
-    gf_status st = GF_OK;
-    if (out->project != NULL) {
-        char *full = gf__asprintf("projects/%s", out->project);
-        st = full != NULL ? gf__name_parse(full, GF__KIND_PROJECT, &name, err)
-                          : gf__error_nomem(err, "a name", strlen(out->project));
-        gf__free(full);
-    }
+    gf_status st = out->project != NULL ? gf__registry_check_project(out->project, err) : GF_OK;
     if (st == GF_OK)
         st = read_expiry(gf__json_string(gf__json_find(fields, "expireTime"), NULL),
                          &out->expire_time, err);

@@ -147,7 +147,7 @@ static double seconds_of(struct timeval time)
     return (double)time.tv_sec + (double)time.tv_usec / 1e6;
 }
 
-static void write_process(const gf_server *server, gf__buffer *out)
+static void write_process(gf_server *server, gf__buffer *out)
 {
     struct rusage used = {0};
     (void)getrusage(RUSAGE_SELF, &used);
@@ -161,7 +161,7 @@ static void write_process(const gf_server *server, gf__buffer *out)
     write_plain(out, "graft_http_requests_in_flight", "gauge", "Requests being read or answered.",
                 server->listener != NULL ? (double)gf__listener_n_in_flight(server->listener) : 0);
     write_plain(out, "graft_ready", "gauge", "1 while /readyz says yes.",
-                atomic_load(&server->is_ready) && !atomic_load(&server->is_draining) ? 1 : 0);
+                gf__server_is_ready(server) ? 1 : 0);
     gf__metric_begin(out, "graft_build_info", "gauge", "Always 1.");
     gf__buffer_printf(out, "graft_build_info{version=\"%s\"} 1\n", gf_version());
 }

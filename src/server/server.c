@@ -130,6 +130,9 @@ static gf_status check_options(const gf_server_options *options, gf_error *err)
         return gf_error_set(err, GF_EINVAL, "a server needs an address");
     if (options->project == NULL || options->project[0] == '\0')
         return gf_error_set(err, GF_EINVAL, "a server needs a project");
+    const gf_status st = gf__registry_check_project(options->project, err);
+    if (st != GF_OK)
+        return st;
     if (options->port < 0 || options->port > 65535)
         return gf_error_set(err, GF_EINVAL, "port %d: expected 0 to 65535", options->port);
     if ((options->tls_cert == NULL) != (options->tls_key == NULL))

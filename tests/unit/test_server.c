@@ -61,6 +61,9 @@ TEST(server__answers_on_the_port_it_names)
     const int port = gf_server_port(server);
     snprintf(wanted, sizeof wanted, "http://127.0.0.1:%d", port);
     CHECK_STR(gf_server_url(server), wanted);
+    /* Nobody has asked whether it is ready. */
+    CHECK_EQ(get(port, "/metrics", "", answer, sizeof answer), 200);
+    CHECK(strstr(answer, "\ngraft_ready 1\n") != NULL);
     CHECK_EQ(get(port, "/readyz", "", answer, sizeof answer), 200);
     CHECK_EQ(get(port, "/v1/projects/p/models", "", answer, sizeof answer), 200);
     CHECK_STR(strstr(answer, "\r\n\r\n") + 4, "{}\n");
@@ -146,6 +149,12 @@ TEST(server__refuses_options_that_cannot_be)
     options = options_of(home);
     options.port = 65536;
     CHECK_FAILS(GF_EINVAL, "port 65536", gf_server_start(&options, &server, &check_err));
+    options = options_of(home);
+    options.project = "a b";
+    CHECK_FAILS(GF_EINVAL, "project \"a b\"", gf_server_start(&options, &server, &check_err));
+    options.project = "a/b";
+    CHECK_FAILS(GF_EINVAL, "expected projects/PROJECT",
+                gf_server_start(&options, &server, &check_err));
     options = options_of(home);
     options.deadline_ms = 0;
     CHECK_FAILS(GF_EINVAL, "deadline 0: expected 1 or more",
