@@ -87,6 +87,7 @@ typedef struct gf__output {
 } gf__output;
 
 typedef struct gf__device gf__device; /* oneDNN's engine */
+typedef struct gf__pack_file gf__pack_file;
 
 struct gf_plan {
     gf_plan_options options; /* resolved; strings are not kept */
@@ -103,6 +104,7 @@ struct gf_plan {
     const uint8_t *weights; /* all of them in one piece, NULL where some are borrowed; in: */
     gf__mapping pack;
     uint8_t *owned_weights;
+    gf__pack_file *pack_file; /* while the plan is being made */
 };
 
 /* lower.c. precision is resolved. outputs gets n_outputs shapes. */
@@ -126,7 +128,10 @@ size_t gf__weights_layout(gf__program *program);
 gf_status gf__weights_pack(const gf_plan *plan, const gf__op *op, uint8_t *weights, uint8_t *bias,
                            gf_error *err);
 
-/* packs.c: fills plan->weights, from a mapped file where it can. */
+/* packs.c: fills plan->weights, from a mapped file where it can. begin before there are primitives: a
+ * thread checks the file meanwhile; end whatever came of it. */
+gf_status gf__packs_begin(gf_plan *plan, const gf_plan_options *options, gf_error *err);
+void gf__packs_end(gf_plan *plan);
 gf_status gf__packs_load(gf_plan *plan, const gf_plan_options *options, gf_error *err);
 /* The same with what the lender has packed; only the rest is packed, in memory. */
 gf_status gf__packs_borrow(gf_plan *plan, const gf_plan *lender, gf_error *err);

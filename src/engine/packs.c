@@ -1,14 +1,17 @@
 /* packs.c: packed weights, kept in a file that processes share by mapping it.
  *
- *     name     PRECISION-HASH.pack, HASH the first 32 digits of the key
+ *     name     PRECISION-HASH.pack, HASH the first 32 digits of the name's own hash
  *     header   128 bytes: magic, key (SHA-256 in hex), bytes of data
  *     data     the spans of gf__weights_layout, each 64-byte aligned
  *     trailer  64 bytes: checksum of the data
  *
  * The key covers everything that the bytes depend on: the weights' identity, library and
  * instruction set, the number of threads, and every operation with its layers, folding and
- * packed layout. A file that is not exactly what its key says is made again; it is written aside
- * and renamed, so two processes may both do it and readers keep what they have mapped. */
+ * packed layout. The name covers the same but for the layouts, which follow from it: so it is known
+ * before the primitives are made, and a thread reads and checks the file meanwhile. A file that is not
+ * exactly what its key says is made again; it is written aside and renamed, so two processes may both
+ * do it and readers keep what they have mapped. */
+#include <pthread.h>
 #include <string.h>
 
 #include "engine/dnnl_priv.h"
@@ -55,6 +58,23 @@ static uint64_t checksum_value(const checksum *sum)
     return value ^ (value >> 29);
 }
 
+/* Channels from one pixel of the value to the next. */
+static size_t step_of(const gf__program *program, size_t v)
+{
+    const gf__value *value = &program->values[v];
+    return value->host == GF__NONE ? value->channels : program->values[value->host].channels;
+}
+
+/* What is known before there are primitives. */
+static void describe_layers(gf__buffer *text, const gf__program *program, const gf__op *op)
+{
+    gf__buffer_printf(text, "\n%d %s %s %d %.9g %.9g %zu %zu", (int)op->kind,
+                      op->layer != NULL ? gf_layer_name(op->layer) : "-",
+                      op->norm != NULL ? gf_layer_name(op->norm) : "-", (int)op->activation,
+                      (double)op->scale, (double)op->shift, step_of(program, op->src[0]),
+                      step_of(program, op->dst));
+}
+
 static void describe_op(gf__buffer *text, const gf__op *op)
 {
     gf__buffer_printf(text, "\n%d %zu %zu %s %s %.9g %.9g ", (int)op->kind, op->weights.offset,
@@ -86,19 +106,26 @@ static gf_status identify(gf_plan *plan, gf_error *err)
     return GF_OK;
 }
 
-static gf_status make_key(const gf_plan *plan, const char *weights_key, char key[GF__SHA256_HEX],
-                          gf_error *err)
+/* hash: the key, or what the file's name is made of. */
+static gf_status make_hash(const gf_plan *plan, const char *weights_key, bool is_key,
+                           char hash[GF__SHA256_HEX], gf_error *err)
 {
     gf__buffer text = {0};
-    gf__buffer_printf(&text, "pack of %s\n%s threads %d ", weights_key,
+    gf__buffer_printf(&text, "%s of %s\n%s threads %d ", is_key ? "pack" : "file", weights_key,
                       gf_precision_name(plan->options.precision), plan->n_inner_threads);
     gf__dnnl_describe(&text);
-    for (size_t i = 0; i < plan->program.n_ops; i++)
-        if (plan->program.ops[i].layer != NULL || plan->program.ops[i].norm != NULL)
-            describe_op(&text, &plan->program.ops[i]);
+    for (size_t i = 0; i < plan->program.n_ops; i++) {
+        const gf__op *op = &plan->program.ops[i];
+        if (op->layer == NULL && op->norm == NULL)
+            continue;
+        if (is_key)
+            describe_op(&text, op);
+        else
+            describe_layers(&text, &plan->program, op);
+    }
     gf_status st = gf__buffer_status(&text, err);
     if (st == GF_OK)
-        gf__sha256_hex(text.data, text.size, key);
+        gf__sha256_hex(text.data, text.size, hash);
     gf__buffer_free(&text);
     return st;
 }
@@ -110,32 +137,101 @@ static void fill_header(pack_header *header, const gf_plan *plan, const char *ke
     memcpy(header->key, key, GF__SHA256_HEX);
 }
 
-/* Maps the file into the plan if it is whole and the one that is wanted. */
-static bool map_pack(gf_plan *plan, const char *path, const char *key)
-{
-    gf__mapping mapping = {0};
-    pack_header wanted;
-    pack_trailer trailer;
-    checksum sum = {{1, 2, 3, 4}};
+/* ---- reading ---- */
 
-    if (gf__map_file(path, &mapping, NULL) != GF_OK)
-        return false;
-    fill_header(&wanted, plan, key);
-    const uint8_t *data = mapping.data + sizeof wanted;
-    if (mapping.size != sizeof wanted + plan->weights_bytes + sizeof trailer ||
-        memcmp(mapping.data, &wanted, sizeof wanted) != 0)
-        goto refused;
-    checksum_add(&sum, data, plan->weights_bytes);
-    memcpy(&trailer, data + plan->weights_bytes, sizeof trailer);
-    if (trailer.checksum != checksum_value(&sum))
-        goto refused;
-    plan->pack = mapping;
-    plan->weights = data;
-    return true;
-refused:
-    gf__unmap(&mapping);
-    return false;
+struct gf__pack_file {
+    char *path;
+    gf__mapping mapping; /* no data: there is no such file */
+    bool is_whole;       /* by its own checksum; known when the thread has ended */
+    bool has_thread;
+    pthread_t thread;
+};
+
+static void *check_whole(void *argument)
+{
+    gf__pack_file *file = argument;
+    const size_t n_around = sizeof(pack_header) + sizeof(pack_trailer);
+    checksum sum = {{1, 2, 3, 4}};
+    pack_trailer trailer;
+    file->is_whole = false;
+    if (file->mapping.data == NULL || file->mapping.size < n_around)
+        return NULL;
+    const uint8_t *data = file->mapping.data + sizeof(pack_header);
+    const size_t data_bytes = file->mapping.size - n_around;
+    checksum_add(&sum, data, data_bytes);
+    memcpy(&trailer, data + data_bytes, sizeof trailer);
+    file->is_whole = trailer.checksum == checksum_value(&sum);
+    return NULL;
 }
+
+static char *pack_path(const gf_plan *plan, const char *dir, const char *hash)
+{
+    char *name = gf__asprintf("%s-%.32s.pack", gf_precision_name(plan->options.precision), hash);
+    char *path = name != NULL ? gf__path_join(dir, name) : NULL;
+    gf__free(name);
+    return path;
+}
+
+gf_status gf__packs_begin(gf_plan *plan, const gf_plan_options *options, gf_error *err)
+{
+    char hash[GF__SHA256_HEX];
+    if (options->pack_dir == NULL)
+        return GF_OK;
+    const gf_status st = make_hash(plan, options->weights_key, false, hash, err);
+    if (st != GF_OK)
+        return st;
+    gf__pack_file *file = gf__calloc(1, sizeof *file);
+    if (file == NULL)
+        return gf__error_nomem(err, "a pack file", sizeof *file);
+    plan->pack_file = file;
+    file->path = pack_path(plan, options->pack_dir, hash);
+    if (file->path == NULL)
+        return gf__error_nomem(err, "a file name", 0);
+    if (gf__map_file(file->path, &file->mapping, NULL) == GF_OK)
+        file->has_thread = pthread_create(&file->thread, NULL, check_whole, file) == 0;
+    return GF_OK;
+}
+
+static void finish_check(gf__pack_file *file)
+{
+    if (file->has_thread)
+        pthread_join(file->thread, NULL);
+    else
+        check_whole(file);
+    file->has_thread = false;
+}
+
+void gf__packs_end(gf_plan *plan)
+{
+    gf__pack_file *file = plan->pack_file;
+    if (file == NULL)
+        return;
+    if (file->has_thread)
+        pthread_join(file->thread, NULL);
+    gf__unmap(&file->mapping);
+    gf__free(file->path);
+    gf__free(file);
+    plan->pack_file = NULL;
+}
+
+/* The plan's weights from the file, if it is whole and the one that is wanted. */
+static bool take_pack(gf_plan *plan, const char *key)
+{
+    gf__pack_file *file = plan->pack_file;
+    pack_header wanted;
+    finish_check(file);
+    fill_header(&wanted, plan, key);
+    if (!file->is_whole ||
+        file->mapping.size != sizeof wanted + plan->weights_bytes + sizeof(pack_trailer) ||
+        memcmp(file->mapping.data, &wanted, sizeof wanted) != 0)
+        return false;
+    plan->pack = file->mapping;
+    plan->weights = plan->pack.data + sizeof wanted;
+    file->mapping = (gf__mapping){0}; /* the plan's now */
+    return true;
+}
+
+/* ---- writing ---- */
 
 /* Packs one operation and writes it: never more than one layer's weights in memory. */
 static gf_status write_op(const gf_plan *plan, const gf__op *op, gf__writer *writer, checksum *sum,
@@ -199,14 +295,6 @@ static gf_status pack_in_memory(gf_plan *plan, gf_error *err)
     return GF_OK;
 }
 
-static char *pack_path(const gf_plan *plan, const char *dir, const char *key)
-{
-    char *name = gf__asprintf("%s-%.32s.pack", gf_precision_name(plan->options.precision), key);
-    char *path = name != NULL ? gf__path_join(dir, name) : NULL;
-    gf__free(name);
-    return path;
-}
-
 static const gf__op *find_lent(const gf_plan *lender, const gf__op *wanted)
 {
     for (size_t i = 0; i < lender->program.n_ops; i++) {
@@ -263,21 +351,21 @@ gf_status gf__packs_borrow(gf_plan *plan, const gf_plan *lender, gf_error *err)
 static gf_status load(gf_plan *plan, const gf_plan_options *options, gf_error *err)
 {
     char key[GF__SHA256_HEX];
-    if (options->pack_dir == NULL || plan->weights_bytes == 0)
+    gf__pack_file *file = plan->pack_file;
+    if (file == NULL || plan->weights_bytes == 0)
         return pack_in_memory(plan, err);
-    gf_status st = make_key(plan, options->weights_key, key, err);
+    gf_status st = make_hash(plan, options->weights_key, true, key, err);
     if (st != GF_OK)
         return st;
-    char *path = pack_path(plan, options->pack_dir, key);
-    if (path == NULL)
-        return gf__error_nomem(err, "a file name", 0);
-    const bool is_mapped = map_pack(plan, path, key) ||
-                           (write_pack(plan, options->pack_dir, path, key, NULL) == GF_OK &&
-                            map_pack(plan, path, key));
-    gf__free(path);
+    if (take_pack(plan, key))
+        return GF_OK;
+    gf__unmap(&file->mapping);
+    if (write_pack(plan, options->pack_dir, file->path, key, NULL) == GF_OK &&
+        gf__map_file(file->path, &file->mapping, NULL) == GF_OK && take_pack(plan, key))
+        return GF_OK;
     /* A full disk or a folder that cannot be written costs the time of packing, nothing else.
      * Weights that are missing fail again here, and are reported. */
-    return is_mapped ? GF_OK : pack_in_memory(plan, err);
+    return pack_in_memory(plan, err);
 }
 
 gf_status gf__packs_load(gf_plan *plan, const gf_plan_options *options, gf_error *err)

@@ -85,6 +85,8 @@ static gf_status build(gf_plan *plan, const gf_plan_options *options, const gf_p
                        gf_error *err)
 {
     gf_status st = gf__device_new(&plan->device, err);
+    if (st == GF_OK && lender == NULL)
+        st = gf__packs_begin(plan, options, err);
     if (st != GF_OK)
         return st;
     st = make_prims(plan, err);
@@ -139,6 +141,7 @@ gf_status gf__plan_new_borrowing(const gf_graph *graph, const gf_output_spec *ou
     share_out_threads(plan);
     const int before = gf__threads_enter(plan->n_inner_threads);
     st = build(plan, &resolved, lender, err);
+    gf__packs_end(plan);
     gf__threads_leave(before);
     if (st != GF_OK)
         goto done;
