@@ -3,17 +3,15 @@
  * A page's token is the name of the last object, in base64: what is put in or deleted meanwhile
  * makes no other object appear twice or not at all. Objects are in the order of their names' bytes,
  * so all names below the prefix are gathered before a page is cut out of them. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "server/graft_v1_priv.h"
 
-#define DEFAULT_SIZE 1000
-#define MAX_SIZE     1000
-#define MAX_DEPTH    32
-#define MAX_OBJECTS  1000000 /* in one bucket below one prefix */
+#define MAX_SIZE    1000 /* and what a page has where nothing is said */
+#define MAX_DEPTH   32
+#define MAX_OBJECTS 1000000 /* in one bucket below one prefix */
 
 typedef struct names {
     char **items;
@@ -109,23 +107,17 @@ typedef struct page {
 
 static gf_status read_page(const gf__request *request, page *out, gf_error *err)
 {
-    const char *size = gf__request_query(request, "pageSize");
-    const char *token = gf__request_query(request, "pageToken");
+    gf_registry_page asked;
     uint8_t *bytes = NULL;
     size_t n_bytes = 0;
-    out->size = DEFAULT_SIZE;
-    if (size != NULL && size[0] != '\0') {
-        char *end = NULL;
-        errno = 0;
-        const long number = strtol(size, &end, 10);
-        if (*end != '\0' || errno != 0 || number < 0)
-            return gf_error_set(err, GF_EINVAL, "pageSize: \"%.40s\", expected a whole number",
-                                size);
-        out->size = number == 0 ? DEFAULT_SIZE : number > MAX_SIZE ? MAX_SIZE : (size_t)number;
-    }
+    gf_status st = gf__request_page(request, &asked, err);
+    if (st != GF_OK)
+        return st;
+    out->size = asked.size > 0 && asked.size < MAX_SIZE ? (size_t)asked.size : MAX_SIZE;
+    const char *token = asked.token;
     if (token == NULL || token[0] == '\0')
         return GF_OK;
-    const gf_status st = gf__base64_decode(token, strlen(token), &bytes, &n_bytes, err);
+    st = gf__base64_decode(token, strlen(token), &bytes, &n_bytes, err);
     if (st == GF_ENOMEM)
         return st;
     if (st != GF_OK || n_bytes == 0 || memchr(bytes, '\0', n_bytes) != NULL) {

@@ -12,8 +12,10 @@
 #define N_CODES   500
 #define N_BUCKETS (sizeof bucket_ends_s / sizeof *bucket_ends_s)
 
-static const char *const families[] = {"ml_v1", "ml_v1_predict", "tensorflow",
-                                       "v2",    "graft",         "plain"};
+static const char *const families[] = {
+    [GF__FAMILY_GOOGLE] = "ml_v1",          [GF__FAMILY_ML_PREDICT] = "ml_v1_predict",
+    [GF__FAMILY_TENSORFLOW] = "tensorflow", [GF__FAMILY_V2] = "v2",
+    [GF__FAMILY_GRAFT] = "graft",           [GF__FAMILY_PLAIN] = "plain"};
 #define N_FAMILIES (sizeof families / sizeof *families)
 static const double bucket_ends_s[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
                                        0.25,  0.5,    1,     2.5,  5,     10,   30};
@@ -46,19 +48,17 @@ void gf__metrics_free(gf__metrics *metrics)
     gf__free(metrics);
 }
 
-void gf__metrics_request(gf__metrics *metrics, const char *family, int code, double total_ms)
+void gf__metrics_request(gf__metrics *metrics, gf__family family, int code, double total_ms)
 {
-    size_t f = 0, b = 0;
-    while (f < N_FAMILIES - 1 && strcmp(families[f], family) != 0)
-        f++;
+    size_t b = 0;
     while (b < N_BUCKETS && total_ms / 1e3 > bucket_ends_s[b])
         b++;
     if (code < MIN_CODE || code >= MIN_CODE + N_CODES)
         return;
     pthread_mutex_lock(&metrics->mutex);
-    metrics->counts[f].n_by_code[code - MIN_CODE]++;
-    metrics->counts[f].n_by_bucket[b]++;
-    metrics->counts[f].sum_s += total_ms / 1e3;
+    metrics->counts[family].n_by_code[code - MIN_CODE]++;
+    metrics->counts[family].n_by_bucket[b]++;
+    metrics->counts[family].sum_s += total_ms / 1e3;
     pthread_mutex_unlock(&metrics->mutex);
 }
 
@@ -88,6 +88,14 @@ static void write_plain(gf__buffer *out, const char *name, const char *type, con
     gf__buffer_printf(out, "%s %.17g\n", name, value);
 }
 
+static bool was_asked(const family_counts *counts)
+{
+    uint64_t n = 0;
+    for (size_t b = 0; b <= N_BUCKETS; b++)
+        n += counts->n_by_bucket[b];
+    return n > 0;
+}
+
 static void write_counts(gf__buffer *out, const family_counts *counts)
 {
     gf__metric_begin(out, "graft_http_requests_total", "counter",
@@ -102,6 +110,8 @@ static void write_counts(gf__buffer *out, const family_counts *counts)
                      "From the request line to the last byte of the answer.");
     for (size_t f = 0; f < N_FAMILIES; f++) {
         unsigned long long n = 0;
+        if (!was_asked(&counts[f]))
+            continue;
         for (size_t b = 0; b < N_BUCKETS; b++) {
             n += counts[f].n_by_bucket[b];
             gf__buffer_printf(

@@ -2,34 +2,10 @@
  * locations and the project's config. Models and versions are ml_v1_resources.c's. */
 #include "server/ml_v1_priv.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* All of this machine is one place. */
 #define LOCATION "local"
-
-const char *gf__query_either(const gf__request *request, const char *camel, const char *snake)
-{
-    const char *value = gf__request_query(request, camel);
-    return value != NULL ? value : gf__request_query(request, snake);
-}
-
-gf_status gf__request_page(const gf__request *request, gf_registry_page *out, gf_error *err)
-{
-    const char *size = gf__query_either(request, "pageSize", "page_size");
-    char *end = NULL;
-    *out = (gf_registry_page){.token = gf__query_either(request, "pageToken", "page_token"),
-                              .filter = gf__request_query(request, "filter")};
-    if (size == NULL || size[0] == '\0')
-        return GF_OK;
-    errno = 0;
-    const long number = strtol(size, &end, 10);
-    if (*end != '\0' || errno != 0 || number < 0 || number > INT32_MAX)
-        return gf_error_set(err, GF_EINVAL, "pageSize: \"%.40s\", expected a whole number", size);
-    out->size = (int)number;
-    return GF_OK;
-}
 
 static gf_status keep_text(char **at, const char *text, gf_error *err)
 {

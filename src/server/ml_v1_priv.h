@@ -6,11 +6,6 @@
 
 #define GF__ML_V1 "/v1/projects/{project}"
 
-/* The first of two spellings of a query parameter that is there; NULL. */
-const char *gf__query_either(const gf__request *request, const char *camel, const char *snake);
-/* pageSize, pageToken, filter. Borrowed from the request. GF_EINVAL. */
-gf_status gf__request_page(const gf__request *request, gf_registry_page *out, gf_error *err);
-
 /* The name that the route's parameters make, of as many parts as there are (1: the project ...); new.
  * Notes model and version for the log. GF_ENOMEM. */
 gf_status gf__request_name(gf__request *request, size_t n_parts, char **out, gf_error *err);

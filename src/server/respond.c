@@ -1,5 +1,7 @@
 /* server/respond.c: answers as each family's clients expect them: errors, documents, the registry's
- * texts; and the HTTP code of a status. */
+ * texts; the HTTP code of a status; and what requests of all families are read with. */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "server/routes_priv.h"
@@ -178,6 +180,28 @@ gf_status gf__respond_text(const gf__request *request, gf__response *response, c
     }
     gf_registry_free_text(text);
     return st;
+}
+
+const char *gf__query_either(const gf__request *request, const char *camel, const char *snake)
+{
+    const char *value = gf__request_query(request, camel);
+    return value != NULL ? value : gf__request_query(request, snake);
+}
+
+gf_status gf__request_page(const gf__request *request, gf_registry_page *out, gf_error *err)
+{
+    const char *size = gf__query_either(request, "pageSize", "page_size");
+    char *end = NULL;
+    *out = (gf_registry_page){.token = gf__query_either(request, "pageToken", "page_token"),
+                              .filter = gf__request_query(request, "filter")};
+    if (size == NULL || size[0] == '\0')
+        return GF_OK;
+    errno = 0;
+    const long number = strtol(size, &end, 10);
+    if (*end != '\0' || errno != 0 || number < 0 || number > INT32_MAX)
+        return gf_error_set(err, GF_EINVAL, "pageSize: \"%.40s\", expected a whole number", size);
+    out->size = (int)number;
+    return GF_OK;
 }
 
 gf_status gf__request_json(const gf__request *request, gf__json **out, gf_error *err)

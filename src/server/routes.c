@@ -98,25 +98,6 @@ static gf__family family_for(const gf__request *request)
     return request->route != NULL ? request->route->family : family_of(request->path);
 }
 
-static const char *family_name(gf__family family)
-{
-    switch (family) {
-    case GF__FAMILY_GOOGLE:
-        return "ml_v1";
-    case GF__FAMILY_ML_PREDICT:
-        return "ml_v1_predict";
-    case GF__FAMILY_TENSORFLOW:
-        return "tensorflow";
-    case GF__FAMILY_V2:
-        return "v2";
-    case GF__FAMILY_GRAFT:
-        return "graft";
-    case GF__FAMILY_PLAIN:
-        return "plain";
-    }
-    return "plain";
-}
-
 /* ---- admitting ------------------------------------------------------------------------------- */
 
 static gf_status refuse_path(gf__request *request, const route_search *search, gf_error *err)
@@ -258,8 +239,7 @@ void gf__routes_done(void *user, const gf__request *request, const gf__response 
                      bool is_complete)
 {
     gf_server *server = user;
-    gf__metrics_request(server->metrics, family_name(family_for(request)), response->code,
-                        total_ms);
+    gf__metrics_request(server->metrics, family_for(request), response->code, total_ms);
     gf__access_log_write(server->access_log, request, response, total_ms, n_sent_bytes,
                          client_address, is_complete);
 }

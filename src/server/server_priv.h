@@ -152,6 +152,11 @@ const char *gf__model_part(const char *name, size_t *n_chars);
 gf_status gf__fields_mask(const gf__json *document, const char *mask, gf__json **out,
                           gf_error *err);
 
+/* The first of two spellings of a query parameter that is there; NULL. */
+const char *gf__query_either(const gf__request *request, const char *camel, const char *snake);
+/* pageSize, pageToken, filter of a list. Borrowed from the request. GF_EINVAL. */
+gf_status gf__request_page(const gf__request *request, gf_registry_page *out, gf_error *err);
+
 /* For a handler whose body is small JSON: the document; GF_EFORMAT. An empty body is {}. */
 gf_status gf__request_json(const gf__request *request, gf__json **out, gf_error *err);
 
@@ -230,7 +235,7 @@ void gf__operations_note_use(gf__operations *operations, const char *version);
 gf_status gf__metrics_new(gf__metrics **out, gf_error *err);
 void gf__metrics_free(gf__metrics *metrics);
 /* After each request. */
-void gf__metrics_request(gf__metrics *metrics, const char *family, int code, double total_ms);
+void gf__metrics_request(gf__metrics *metrics, gf__family family, int code, double total_ms);
 /* Prometheus text format. wants_aliases: TensorFlow Serving's and Triton's names beside our own;
  * they break Prometheus' naming rules, which `promtool check metrics` holds against a page. */
 void gf__metrics_write(gf_server *server, bool wants_aliases, gf__buffer *out);

@@ -71,6 +71,9 @@ TEST(server__answers_on_the_port_it_names)
     CHECK(strstr(answer, "graft_http_requests_total{family=\"ml_v1\",code=\"200\"} 1\n") != NULL);
     CHECK(strstr(answer, "\ngraft_ready 1\n") != NULL);
     CHECK(strstr(answer, "nv_inference") == NULL);
+    CHECK(strstr(answer, "graft_http_request_duration_seconds_count{family=\"ml_v1\"} 1\n") !=
+          NULL);
+    CHECK(strstr(answer, "ml_v1_predict") == NULL); /* what was never asked is not 0 for ever */
     CHECK_EQ(get(port, "/monitoring/prometheus/metrics", "", answer, sizeof answer), 200);
     CHECK(strstr(answer, "# TYPE nv_inference_count counter\n") != NULL);
     CHECK(strstr(answer, "# TYPE :tensorflow:serving:request_latency histogram\n") != NULL);
