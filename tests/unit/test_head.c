@@ -99,6 +99,39 @@ TEST(head_copy__has_the_same_weights_and_its_own_memory)
     gf_head_free(copy);
 }
 
+/* Weights at any float: where they lie does not change a byte. A copy can be written to. */
+TEST(head_view__predicts_from_weights_where_they_lie)
+{
+    float weights[4 * 5 + 5 + 5 * 3 + 3 + 1], features[4] = {0.5f, -1.0f, 2.0f, 0.25f}, got[3],
+                                              want[3];
+    gf_head *head = new_head(4, two_layers, 2), *view = NULL, *copy = NULL;
+    gf_head_initialise(head, 9);
+    const float *const kernels[] = {weights + 1, weights + 26};
+    const float *const biases[] = {weights + 21, weights + 41};
+    memcpy(weights + 1, gf_head_kernel(head, 0), 20 * sizeof(float));
+    memcpy(weights + 21, gf_head_bias(head, 0), 5 * sizeof(float));
+    memcpy(weights + 26, gf_head_kernel(head, 1), 15 * sizeof(float));
+    memcpy(weights + 41, gf_head_bias(head, 1), 3 * sizeof(float));
+    CHECK_OK(gf__head_new_view(4, two_layers, 2, kernels, biases, &view, &check_err));
+    assert_ptr_equal(gf__head_kernel_of(view, 1), kernels[1]);
+    assert_ptr_equal(gf__head_bias_of(view, 0), biases[0]);
+    CHECK_EQ(gf_head_n_params(view), gf_head_n_params(head));
+    CHECK_OK(gf_head_predict(head, features, 1, want, &check_err));
+    CHECK_OK(gf_head_predict(view, features, 1, got, &check_err));
+    assert_memory_equal(got, want, sizeof got);
+    CHECK_OK(gf_head_copy(view, &copy, &check_err));
+    gf_head_bias(copy, 1)[0] += 1.0f;
+    CHECK_OK(gf_head_predict(copy, features, 1, got, &check_err));
+    CHECK(got[0] > want[0]);
+    gf_head_free(copy);
+    CHECK_OK(gf_head_predict(view, features, 1, got, &check_err));
+    assert_memory_equal(got, want, sizeof got);
+    CHECK_FAILS(GF_EINVAL, "one feature",
+                gf__head_new_view(0, two_layers, 2, kernels, biases, &copy, &check_err));
+    gf_head_free(view);
+    gf_head_free(head);
+}
+
 TEST(head_predict__gives_a_row_the_same_bytes_alone_and_among_others)
 {
     enum { N = 150 };
@@ -292,7 +325,8 @@ TEST(head_from_graph__refuses_what_is_no_tail)
     gf_graph_free(graph);
 }
 
-TESTS_MAIN(UNIT(head_from_graph__takes_the_dense_tail_and_gives_it_back),
+TESTS_MAIN(UNIT(head_view__predicts_from_weights_where_they_lie),
+           UNIT(head_from_graph__takes_the_dense_tail_and_gives_it_back),
            UNIT(head_from_graph__refuses_what_is_no_tail),
            UNIT(head_new__names_layers_as_keras_and_counts_parameters),
            UNIT(head_new__refuses_what_is_no_head),
