@@ -24,6 +24,8 @@ for options in extra --frobnicate --port '--port x' '--port -1' '--max-body 0' '
     # shellcheck disable=SC2086
     try timeout 20 $graft serve --port 0 $options
 done
+try timeout 20 $graft serve --port 0 --project 'a b'
+try timeout 20 $graft serve --port 0 --project a/b
 try env PORT=http $graft serve
 try env AIP_HTTP_PORT=99999 $graft serve
 try env PORT=0 AIP_HEALTH_ROUTE=health $graft serve --allow-unauthenticated

@@ -98,7 +98,8 @@ class Watching(harness.HomeCase):
 
     def test_metrics_of_versions_that_were_asked_please_promtool(self):
         server = self.serve()
-        self.check_metrics(server.ask("GET", "/metrics").body.decode())
+        values = self.check_metrics(server.ask("GET", "/metrics").body.decode())
+        self.assertEqual(values["graft_ready"], 1, "though nobody has asked for its readiness")
         server.deploy("stamps", "v1", harness.stamps())
         server.deploy("stamps", "v2", harness.deep(), project="else_where")
         server.deploy("iris", "v1", harness.iris())
