@@ -251,6 +251,17 @@ static void finish_body(incoming *in)
         refuse(in, 0, st);
 }
 
+/* The file that was to be sent has been deleted since the handler looked. */
+static void respond_gone(incoming *in)
+{
+    const gf__listener_options *options = &in->listener->options;
+    gf__response_clear(&in->response);
+    in->response = (gf__response){.code = 404};
+    (void)refuse(in, 404,
+                 gf_error_set(&in->err, GF_ENOTFOUND, "%.200s was deleted", in->request.path));
+    options->respond(options->user, &in->request, in->st, &in->err, &in->response);
+}
+
 static enum MHD_Result answer(incoming *in, struct MHD_Connection *http)
 {
     const gf__listener_options *options = &in->listener->options;
@@ -262,6 +273,10 @@ static enum MHD_Result answer(incoming *in, struct MHD_Connection *http)
     in->response.code = 200;
     options->respond(options->user, &in->request, in->st, &in->err, &in->response);
     struct MHD_Response *response = make_response(in);
+    if (response == NULL && in->response.file_path != NULL) {
+        respond_gone(in);
+        response = make_response(in);
+    }
     if (response == NULL)
         return MHD_NO;
     set_send_timeout(in, http, true);

@@ -46,6 +46,8 @@ static void respond(void *user, gf__request *request, gf_status st, const gf_err
     if (st != GF_OK) {
         response->code = request->refused_code != 0 ? request->refused_code : 403;
         gf__buffer_printf(&response->body, "%s", err->message);
+    } else if (strcmp(request->path, "/gone") == 0) {
+        response->file_path = gf__strdup("/no/such/file");
     } else if (toy->spool_dir != NULL) {
         uint64_t size = 0;
         (void)gf__file_size(request->body, &size, NULL);
@@ -488,6 +490,20 @@ TEST(http__spools_a_body_into_a_file_and_removes_it)
     check_remove_dir(dir);
 }
 
+TEST(http__says_that_a_file_is_gone_that_was_there_a_moment_ago)
+{
+    char answer[4096];
+    toy_server *toy = start(5000, 10);
+    const int fd = dial(toy);
+    puts_to(fd, "GET /gone HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK_EQ(get(fd, answer, sizeof answer), 404);
+    CHECK_STR(body_of(answer), "/gone was deleted");
+    puts_to(fd, "GET /p HTTP/1.1\r\nHost: x\r\n\r\n"); /* and the connection lives on */
+    CHECK_EQ(get(fd, answer, sizeof answer), 200);
+    close(fd);
+    stop(toy);
+}
+
 #define N_CLIENTS 200
 static void *ask_often(void *user)
 {
@@ -581,6 +597,7 @@ TESTS_MAIN(UNIT(http__answers_with_what_was_asked), UNIT(http__gives_a_request_i
            UNIT(http__answers_head_without_a_body), UNIT(http__answers_who_half_closes),
            UNIT(http__ends_clients_that_are_too_slow), UNIT(http__does_not_hurry_its_own_answers),
            UNIT(http__spools_a_body_into_a_file_and_removes_it),
+           UNIT(http__says_that_a_file_is_gone_that_was_there_a_moment_ago),
            UNIT(http__serves_200_connections_at_once),
            UNIT(http__lets_connections_beyond_the_limit_wait),
            UNIT(http__closes_its_port_and_finishes_what_it_has),
