@@ -449,14 +449,13 @@ static gf_status run_serve(gf__cli *cli, const void *settings, gf_error *err)
     const serve_settings *s = settings;
     serve_log log = {.mutex = PTHREAD_MUTEX_INITIALIZER, .is_quiet = cli->is_quiet};
     gf_server_options o;
-    char program[4096];
-    const ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    char program[64];
     gf_status st = fill_options(cli, s, &o, err);
     if (st != GF_OK)
         return st;
-    if (n <= 0)
-        return gf__error_errno(err, errno, "/proc/self/exe");
-    program[n] = '\0';
+    /* The very file that this process runs, also when another has been put in its place meanwhile:
+     * a worker of another build may speak another protocol. */
+    snprintf(program, sizeof program, "/proc/%d/exe", (int)getpid());
     o.program = program;
     o.observer = (gf_observer){.log = write_log, .user = &log};
     st = catch_signals(err);

@@ -1,5 +1,6 @@
 """Down to no worker when idle, up again on demand, those that stay; heads of two cuts in one pass; a hundred versions on one trunk."""
 import os
+import shutil
 
 import harness
 from harness import JPEG, JPEG_PATH, in_parallel, wait_for
@@ -57,6 +58,18 @@ class FromTheStart(harness.HomeCase):
             server.signal(harness.signal.SIGTERM)
             self.assertEqual(server.wait(), 0)
             server.start()
+
+    def test_workers_are_the_file_that_the_server_runs_whatever_is_installed_over_it(self):
+        program = os.path.join(self.folder, "graft")
+        shutil.copy(harness.GRAFT, program)
+        server = self.serve("--idle-timeout", 0.5, program=program)
+        server.deploy("stamps", "v1", harness.stamps())
+        wait_for(lambda: not server.workers(), "the worker to go")
+        with open(program + ".new", "w", encoding="ascii") as file:
+            file.write("#!/bin/false\n")
+        os.chmod(program + ".new", 0o755)
+        os.replace(program + ".new", program)
+        self.check_code(server.predict("stamps", JPEG), 200)
 
 
 class ManyVersions(harness.ServerCase):
