@@ -14,6 +14,7 @@ static gf__json *describe_node(const gf__node *node, int64_t now_ms)
     gf__json_set_int(json, "pid", node->pid);
     gf__json_set_string(json, "state", state_names[node->state]);
     gf__json_set_int(json, "busy", (int64_t)node->n_flights);
+    gf__json_set_int(json, "threads", node->share);
     gf__json_set_int(json, "loadedHeads", (int64_t)node->n_heads);
     gf__json_set_int(json, "headBytes", (int64_t)node->head_bytes);
     gf__json_set_int(json, "rssBytes", (int64_t)node->rss_bytes);

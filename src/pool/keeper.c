@@ -219,10 +219,8 @@ static bool act(gf__pools *pools, int64_t *look_ms)
     for (gf__trunk_pool *pool = pools->first_pool; pool != NULL; pool = pool->next) {
         for (gf__node *node = pool->nodes; node != NULL; node = node->next)
             watch(node, look_ms);
-        if (!pools->is_ending && scale(pool, look_ms)) {
-            gf__pools_share_threads(pools);
+        if (!pools->is_ending && scale(pool, look_ms))
             return true;
-        }
     }
     return false;
 }
@@ -254,7 +252,8 @@ void *gf__keeper_run(void *argument)
             end_nodes(pools);
         if (act(pools, &look_ms))
             continue;
-        gf__pools_share_threads(pools);
+        const int64_t share_ms = gf__pools_share_threads(pools);
+        look_ms = share_ms < look_ms ? share_ms : look_ms;
         const int64_t until_ms = gf__clock_ms() + look_ms;
         while (!pools->has_news && gf__cond_wait_until(&pools->news, &pools->mutex, until_ms))
             continue;

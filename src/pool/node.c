@@ -146,6 +146,10 @@ static bool send_work(gf__node *node)
     if (task == NULL)
         return false;
     const uint64_t id = take_off(node, task);
+    if (node->n_flights == 1) { /* it is at work from now on, and others may have to move over */
+        (void)gf__pools_share_threads(node->pool->pools);
+        (void)send_share(node);
+    }
     gf__loaded *head = gf__heads_find(node, task->ticket->version->head);
     if (head != NULL) {
         head->n_flights++;

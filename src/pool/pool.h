@@ -16,7 +16,7 @@
  * workers when requests wait (at once for the first), up to the largest max_nodes of its versions
  * and never more than there are threads; keeps the largest min_nodes of its versions; stops one that
  * had nothing to do for idle_timeout_ms. Threads of the machine are shared out among the
- * workers there are. A worker whose trunk gets a new cut is replaced: the new one is ready before
+ * workers that have something to do. A worker whose trunk gets a new cut is replaced: the new one is ready before
  * the old one gets its last request.
  *
  * A worker that dies takes no request with it: what it had is given to another. A picture that was
@@ -128,7 +128,7 @@ void gf__predictions_free(gf__predictions *predictions); /* NULL is fine */
 
 /* ---- looking at it --------------------------------------------------------------------------- */
 
-/* {"pools":[{"trunk","trunkSha256","precision","cuts":[],"waiting","nodes":[{"pid","state","busy",
+/* {"pools":[{"trunk","trunkSha256","precision","cuts":[],"waiting","nodes":[{"pid","state","busy","threads",
  * "loadedHeads","headBytes","rssBytes","idleSeconds","startMillis"}],"minNodes","maxNodes",
  * "decisions":[{"time","from","to","reason"}, newest first, 50 at most]}]} */
 gf_status gf__pools_describe(gf__pools *pools, gf__json **out, gf_error *err);

@@ -237,8 +237,9 @@ struct gf__pools {
 /* pools.c */
 void gf__pools_wake(gf__pools *pools); /* the keeper */
 void gf__pools_log(gf__pools *pools, gf_log_level level, const char *fmt, ...) GF_PRINTF(3, 4);
-/* Gives every node its share of the machine. */
-void gf__pools_share_threads(gf__pools *pools);
+/* Shares the machine's threads out among the nodes that are at work; one that is not has what it
+ * would get with its next request. Returns after how many milliseconds to do it again. */
+int64_t gf__pools_share_threads(gf__pools *pools);
 void gf__cond_init(pthread_cond_t *cond); /* waits by the monotonic clock */
 /* false once deadline_ms (of gf__clock_ms) has passed. */
 bool gf__cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_ms);

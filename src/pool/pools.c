@@ -63,20 +63,47 @@ void gf__pools_log(gf__pools *pools, gf_log_level level, const char *fmt, ...)
     gf__pools_wake(pools);
 }
 
-void gf__pools_share_threads(gf__pools *pools)
+/* A worker that has just answered mostly gets the next request at once: it keeps its share for so
+ * long, so that shares do not change twice a request. */
+#define SHARE_MS 50
+
+/* How long a node still counts as at work; 0: it does not. */
+static int64_t at_work_ms(const gf__node *node, int64_t now_ms)
 {
-    int n_nodes = 0;
+    if (node->state > GF__NODE_READY || node->is_gone)
+        return 0;
+    if (node->n_flights > 0)
+        return INT64_MAX;
+    const int64_t left_ms = SHARE_MS - (now_ms - node->idle_since_ms);
+    return node->state == GF__NODE_READY && left_ms > 0 ? left_ms : 0;
+}
+
+static void set_share(gf__node *node, int share)
+{
+    share = share > 1 ? share : 1;
+    if (node->share == share)
+        return;
+    node->share = share;
+    pthread_cond_signal(&node->work);
+}
+
+int64_t gf__pools_share_threads(gf__pools *pools)
+{
+    const int64_t now_ms = gf__clock_ms();
+    int64_t look_ms = INT64_MAX;
+    int n_at_work = 0;
     for (const gf__trunk_pool *pool = pools->first_pool; pool != NULL; pool = pool->next)
-        n_nodes += (int)gf__trunk_pool_n_nodes(pool);
-    const int share = n_nodes > 1 ? pools->n_threads / n_nodes : pools->n_threads;
+        for (const gf__node *node = pool->nodes; node != NULL; node = node->next) {
+            const int64_t left_ms = at_work_ms(node, now_ms);
+            n_at_work += left_ms > 0 ? 1 : 0;
+            look_ms = left_ms > 0 && left_ms < look_ms ? left_ms : look_ms;
+        }
     for (gf__trunk_pool *pool = pools->first_pool; pool != NULL; pool = pool->next)
         for (gf__node *node = pool->nodes; node != NULL; node = node->next) {
-            const int mine = share > 1 ? share : 1;
-            if (node->share == mine)
-                continue;
-            node->share = mine;
-            pthread_cond_signal(&node->work);
+            const int n = n_at_work + (at_work_ms(node, now_ms) > 0 ? 0 : 1);
+            set_share(node, pools->n_threads / n);
         }
+    return look_ms;
 }
 
 static gf_status init(gf__pools *pools, const gf__pools_options *options, gf_error *err)

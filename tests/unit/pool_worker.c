@@ -5,6 +5,7 @@
  *     "sleep 30"   the same with 30, after so many milliseconds
  *     "crash"      SIGSEGV          "hang"      never answers
  *     "bad"        fails with GF_EFORMAT
+ *     "threads"    answers how many threads it may use
  *
  * A trunk with the layer "broken" among its cuts cannot be made ready. */
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include "worker/protocol.h"
 
 static gf__busy *busy;
+static uint64_t n_threads; /* its share */
 
 static void tell(const gf__report *report)
 {
@@ -51,6 +53,7 @@ static void set_up(const gf__frame *frame)
             exit(1);
         }
     gf__free(setup.cuts);
+    n_threads = (uint64_t)setup.options.n_threads;
     tell(&report);
 }
 
@@ -62,7 +65,9 @@ static void run(const gf__frame *frame)
         exit(6);
     memcpy(text, r.bytes, r.n_bytes < sizeof text ? r.n_bytes : sizeof text - 1);
     const bool is_sleep = strncmp(text, "sleep ", 6) == 0;
-    const float scores[2] = {strtof(is_sleep ? text + 6 : text, NULL), (float)r.head};
+    const bool is_threads = strcmp(text, "threads") == 0;
+    const float scores[2] = {
+        is_threads ? (float)n_threads : strtof(is_sleep ? text + 6 : text, NULL), (float)r.head};
     gf__report report = {
         .kind = GF__REPORT_RESULT, .id = r.id, .message = "", .timing = {.n_batch = 1}};
     atomic_store(&busy->ids[0], r.id);
@@ -104,6 +109,8 @@ int main(void)
             set_up(&frame);
         else if (frame.kind == GF__FRAME_RUN)
             run(&frame);
+        else if (frame.kind == GF__FRAME_SHARE)
+            (void)gf__number_read(frame.payload, frame.n_bytes, &n_threads, NULL);
         else if (frame.kind == GF__FRAME_STOP)
             break;
         else if (frame.kind == GF__FRAME_LOAD &&

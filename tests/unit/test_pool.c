@@ -431,6 +431,51 @@ TEST(pool__gives_a_new_cut_without_a_pause)
     end(&f);
 }
 
+static int threads_of(gf__pools *pools, const char *name)
+{
+    static const char *const text[] = {"threads"};
+    gf__predictions *p = NULL;
+    CHECK_OK(ask_many(pools, name, text, 1, 0, &p, &check_err));
+    CHECK_EQ(p->items[0].status, GF_OK);
+    const int n = (int)p->items[0].scores[0];
+    gf__predictions_free(p);
+    return n;
+}
+
+static void wait_for_threads(gf__pools *pools, const char *name, int wanted)
+{
+    const int64_t end_ms = gf__clock_ms() + 30000;
+    for (int n; (n = threads_of(pools, name)) != wanted; rest())
+        if (gf__clock_ms() > end_ms)
+            fail_msg("%s never has %d threads, now %d", name, wanted, n);
+}
+
+TEST(pool__gives_threads_to_the_workers_that_have_something_to_do)
+{
+    fixture f = set_up(NULL);
+    client busy[1];
+    atomic_bool stop = false;
+    gf_trunk *trunk = tiny_trunk("another");
+    gf_head *head = tiny_head(4);
+    char *model = tiny_path(f.dir, "another.safetensors");
+    tiny_save_model(model, trunk, head, false);
+    add(&f, "v", 1, 1);
+    CHECK_OK(gf__pools_add(f.pools, &(gf__version_spec){"w", model, 1, 1}, &check_err));
+    CHECK_EQ(ask(f.pools, "v", "1", 0, NULL), GF_OK);
+
+    wait_for_threads(f.pools, "w", 2); /* beside a worker that is idle */
+    start_clients(&f, busy, 1, (client){.text = "sleep 5", .stop = &stop});
+    wait_for_threads(f.pools, "w", 1);
+    atomic_store(&stop, true);
+    CHECK_EQ(join_clients(busy, 1).n_wrong, 0);
+    wait_for_threads(f.pools, "w", 2);
+
+    gf__free(model);
+    gf_head_free(head);
+    gf_trunk_free(trunk);
+    end(&f);
+}
+
 TEST(pool__serves_a_thousand_versions_in_little_memory)
 {
     gf__pools_options options = options_of("");
@@ -540,6 +585,7 @@ TESTS_MAIN(UNIT(pool__starts_from_nothing_and_goes_back_to_nothing),
            UNIT(pool__takes_turns_between_requests), UNIT(pool__checks_before_it_serves),
            UNIT(pool__says_why_no_worker_can_be_started),
            UNIT(pool__gives_a_new_cut_without_a_pause),
+           UNIT(pool__gives_threads_to_the_workers_that_have_something_to_do),
            UNIT(pool__serves_a_thousand_versions_in_little_memory),
            UNIT(pool__removes_a_version_under_load),
            UNIT(pool__tells_a_late_request_that_its_version_and_pool_are_gone), UNIT(pool__drains),
