@@ -122,7 +122,7 @@ def machine(bench):
         "engine": engine["library"],
         "python": platform.python_version(),
     }
-    for name in ("onnxruntime", "numpy", "pillow", "opencv-python-headless"):
+    for name in ("onnxruntime", "numpy", "pillow", "opencv-python-headless", "litserve"):
         facts[name] = shown.get(name)
     return facts
 

@@ -1,6 +1,7 @@
-"""Writes docs/benchmarks.md from a result of bench/run.sh.
+"""Writes docs/benchmarks.md from a result of bench/run.sh; from one of some parts a page of those.
 
     python3 bench/write_page.py bench/results/DATE-CPU.json >docs/benchmarks.md
+    python3 bench/write_page.py bench/results/DATE-CPU-serve.json >docs/benchmarks-serve.md
 """
 import json
 import sys
@@ -41,7 +42,8 @@ def main():
     facts = results["machine"]
     lines = [line for part in results["parts"].values() for line in part if line["is_met"] is not None]
     n_met = sum(line["is_met"] for line in lines)
-    print("# Benchmarks\n")
+    some = [TITLES[part][0].lower() for part in TITLES if part in results["parts"]]
+    print("# Benchmarks" + (f": {', '.join(some)}" if len(some) < len(TITLES) else "") + "\n")
     print("This page is written by `bench/write_page.py` from a result of `bench/run.sh`; nothing in it is typed by hand.\n")
     print(f"{n_met} of {len(lines)} targets met, {results['date'][:10]}, commit {facts['commit']}"
           f"{', quick run' if results['is_quick'] else ''}.\n")
@@ -66,6 +68,7 @@ def main():
     bench/run.sh build --quick                  # fewer rounds, 2 epochs of Keras instead of 20
     bench/run.sh build speed start              # some parts
     python3 bench/write_page.py bench/results/DATE-CPU.json >docs/benchmarks.md
+    python3 bench/write_page.py bench/results/DATE-CPU-serve.json >docs/benchmarks-serve.md
 
 The trunk is the npm package's, the pictures are Debian's tuxpaint stamps, the peers come from PyPI in the versions above
 (`bench/requirements.txt`, `bench/requirements-tf.txt`), in environments below `bench/` that are made when they are first
