@@ -47,6 +47,8 @@ def main():
     if "article" in names:
         facts["tensorflow"] = versions_of(bench.python_tf).get("tensorflow_cpu")
         facts["keras"] = versions_of(bench.python_tf).get("keras")
+    if "serve" in names:
+        facts["kserve"] = versions_of(bench.python_kserve).get("kserve")
     results = {"date": datetime.datetime.now().isoformat(timespec="seconds"), "is_quick": bench.is_quick,
                "machine": facts, "parts": {}}
     path = arguments.out or results_path(bench, facts, names)

@@ -16,6 +16,7 @@ class Bench:
         self.trunk = f"{self.home}/trunks/inception_v3.safetensors"
         self.data = f"{self.root}/bench/data"
         self.python = f"{self.root}/bench/.venv/bin/python"
+        self.python_kserve = f"{self.root}/bench/.venv-kserve/bin/python"
         self.python_tf = f"{self.root}/bench/.venv-tf/bin/python"
         self.n_rounds = 3 if quick else 5
         self.seconds = 1.0 if quick else 2.0

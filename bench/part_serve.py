@@ -1,4 +1,5 @@
-"""The server under load: one client, many, an open loop; waking from zero; a thousand versions; beside ONNX Runtime behind LitServe."""
+"""The server under load: one client, many, an open loop; waking from zero; a thousand versions; beside ONNX Runtime behind
+LitServe and in KServe's own server."""
 import atexit
 import base64
 import http.client
@@ -103,18 +104,24 @@ def free_port():
         return s.getsockname()[1]
 
 
-def start_peer(bench):
+# name: (script, the path that says it is ready, the path that predicts)
+PEERS = {"LitServe": ("peer_litserve.py", "/health", "/predict"), "KServe": ("peer_kserve.py", "/v1/models/peer", "/v1/models/peer:predict")}
+
+
+def start_peer(bench, name):
+    script, ready_path, _ = PEERS[name]
     port = free_port()
-    peer = Process(bench.python, bench.script("peer_litserve.py"), bench.model("trunk-top"), port, 2)
+    python = bench.python_kserve if name == "KServe" else bench.python
+    peer = Process(python, bench.script(script), bench.model("trunk-top"), port, 2)
     peer.port = port
 
     def is_up():
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{ready_path}", timeout=1) as answer:
                 return answer.status == 200
         except OSError:
             return False
-    peer.wait_until(is_up, "LitServe")
+    peer.wait_until(is_up, name)
     return peer
 
 
@@ -155,6 +162,20 @@ def row_of_own_overhead(server, photo, precision, n=100):
                note=f"p95 {sorted(over)[int(0.95 * n)]:.2f} ms")
 
 
+def rows_beside(precision, name, clients, ours, peer, theirs):
+    """One load, beside one peer."""
+    peer_name = f"{peer}, ONNX Runtime f32"
+    if clients == 1:
+        rows = []
+        for which in ("p50_ms", "p95_ms", "p99_ms"):
+            a, b = [r[which] for r in ours], [r[which] for r in theirs]
+            rows.append(row(f"{precision}, {name}: {which[:3]}", median(a), "ms", median(b), peer_name, median_of_ratios(b, a)))
+        return rows
+    a, b = [r["per_second"] for r in ours], [r["per_second"] for r in theirs]
+    return [row(f"{precision}, {name}: throughput", median(a), "pictures/s", median(b), peer_name, median_of_ratios(a, b),
+                note=f"p99 {median([r['p99_ms'] for r in ours]):.0f} ms, peer {median([r['p99_ms'] for r in theirs]):.0f} ms")]
+
+
 def rows_of_loads(bench, servers, paths, body, precisions):
     """Every load on every server, in turns; the ratios are of rounds."""
     rows = []
@@ -163,17 +184,8 @@ def rows_of_loads(bench, servers, paths, body, precisions):
         runners = {key: lambda key=key: load(bench, servers[key].port, [paths[key]], body, clients) for key in servers}
         results = take_turns(bench.n_rounds, runners)
         for precision in precisions:
-            ours, theirs = results[precision], results["peer"]
-            if clients == 1:
-                for which in ("p50_ms", "p95_ms", "p99_ms"):
-                    a, b = [r[which] for r in ours], [r[which] for r in theirs]
-                    rows.append(row(f"{precision}, {name}: {which[:3]}", median(a), "ms", median(b), "LitServe, ONNX Runtime f32",
-                                    median_of_ratios(b, a)))
-            else:
-                a, b = [r["per_second"] for r in ours], [r["per_second"] for r in theirs]
-                rows.append(row(f"{precision}, {name}: throughput", median(a), "pictures/s", median(b), "LitServe, ONNX Runtime f32",
-                                median_of_ratios(a, b), note=f"p99 {median([r['p99_ms'] for r in ours]):.0f} ms, peer "
-                                f"{median([r['p99_ms'] for r in theirs]):.0f} ms"))
+            for peer in PEERS:
+                rows += rows_beside(precision, name, clients, results[precision], peer, results[peer])
     return rows
 
 
@@ -279,13 +291,14 @@ def measure_part(bench, facts):
     server = Graft(bench, home)
     for name in precisions + ["auto"]:
         server.deploy(f"{bench.data}/serve-{name}.safetensors", name, ["v1"])
-    peer = start_peer(bench)
-    servers = {precision: server for precision in precisions} | {"peer": peer}
-    paths = {precision: path_of(precision) for precision in precisions} | {"peer": "/predict"}
+    peers = {name: start_peer(bench, name) for name in PEERS}
+    servers = {precision: server for precision in precisions} | peers
+    paths = {precision: path_of(precision) for precision in precisions} | {name: peer[2] for name, peer in PEERS.items()}
     for key in servers:
         load(bench, servers[key].port, [paths[key]], body, 2, seconds=1)
     rows = rows_of_loads(bench, servers, paths, body, precisions)
-    peer.stop()
+    for peer in peers.values():
+        peer.stop()
     rows += [row_of_overhead(bench, server, body, photo, precision) for precision in precisions]
     rows += [row_of_own_overhead(server, photo, precision) for precision in precisions]
     rows += rows_of_open_loop(bench, servers, paths, body, precisions)

@@ -3,14 +3,12 @@
     python3 peer_litserve.py MODEL.onnx PORT THREADS
 """
 import base64
-import io
 import sys
 
 import litserve
-import numpy as np
-from PIL import Image
 
 from peer_ort import open_session
+from peer_pictures import input_of
 
 MODEL, PORT, THREADS = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
@@ -20,13 +18,7 @@ class Classifier(litserve.LitAPI):
         self.session = open_session(MODEL, THREADS)
 
     def decode_request(self, request):
-        pictures = []
-        for text in request["instances"]:
-            image = Image.open(io.BytesIO(base64.b64decode(text)))
-            image.draft("RGB", (598, 598))
-            pixels = np.asarray(image.convert("RGB").resize((299, 299), Image.Resampling.BILINEAR), np.float32)
-            pictures.append((pixels / np.float32(127.5) - 1).transpose(2, 0, 1))
-        return np.stack(pictures)
+        return input_of([base64.b64decode(text) for text in request["instances"]])
 
     def predict(self, pictures):
         return self.session.run(None, {"picture": pictures})[0]

@@ -7,21 +7,28 @@ build=$(cd "$1" && pwd)
 shift
 cd "$(dirname "$0")/.."
 
-wants_keras=yes
-for word in "$@"; do
-    case $word in
-    article) wants_keras=yes; break ;;
-    -*) ;;
-    *) wants_keras=no ;;
-    esac
-done
+# Two peers have environments of their own, made where their part is wanted.
+wants() {
+    part=$1
+    shift
+    is_any=no
+    for word in "$@"; do
+        case $word in
+        "$part") return 0 ;;
+        -*) ;;
+        *) is_any=yes ;;
+        esac
+    done
+    [ "$is_any" = no ]
+}
 
 deps=${GRAFT_DEPS:-.deps}
 mkdir -p "$deps"
 GRAFT_DEPS=$(cd "$deps" && pwd)
 export GRAFT_DEPS
 tools/make-venv.sh bench/.venv bench/requirements.txt
-[ "$wants_keras" = no ] || tools/make-venv.sh bench/.venv-tf bench/requirements-tf.txt
+if wants article "$@"; then tools/make-venv.sh bench/.venv-tf bench/requirements-tf.txt; fi
+if wants serve "$@"; then tools/make-venv.sh bench/.venv-kserve bench/requirements-kserve.txt; fi
 tools/get-trunk.sh "$build/graft" "$GRAFT_DEPS/home"
 tools/get-pictures.sh "$GRAFT_DEPS/pictures"
 exec bench/.venv/bin/python bench/bench.py "$build" "$@"

@@ -25,7 +25,7 @@ TITLES = {
     "serve": ("The server",
               "One JPEG of 640x480 as base64 in JSON, over keep-alive connections from the same machine, 2 threads on either "
               "side. A Poisson load counts from when a request was due, so that one that found no free client has waited. "
-              "The peer is one LitServe worker without batching, which runs ONNX Runtime on the trunk with its own top."),
+              "The peers are one LitServe worker without batching, and KServe's own Python server; both run ONNX Runtime on the trunk with its own top."),
 }
 
 
