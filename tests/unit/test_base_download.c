@@ -14,6 +14,9 @@
 #include "base/base.h"
 
 #define N_BODY 50000
+/* The server answers once a connection, and says so: a client that believed it could send its next
+ * request on the same one would meet a reset where the close is slower than the request. */
+#define CLOSE "Connection: close\r\n"
 
 typedef struct server {
     int listener;
@@ -65,7 +68,7 @@ static void send_part(int client, size_t start, size_t n_bytes, const char *etag
                   start, N_BODY - 1, N_BODY);
     else
         send_text(client, "HTTP/1.1 200 OK\r\n");
-    send_text(client, "ETag: %s\r\nContent-Length: %zu\r\n\r\n", etag, N_BODY - start);
+    send_text(client, CLOSE "ETag: %s\r\nContent-Length: %zu\r\n\r\n", etag, N_BODY - start);
     send_all(client, srv.body + start, n_bytes);
 }
 
@@ -116,7 +119,7 @@ static void serve_range_error(int client, int n_before)
 {
     if (asked_offset() >= N_BODY)
         send_text(client,
-                  "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */%d\r\n"
+                  "HTTP/1.1 416 Range Not Satisfiable\r\n" CLOSE "Content-Range: bytes */%d\r\n"
                   "Content-Length: 4\r\n\r\noops",
                   N_BODY);
     else
@@ -125,30 +128,30 @@ static void serve_range_error(int client, int n_before)
 
 static void serve_404(int client, int n_before)
 {
-    send_text(client, "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\nsorry");
+    send_text(client, "HTTP/1.1 404 Not Found\r\n" CLOSE "Content-Length: 5\r\n\r\nsorry");
 }
 
 static void serve_403(int client, int n_before)
 {
-    send_text(client, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    send_text(client, "HTTP/1.1 403 Forbidden\r\n" CLOSE "Content-Length: 0\r\n\r\n");
 }
 
 static void serve_503_once(int client, int n_before)
 {
     if (n_before == 0)
-        send_text(client, "HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nlater");
+        send_text(client, "HTTP/1.1 503 Busy\r\n" CLOSE "Content-Length: 5\r\n\r\nlater");
     else
         serve_full(client, n_before);
 }
 
 static void serve_503(int client, int n_before)
 {
-    send_text(client, "HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nlater");
+    send_text(client, "HTTP/1.1 503 Busy\r\n" CLOSE "Content-Length: 5\r\n\r\nlater");
 }
 
 static void serve_503_for_long(int client, int n_before)
 {
-    send_text(client, "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
+    send_text(client, "HTTP/1.1 503 Busy\r\n" CLOSE "Retry-After: 7\r\nContent-Length: 0\r\n\r\n");
 }
 
 /* Sends a little and then nothing, until the client hangs up. */
@@ -162,18 +165,20 @@ static void serve_stall(int client, int n_before)
 
 static void serve_redirect(int client, int n_before)
 {
-    send_text(client, "HTTP/1.1 302 Found\r\nLocation: /full\r\nContent-Length: 5\r\n\r\nthere");
+    send_text(client,
+              "HTTP/1.1 302 Found\r\n" CLOSE "Location: /full\r\nContent-Length: 5\r\n\r\nthere");
 }
 
 static void serve_redirect_to_file(int client, int n_before)
 {
-    send_text(client, "HTTP/1.1 302 Found\r\nLocation: file:///etc/hostname\r\n"
+    send_text(client, "HTTP/1.1 302 Found\r\n" CLOSE "Location: file:///etc/hostname\r\n"
                       "Content-Length: 0\r\n\r\n");
 }
 
 static void serve_loop(int client, int n_before)
 {
-    send_text(client, "HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n");
+    send_text(client,
+              "HTTP/1.1 302 Found\r\n" CLOSE "Location: /loop\r\nContent-Length: 0\r\n\r\n");
 }
 
 static void serve_without_length(int client, int n_before)
@@ -184,7 +189,7 @@ static void serve_without_length(int client, int n_before)
 
 static void serve_empty(int client, int n_before)
 {
-    send_text(client, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    send_text(client, "HTTP/1.1 200 OK\r\n" CLOSE "Content-Length: 0\r\n\r\n");
 }
 
 static const struct {
