@@ -200,6 +200,28 @@ GF_API gf_status gf_registry_run_operation(gf_registry *registry, const char *na
                                            const gf_registry_hooks *hooks, const gf_observer *obs,
                                            char **operation, gf_error *err);
 
+/* Jobs: training and batch prediction, as the API's Job documents. They are never deleted.
+ *
+ * create  body: Job with jobId and either trainingInput or predictionInput. *job is the stored one,
+ *         QUEUED. What it needs (packages, inputs, a model) is looked for when it starts. GF_EINVAL a
+ *         field that is missing or cannot be, GF_EEXISTS.
+ * get     GF_ENOTFOUND.
+ * list    {"jobs": [...], "nextPageToken": "..."}, or {}; newest first. Filters as elsewhere
+ *         ("jobId:rnn* AND state:FAILED").
+ * patch   mask out of labels, etag. *job is the changed one.
+ * cancel  QUEUED is CANCELLED at once, with that in errorMessage; PREPARING and RUNNING are
+ *         CANCELLING until their processes have ended. GF_EPRECONDITION one that has ended
+ *         (CANCELLED and CANCELLING ones stay as they are). */
+GF_API gf_status gf_registry_create_job(gf_registry *registry, const char *parent, const char *body,
+                                        char **job, gf_error *err);
+GF_API gf_status gf_registry_get_job(gf_registry *registry, const char *name, char **job,
+                                     gf_error *err);
+GF_API gf_status gf_registry_list_jobs(gf_registry *registry, const char *parent,
+                                       const gf_registry_page *page, char **list, gf_error *err);
+GF_API gf_status gf_registry_patch_job(gf_registry *registry, const char *name, const char *body,
+                                       const char *mask, char **job, gf_error *err);
+GF_API gf_status gf_registry_cancel_job(gf_registry *registry, const char *name, gf_error *err);
+
 /* Tokens: who may ask a server on this home for what. Only a hash of the secret is kept.
  *
  * create  body: {"role": "admin|deploy|predict", "project": "P" (none: all), "expireTime": RFC 3339

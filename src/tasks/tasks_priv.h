@@ -1,0 +1,100 @@
+/* tasks/tasks_priv.h: what the kinds of work share: the task, its children, addresses.
+ *
+ *     task.c      spec.json -> the kind's function -> result.json; signals, deadline, lock
+ *     child.c     programs run with their output in the log
+ *     package.c   a user's packages unpacked, their requirements installed
+ *     train.c     one program: graft train, or python3 -m MODULE
+ *     search*.c   many trials of that program: hyperparameter search
+ *     predict*.c  batch prediction, by shards
+ *     features.c  feature extraction, by shards */
+#ifndef GRAFT_TASKS_TASKS_PRIV_H
+#define GRAFT_TASKS_TASKS_PRIV_H
+
+#include "base/base.h"
+#include "jobs/jobs.h"
+#include "tasks/tasks.h"
+
+typedef struct gf__task {
+    const gf__task_options *options;
+    gf__json *spec;   /* spec.json, checked */
+    const char *name; /* "projects/P/jobs/J", in the spec */
+    gf__job_log *log;
+    double deadline_s; /* gf__clock_s() when maxRunningS is over */
+} gf__task;
+
+/* How a kind's work came out. error_message is new, NULL: none; output is trainingOutput or
+ * predictionOutput, new, may be NULL. A status other than GF_OK of the kind's function is a FAILED with
+ * err's message; GF_ECANCELED is CANCELLED; GF_ETIMEOUT FAILED for its time limit. */
+typedef struct gf__outcome {
+    bool is_failed;
+    char *error_message;
+    gf__json *output;
+} gf__outcome;
+gf_status gf__task_train(gf__task *task, gf__outcome *out, gf_error *err); /* train.c */
+gf_status gf__task_search(gf__task *task, gf__outcome *out,
+                          gf_error *err); /* search.c: training with hyperparameters */
+gf_status gf__task_predict(gf__task *task, gf__outcome *out, gf_error *err); /* predict.c */
+gf_status gf__task_features(gf__task *task, gf__outcome *out,
+                            gf_error *err); /* features.c: pythonModule "graft.features" */
+
+/* task.c */
+
+/* SIGTERM came, or the deadline: GF_ECANCELED, GF_ETIMEOUT; GF_OK otherwise. */
+gf_status gf__task_check(const gf__task *task, gf_error *err);
+/* Writes progress.json; output is borrowed, may be NULL. */
+gf_status gf__task_progress(gf__task *task, bool is_running, const gf__json *output, gf_error *err);
+/* A line of stream "graft". */
+void gf__task_say(gf__task *task, const char *fmt, ...) GF_PRINTF(2, 3);
+/* The path that an address of the spec means: gs:// below buckets (no "..", no links on the way out), else
+ * itself. *path is new. GF_EINVAL. */
+gf_status gf__task_path(const gf__task *task, const char *address, char **path, gf_error *err);
+
+/* child.c */
+
+typedef struct gf__child gf__child;
+typedef struct gf__child_options {
+    char *const *argv; /* NULL at the end; argv[0] looked up in the path */
+    char *const *env;  /* "NAME=value", added to this process' environment, NULL at the end */
+    const char *dir;   /* working folder */
+    const char *trial; /* for the log's trialId; NULL: none */
+    void *user;        /* the caller's own, see gf__child_user() */
+} gf__child_options;
+/* Starts it: own process group within the job's session, killed with its parent, stdout and stderr
+ * into the log line by line. */
+gf_status gf__child_start(gf__task *task, const gf__child_options *options, gf__child **out,
+                          gf_error *err);
+/* Waits until one of the children has ended, timeout_ms is over (*ended NULL) or the task is to stop:
+ * GF_ECANCELED, GF_ETIMEOUT, after all children were asked to end, given the grace, and killed. */
+gf_status gf__child_wait_any(gf__task *task, int timeout_ms, gf__child **ended, gf_error *err);
+void *gf__child_user(const gf__child *child);
+/* Of one that has ended: 0 is success; below 0 a signal (-9). */
+int gf__child_exit(const gf__child *child);
+/* Asks a running child's group to end, kills it after the grace; gf__child_wait_any() then gives it. */
+void gf__child_stop(gf__child *child);
+/* Ends the object of an ended child. NULL is fine. */
+void gf__child_free(gf__child *child);
+
+/* train.c: the program of a training job for one trial (trial NULL: the only one): arguments and
+ * environment, made once the packages are in place. */
+typedef struct gf__program {
+    char **argv, **env; /* NULL at the end */
+    char *dir;          /* working folder, made */
+    char *metric_file;  /* JSON lines of metrics: CLOUD_ML_HP_METRIC_FILE in env */
+} gf__program;
+typedef struct gf__trial_arguments {
+    const char *id; /* "3"; NULL: no trial */
+    const char *const
+        *names; /* of the hyperparameters: passed as --NAME=VALUE before... after args */
+    const char *const *values;
+    size_t n;
+} gf__trial_arguments;
+/* Unpacks and installs, once a task; then any number of programs. GF_EINVAL, GF_EFORMAT say what is wrong with a package. */
+gf_status gf__program_prepare(gf__task *task, gf_error *err);
+gf_status gf__program_new(gf__task *task, const gf__trial_arguments *trial, gf__program *out,
+                          gf_error *err);
+void gf__program_free(gf__program *program);
+/* "The replica master 0 exited with a non-zero status of 1. ..." and the log's last lines. New. */
+gf_status gf__program_failure(gf__task *task, const char *trial, int exit_status, char **out,
+                              gf_error *err);
+
+#endif
