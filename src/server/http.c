@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -23,9 +22,8 @@
 
 #define STACK_BYTES   ((size_t)1 << 20) /* address space; what is not touched costs nothing */
 #define SMALL_DISCARD ((uint64_t)64 << 10)
-#define MAX_DISCARD   ((uint64_t)64 << 20)
-#define LINGER_MS     3000
 #define SEND_EXTRA_S  1
+#define STREAM_BLOCK  ((size_t)16 << 10)
 
 struct gf__listener {
     gf__listener_options options;
@@ -43,6 +41,7 @@ typedef struct incoming {
     gf__exchange exchange;
     gf__listener *listener;
     gf__peer *peer;
+    struct MHD_Connection *http;
     char *target;
     char client[INET6_ADDRSTRLEN];
     bool has_begun, is_early, is_hopeless, was_answered;
@@ -84,6 +83,7 @@ static void *request_begins(void *user, const char *target, struct MHD_Connectio
         return NULL;
     }
     in->listener = listener;
+    in->http = http;
     in->peer = info->socket_context;
     in->request.exchange = &in->exchange;
     in->body.fd = -1;
@@ -194,22 +194,60 @@ static struct MHD_Response *file_response(gf__response *from, uint64_t *n_bytes)
     return response;
 }
 
+static struct MHD_Response *buffer_response(gf__response *from, uint64_t *n_bytes)
+{
+    size_t size = 0;
+    char *body = gf__buffer_take(&from->body, &size);
+    struct MHD_Response *response = NULL;
+    *n_bytes = size;
+    if (body != NULL)
+        response = MHD_create_response_from_buffer_with_free_callback(size, body, free_body);
+    if (response == NULL)
+        gf__free(body);
+    return response;
+}
+
+/* The library's own clock runs only while an answer is being sent; switching it on winds it. */
+static void set_send_timeout(incoming *in, struct MHD_Connection *http, bool is_on)
+{
+    const int ms = in->listener->options.read_timeout_ms;
+    const unsigned int seconds = is_on && ms > 0 ? (unsigned int)((ms + 999) / 1000) + SEND_EXTRA_S
+                                                 : 0u;
+    (void)MHD_set_connection_option(http, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
+}
+
+/* A stream may say nothing for longer than a client may take to read. */
+static ssize_t pull_stream(void *user, uint64_t n_before, char *bytes, size_t n_room)
+{
+    incoming *in = user;
+    size_t n = 0;
+    set_send_timeout(in, in->http, false);
+    const gf__stream_look look = gf__stream_read(&in->response.stream, gf__peer_fd(in->peer), bytes,
+                                                 n_room, &n);
+    set_send_timeout(in, in->http, true);
+    in->n_sent_bytes += n;
+    switch (look) {
+    case GF__STREAM_MORE:
+        return (ssize_t)n;
+    case GF__STREAM_END:
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    case GF__STREAM_BROKEN:
+        break;
+    }
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
 static struct MHD_Response *make_response(incoming *in)
 {
     gf__response *from = &in->response;
     struct MHD_Response *response;
-    if (from->file_path != NULL) {
+    if (from->stream.pull != NULL)
+        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, pull_stream,
+                                                     in, NULL);
+    else if (from->file_path != NULL)
         response = file_response(from, &in->n_sent_bytes);
-    } else {
-        size_t size = 0;
-        char *body = gf__buffer_take(&from->body, &size);
-        in->n_sent_bytes = size;
-        response = body == NULL
-                       ? NULL
-                       : MHD_create_response_from_buffer_with_free_callback(size, body, free_body);
-        if (response == NULL)
-            gf__free(body);
-    }
+    else
+        response = buffer_response(from, &in->n_sent_bytes);
     if (response == NULL)
         return NULL;
     if (from->content_type == NULL)
@@ -221,15 +259,6 @@ static struct MHD_Response *make_response(incoming *in)
     for (size_t i = 0; i < from->n_headers; i++)
         (void)MHD_add_response_header(response, from->headers[i].name, from->headers[i].value);
     return response;
-}
-
-/* The library's own clock runs only while an answer is being sent. */
-static void set_send_timeout(incoming *in, struct MHD_Connection *http, bool is_on)
-{
-    const int ms = in->listener->options.read_timeout_ms;
-    const unsigned int seconds = is_on && ms > 0 ? (unsigned int)((ms + 999) / 1000) + SEND_EXTRA_S
-                                                 : 0u;
-    (void)MHD_set_connection_option(http, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
 }
 
 static void finish_body(incoming *in)
@@ -298,7 +327,7 @@ static void take_bytes(incoming *in, const char *bytes, size_t n_bytes)
     }
     if (in->st != GF_OK) { /* an answer cannot be given in the middle of a chunked body */
         in->n_discarded += n_bytes;
-        in->is_hopeless = in->n_discarded > MAX_DISCARD;
+        in->is_hopeless = in->n_discarded > GF__MAX_DISCARD;
     }
 }
 
@@ -339,27 +368,6 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *http, const cha
     return answer(in, http);
 }
 
-/* Reads what the client of a refused request still sends, for a moment and without looking: were
- * the socket closed with bytes unread, the client's system would throw the answer away. */
-static void linger(const incoming *in)
-{
-    char ignored[16384];
-    uint64_t n_read = 0;
-    const int64_t end_ms = gf__clock_ms() + LINGER_MS;
-    if (in->listener->options.tls_cert_pem == NULL)
-        shutdown(gf__peer_fd(in->peer), SHUT_WR);
-    while (n_read < MAX_DISCARD) {
-        struct pollfd wait = {.fd = gf__peer_fd(in->peer), .events = POLLIN};
-        const int64_t left_ms = end_ms - gf__clock_ms();
-        if (left_ms <= 0 || poll(&wait, 1, (int)left_ms) <= 0)
-            return;
-        const ssize_t n = recv(gf__peer_fd(in->peer), ignored, sizeof ignored, MSG_DONTWAIT);
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-            return;
-        n_read += n > 0 ? (uint64_t)n : 0;
-    }
-}
-
 static void request_ends(void *user, struct MHD_Connection *http, void **context,
                          enum MHD_RequestTerminationCode code)
 {
@@ -379,7 +387,7 @@ static void request_ends(void *user, struct MHD_Connection *http, void **context
     atomic_fetch_sub(&listener->n_in_flight, 1);
     set_send_timeout(in, http, false);
     if (in->is_early && is_complete && !atomic_load(&listener->lets_go))
-        linger(in);
+        gf__peer_linger(in->peer, listener->options.tls_cert_pem != NULL);
     gf__peer_wait(in->peer);
     gf__request_clear(&in->request);
     gf__response_clear(&in->response);

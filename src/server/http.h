@@ -49,6 +49,20 @@ typedef struct gf__form {
 gf_status gf__request_form(const gf__request *request, gf__form *out, gf_error *err);
 void gf__form_free(gf__form *form);
 
+/* A body that comes while it is being made: a log that grows. The connection's thread asks for it,
+ * sends what it gets at once (chunked), and asks again until the end. */
+typedef struct gf__stream {
+    /* Appends what is there, or waits for it, at most a second; appending nothing is fine. After
+     * *is_end it is not asked again. A failure breaks the connection off: the client sees that the
+     * answer is not whole. NULL: no stream. */
+    gf_status (*pull)(void *user, gf__buffer *out, bool *is_end, gf_error *err);
+    void (*end)(void *user); /* once, whatever happened: also for HEAD, which pulls nothing */
+    void *user;
+    gf__buffer ready; /* the listener's: not sent yet, from n_taken on */
+    size_t n_taken;
+    bool is_at_end;
+} gf__stream;
+
 #define GF__MAX_RESPONSE_HEADERS 12
 typedef struct gf__response {
     int code;                 /* 200 unless set */
@@ -59,7 +73,9 @@ typedef struct gf__response {
         char *value;      /* owned */
     } headers[GF__MAX_RESPONSE_HEADERS];
     size_t n_headers;
-    char *file_path;             /* owned: send this file instead of body */
+    char *file_path;   /* owned: send this file instead of body */
+    gf__stream stream; /* send this instead of body; what is needed of the request is the stream's
+                          own copy */
     double queue_ms, predict_ms; /* for the access log */
 } gf__response;
 void gf__response_header(gf__response *response, const char *name, const char *fmt, ...)

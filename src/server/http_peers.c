@@ -1,6 +1,8 @@
 /* server/http_peers.c: clients that are too slow. A thread (the reaper) ends connections that have
  * been waited for too long, however busy they keep the socket: the HTTP library knows only silence,
  * and a byte now and then is none. */
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -10,6 +12,7 @@
 
 #define MIN_BODY_RATE 4096u /* bytes a second that a body must come at, on average */
 #define NEVER         INT64_MAX
+#define LINGER_MS     3000
 
 struct gf__peer {
     gf__peer *previous, *next;
@@ -164,4 +167,23 @@ void gf__peers_remove(gf__peers *peers, gf__peer *peer)
         peers->first = peer->next;
     pthread_mutex_unlock(&peers->mutex);
     gf__free(peer);
+}
+
+void gf__peer_linger(const gf__peer *peer, bool is_tls)
+{
+    char ignored[16384];
+    uint64_t n_read = 0;
+    const int64_t end_ms = gf__clock_ms() + LINGER_MS;
+    if (!is_tls)
+        shutdown(peer->fd, SHUT_WR);
+    while (n_read < GF__MAX_DISCARD) {
+        struct pollfd wait = {.fd = peer->fd, .events = POLLIN};
+        const int64_t left_ms = end_ms - gf__clock_ms();
+        if (left_ms <= 0 || poll(&wait, 1, (int)left_ms) <= 0)
+            return;
+        const ssize_t n = recv(peer->fd, ignored, sizeof ignored, MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+            return;
+        n_read += n > 0 ? (uint64_t)n : 0;
+    }
 }

@@ -62,6 +62,13 @@ gf_status gf__body_take(gf__body *body, const char *bytes, size_t n_bytes, gf_er
 gf_status gf__body_finish(gf__body *body, gf_error *err); /* NUL, or the file closed */
 void gf__body_free(gf__body *body);                       /* and the file removed */
 
+/* ---- http_stream.c: a body that comes piece by piece ----------------------------------------- */
+
+typedef enum gf__stream_look { GF__STREAM_MORE, GF__STREAM_END, GF__STREAM_BROKEN } gf__stream_look;
+/* Up to n_room bytes, at least one with MORE: waits for them, or until the client at fd has gone. */
+gf__stream_look gf__stream_read(gf__stream *stream, int fd, char *bytes, size_t n_room, size_t *n);
+void gf__stream_clear(gf__stream *stream); /* a zeroed one is fine */
+
 /* ---- http_peers.c: clients and their patience ------------------------------------------------ */
 
 typedef struct gf__peers gf__peers;
@@ -77,6 +84,10 @@ int gf__peer_fd(const gf__peer *peer);
 void gf__peer_wait(gf__peer *peer); /* for the client: a request, or its body */
 void gf__peer_received(gf__peer *peer, size_t n_bytes);
 void gf__peer_is_served(gf__peer *peer); /* it waits for us */
+/* Reads what the client of a refused request still sends, for a moment and without looking: were
+ * the socket closed with bytes unread, the client's system would throw the answer away. */
+#define GF__MAX_DISCARD ((uint64_t)64 << 20)
+void gf__peer_linger(const gf__peer *peer, bool is_tls);
 
 /* ---- http_accept.c: connections out of the listen queue -------------------------------------- */
 

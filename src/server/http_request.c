@@ -337,4 +337,5 @@ void gf__response_clear(gf__response *response)
     gf__buffer_free(&response->body);
     gf__free(response->file_path);
     response->file_path = NULL;
+    gf__stream_clear(&response->stream);
 }

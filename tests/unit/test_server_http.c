@@ -21,6 +21,8 @@ typedef struct toy_server {
     bool refuses;          /* every request, before its body */
     atomic_int n_answered, n_done, n_cut;
     atomic_bool holds; /* answers wait until it is false */
+    /* of /stream: pieces made, and those that may be; -1 fails; streams ended */
+    atomic_int n_pieces, n_allowed, n_streams_ended;
     gf__listener *listener;
 } toy_server;
 
@@ -36,6 +38,29 @@ static gf_status admit(void *user, gf__request *request, uint64_t *max_body_byte
     return GF_OK;
 }
 
+#define N_PIECES 3
+
+/* "piece 1\n" to "piece 3\n", each when the test allows it. */
+static gf_status pull(void *user, gf__buffer *out, bool *is_end, gf_error *err)
+{
+    toy_server *toy = user;
+    const int n_allowed = atomic_load(&toy->n_allowed);
+    if (n_allowed < 0)
+        return gf_error_set(err, GF_EIO, "no more");
+    if (atomic_load(&toy->n_pieces) < n_allowed)
+        gf__buffer_printf(out, "piece %d\n", atomic_fetch_add(&toy->n_pieces, 1) + 1);
+    else
+        usleep(1000);
+    *is_end = atomic_load(&toy->n_pieces) == N_PIECES;
+    return GF_OK;
+}
+
+static void end_stream(void *user)
+{
+    toy_server *toy = user;
+    atomic_fetch_add(&toy->n_streams_ended, 1);
+}
+
 /* "METHOD PATH BODY_BYTES SUM", where the sum is over the body's bytes. */
 static void respond(void *user, gf__request *request, gf_status st, const gf_error *err,
                     gf__response *response)
@@ -46,6 +71,9 @@ static void respond(void *user, gf__request *request, gf_status st, const gf_err
     if (st != GF_OK) {
         response->code = request->refused_code != 0 ? request->refused_code : 403;
         gf__buffer_printf(&response->body, "%s", err->message);
+    } else if (strcmp(request->path, "/stream") == 0) {
+        response->content_type = "text/plain";
+        response->stream = (gf__stream){.pull = pull, .end = end_stream, .user = toy};
     } else if (strcmp(request->path, "/gone") == 0) {
         response->file_path = gf__strdup("/no/such/file");
     } else if (toy->spool_dir != NULL) {
@@ -405,6 +433,106 @@ TEST(http__answers_head_without_a_body)
     stop(toy);
 }
 
+/* Reads until the text is there; false where the connection ends before. */
+static bool read_until(int fd, const char *text, char *answer, size_t n_room)
+{
+    for (size_t n = strlen(answer); strstr(answer, text) == NULL;) {
+        const ssize_t got = n + 1 < n_room ? recv(fd, answer + n, n_room - 1 - n, 0) : 0;
+        if (got <= 0)
+            return false;
+        n += (size_t)got;
+        answer[n] = '\0';
+    }
+    return true;
+}
+
+static void wait_for(const atomic_int *counter, int value)
+{
+    while (atomic_load(counter) != value)
+        usleep(1000);
+}
+
+TEST(http__streams_what_is_there_and_keeps_the_connection)
+{
+    char answer[4096] = "", next[4096];
+    toy_server *toy = start(100, 10); /* a client's patience: the stream is silent for longer */
+    const int fd = dial(toy);
+    puts_to(fd, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+    atomic_store(&toy->n_allowed, 1);
+    assert_true(read_until(fd, "piece 1\n", answer, sizeof answer));
+    CHECK(strstr(answer, "Transfer-Encoding: chunked\r\n") != NULL);
+    CHECK(strstr(answer, "Content-Length") == NULL);
+    CHECK(strstr(answer, "piece 2") == NULL);
+    usleep(2500 * 1000); /* more than the patience, and what the library adds to it */
+    atomic_store(&toy->n_allowed, N_PIECES);
+    assert_true(read_until(fd, "\r\n0\r\n\r\n", answer, sizeof answer));
+    CHECK(strstr(answer, "piece 3\n") != NULL);
+    wait_for(&toy->n_done, 1);
+    CHECK_EQ(atomic_load(&toy->n_streams_ended), 1);
+    puts_to(fd, "GET /after HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK_EQ(get(fd, next, sizeof next), 200);
+    close(fd);
+    stop(toy);
+}
+
+TEST(http__ends_a_stream_whose_client_has_gone)
+{
+    char answer[4096] = "";
+    toy_server *toy = start(5000, 10);
+    const int fd = dial(toy);
+    puts_to(fd, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+    atomic_store(&toy->n_allowed, 1);
+    assert_true(read_until(fd, "piece 1\n", answer, sizeof answer));
+    close(fd);
+    wait_for(&toy->n_cut, 1);
+    wait_for(&toy->n_streams_ended, 1);
+    CHECK_EQ(gf__listener_n_in_flight(toy->listener), 0);
+    stop(toy);
+}
+
+TEST(http__lets_the_client_see_that_a_stream_was_broken_off)
+{
+    char answer[4096] = "";
+    toy_server *toy = start(5000, 10);
+    const int fd = dial(toy);
+    puts_to(fd, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+    atomic_store(&toy->n_allowed, 1);
+    assert_true(read_until(fd, "piece 1\n", answer, sizeof answer));
+    atomic_store(&toy->n_allowed, -1);
+    CHECK(!read_until(fd, "\r\n0\r\n\r\n", answer, sizeof answer));
+    wait_for(&toy->n_cut, 1);
+    CHECK_EQ(atomic_load(&toy->n_streams_ended), 1);
+    close(fd);
+    stop(toy);
+}
+
+TEST(http__answers_head_of_a_stream_at_once)
+{
+    char answer[4096] = "";
+    toy_server *toy = start(5000, 10);
+    const int fd = dial(toy);
+    puts_to(fd, "HEAD /stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    CHECK(!read_until(fd, "piece", answer, sizeof answer));
+    CHECK(strncmp(answer, "HTTP/1.1 200", 12) == 0);
+    wait_for(&toy->n_streams_ended, 1);
+    CHECK_EQ(atomic_load(&toy->n_pieces), 0);
+    close(fd);
+    stop(toy);
+}
+
+TEST(http__ends_its_streams_when_it_ends)
+{
+    char answer[4096] = "";
+    toy_server *toy = start(5000, 10);
+    const int fd = dial(toy);
+    puts_to(fd, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+    atomic_store(&toy->n_allowed, 1);
+    assert_true(read_until(fd, "piece 1\n", answer, sizeof answer));
+    stop(toy);
+    CHECK(!read_until(fd, "piece 2\n", answer, sizeof answer));
+    close(fd);
+}
+
 TEST(http__answers_who_half_closes)
 {
     char answer[4096];
@@ -594,8 +722,13 @@ TESTS_MAIN(UNIT(http__answers_with_what_was_asked), UNIT(http__gives_a_request_i
            UNIT(http__says_continue_to_who_asks_and_refuses_before_the_body),
            UNIT(http__takes_headers_up_to_the_limit_and_not_one_byte_more),
            UNIT(http__survives_headers_without_end), UNIT(http__refuses_broken_requests),
-           UNIT(http__answers_head_without_a_body), UNIT(http__answers_who_half_closes),
-           UNIT(http__ends_clients_that_are_too_slow), UNIT(http__does_not_hurry_its_own_answers),
+           UNIT(http__answers_head_without_a_body),
+           UNIT(http__streams_what_is_there_and_keeps_the_connection),
+           UNIT(http__ends_a_stream_whose_client_has_gone),
+           UNIT(http__lets_the_client_see_that_a_stream_was_broken_off),
+           UNIT(http__answers_head_of_a_stream_at_once), UNIT(http__ends_its_streams_when_it_ends),
+           UNIT(http__answers_who_half_closes), UNIT(http__ends_clients_that_are_too_slow),
+           UNIT(http__does_not_hurry_its_own_answers),
            UNIT(http__spools_a_body_into_a_file_and_removes_it),
            UNIT(http__says_that_a_file_is_gone_that_was_there_a_moment_ago),
            UNIT(http__serves_200_connections_at_once),
