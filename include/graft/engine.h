@@ -17,13 +17,17 @@
 GF_BEGIN_DECLS
 
 typedef enum gf_precision {
-    GF_PRECISION_AUTO, /* bf16 where the CPU computes it (avx512_core_bf16, AMX), else f32 */
+    /* The faster of the two here: bf16 with AMX, and with avx512_core_bf16 except on Intel's CPUs,
+     * which without AMX multiply bf16 at half the rate of f32; else f32. */
+    GF_PRECISION_AUTO,
     GF_PRECISION_F32,
     GF_PRECISION_BF16 /* values bfloat16, sums float; GF_EUNSUPPORTED where it is only emulated */
 } gf_precision;
 
 GF_API const char *gf_precision_name(gf_precision precision); /* "auto", "f32", "bf16" */
 GF_API gf_status gf_precision_parse(const char *name, gf_precision *out, gf_error *err);
+/* Whether this CPU computes in it: bf16 may be emulated. */
+GF_API bool gf_precision_is_native(gf_precision precision);
 /* What AUTO means on this CPU. */
 GF_API gf_precision gf_precision_resolve(gf_precision precision);
 /* "avx512_core_bf16", "avx2", ...: what the kernels are made for here. Static storage. */

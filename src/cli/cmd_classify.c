@@ -29,7 +29,7 @@ static const gf__option classify_options[] = {
     GF__INT("--top", "K", "5", classify_settings, n_top, 1, 100000,
             "How many classes to print, best first."),
     GF__TEXT("--precision", "auto|f32|bf16", "auto", classify_settings, precision,
-             "What the network computes in: auto is bf16 where the CPU does it natively."),
+             "What the network computes in: auto is the faster of the two on this CPU."),
     GF__FLAG("--verbose", classify_settings, is_verbose,
              "Also print where the time went: decoding, network, head. Short: -v."),
 };
@@ -39,7 +39,7 @@ static const gf__option predict_options[] = {
             "How many classes to print, best first."),
     GF__TEXT("--precision", "auto|f32|bf16", "auto", classify_settings, precision,
              "What the network computes in: auto is what the model was trained with, where the CPU "
-             "does it natively. Of a model file only."),
+             "does that faster. Of a model file only."),
     GF__FLAG("--verbose", classify_settings, is_verbose,
              "Also print where the time went: decoding, network, head. Short: -v."),
     GF__TEXT("--numbers", "ROW|FILE", NULL, classify_settings, numbers,

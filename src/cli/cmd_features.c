@@ -25,7 +25,7 @@ static const gf__option options[] = {
     GF__TEXT("--pool", "avg|max|none", "none for a picture, avg for a data set", features_settings,
              pool, "How a spatial layer is pooled over height and width."),
     GF__TEXT("--precision", "auto|f32|bf16", "auto", features_settings, precision,
-             "What the network computes in: auto is bf16 where the CPU does it natively."),
+             "What the network computes in: auto is the faster of the two on this CPU."),
     GF__TEXT("--output", "F.npy|F.npz", "no file", features_settings, output,
              "Write the features. An .npz of a data set also has labels, classes and items."),
     GF__TEXT("--plot", "F.png|F.svg", "no plot", features_settings, plot,

@@ -120,7 +120,7 @@ static void preset(void *settings)
 static const gf__option verify_options[] = {
     GF__TEXT("--precision", "auto|f32|bf16", "auto", verify_settings, precision,
              "What the network computes in: auto is what the model was trained with, where the CPU "
-             "does it natively."),
+             "does that faster."),
 };
 
 static gf_status run_verify(gf__cli *cli, const void *settings, gf_error *err)

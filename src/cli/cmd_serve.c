@@ -96,7 +96,7 @@ static const gf__option serve_options[] = {
     GF__TEXT(
         "--precision", "auto|f32|bf16", "auto", serve_settings, precision,
         "What networks compute in: auto is what each model was trained with, where the CPU does "
-        "it natively."),
+        "that faster."),
     GF__NUMBER("--drain-timeout", "SECONDS", "30", serve_settings, drain_timeout_s, 0, 86400,
                "After SIGTERM, how long to wait for requests being answered."),
     GF__NUMBER("--drain-delay", "SECONDS", "0", serve_settings, drain_delay_s, 0, 3600,

@@ -67,7 +67,7 @@ static const gf__option options[] = {
         "separated by commas."),
     GF__INT("--views", "N", "4", S, n_views, 1, 64, "Views of each picture with --augment."),
     GF__TEXT("--precision", "auto|f32|bf16", "auto", S, precision,
-             "What the network computes in: auto is bf16 where the CPU does it natively."),
+             "What the network computes in: auto is the faster of the two on this CPU."),
     GF__TEXT("--output", "M.safetensors", "DATASET's name + .safetensors", S, output,
              "The model file to write."),
     GF__FLAG("--bundle", S, is_bundle,

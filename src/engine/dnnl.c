@@ -302,6 +302,11 @@ const char *gf__dnnl_isa(void)
     return "none";
 }
 
+bool gf__dnnl_has_amx(void)
+{
+    return has_isa(dnnl_cpu_isa_avx512_core_amx);
+}
+
 bool gf__dnnl_has_bf16(void)
 {
     return has_isa(dnnl_cpu_isa_avx512_core_bf16);

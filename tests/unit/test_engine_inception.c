@@ -128,7 +128,7 @@ TEST(inception__f32_agrees_with_onnx_runtime_on_two_threads)
 
 TEST(inception__bf16_points_where_f32_points)
 {
-    if (gf_precision_resolve(GF_PRECISION_AUTO) != GF_PRECISION_BF16)
+    if (!gf_precision_is_native(GF_PRECISION_BF16))
         skip();
     const gf_plan_options options = options_of(GF_PRECISION_BF16, 1);
     gf_output_spec outputs[N_CHECKPOINT];
@@ -204,7 +204,7 @@ static void check_bytes(gf_precision precision)
 TEST(inception__features_do_not_depend_on_neighbours_or_thread)
 {
     check_bytes(GF_PRECISION_F32);
-    if (gf_precision_resolve(GF_PRECISION_AUTO) == GF_PRECISION_BF16)
+    if (gf_precision_is_native(GF_PRECISION_BF16))
         check_bytes(GF_PRECISION_BF16);
 }
 
@@ -254,7 +254,7 @@ TEST(inception__one_thread_runs_a_plan_for_several)
 {
     check_single(GF_PRECISION_F32, 2);
     check_single(GF_PRECISION_F32, 5);
-    if (gf_precision_resolve(GF_PRECISION_AUTO) != GF_PRECISION_BF16)
+    if (!gf_precision_is_native(GF_PRECISION_BF16))
         return;
     check_single(GF_PRECISION_BF16, 2);
     check_single(GF_PRECISION_BF16, 5);
@@ -292,7 +292,7 @@ TEST(inception__memory_stays_small)
     CHECK(gf_plan_arena_bytes(plan) < 9u << 20);
     gf_plan_free(plan);
     plan = NULL;
-    if (gf_precision_resolve(GF_PRECISION_AUTO) != GF_PRECISION_BF16)
+    if (!gf_precision_is_native(GF_PRECISION_BF16))
         return;
     options.precision = GF_PRECISION_BF16;
     CHECK_OK(gf_plan_new(gf_trunk_graph(trunk), &outputs[2], 1, &options, &plan, &check_err));

@@ -187,7 +187,7 @@ TEST(packs__other_weights_threads_precision_or_cut_get_their_own_file)
                          &check_err));
     gf_plan_free(plan);
     CHECK_EQ(count_files(dir), 4);
-    if (gf_precision_resolve(GF_PRECISION_AUTO) == GF_PRECISION_BF16) {
+    if (gf_precision_is_native(GF_PRECISION_BF16)) {
         options.precision = GF_PRECISION_BF16;
         run_graph(graph, &options, scores);
         CHECK_EQ(count_files(dir), 5);

@@ -383,7 +383,7 @@ TEST(exec__results_do_not_depend_on_batch_neighbours_or_thread)
 {
     for (int n_threads = 1; n_threads <= 8; n_threads += n_threads == 1 ? 1 : 6) {
         check_independence(GF_PRECISION_F32, n_threads);
-        if (gf_precision_resolve(GF_PRECISION_AUTO) == GF_PRECISION_BF16)
+        if (gf_precision_is_native(GF_PRECISION_BF16))
             check_independence(GF_PRECISION_BF16, n_threads);
     }
 }

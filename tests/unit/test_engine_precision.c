@@ -41,11 +41,28 @@ TEST(precision__a_plan_never_says_auto)
     gf_graph_free(graph);
 }
 
+/* Whatever a hypervisor lets through: the choice is one of the two, and the same every time. */
+TEST(precision__auto_is_never_an_emulated_one)
+{
+    const gf_precision choice = gf_precision_resolve(GF_PRECISION_AUTO);
+    CHECK(choice == GF_PRECISION_F32 || choice == GF_PRECISION_BF16);
+    CHECK(gf_precision_is_native(choice));
+    CHECK(gf_precision_is_native(GF_PRECISION_F32));
+#if defined(__x86_64__)
+    if (__builtin_cpu_is("intel") && strcmp(gf_engine_isa(), "avx512_core_amx") != 0)
+        CHECK_EQ(choice, GF_PRECISION_F32);
+#endif
+    if (strcmp(gf_engine_isa(), "avx512_core_amx") == 0)
+        CHECK_EQ(choice, GF_PRECISION_BF16);
+    CHECK_EQ(gf_precision_resolve(GF_PRECISION_F32), GF_PRECISION_F32);
+    CHECK_EQ(gf_precision_resolve(GF_PRECISION_BF16), GF_PRECISION_BF16);
+}
+
 /* bfloat16 has 8 bits; eight layers of it stay within some percent of the largest value of each
  * layer. */
 TEST(precision__bf16_is_close_to_f32_in_every_layer)
 {
-    if (gf_precision_resolve(GF_PRECISION_AUTO) != GF_PRECISION_BF16)
+    if (!gf_precision_is_native(GF_PRECISION_BF16))
         skip();
     gf_graph *graph = small_graph();
     uint8_t *pixels = make_pixels(graph, 21);
@@ -76,7 +93,7 @@ TEST(precision__bf16_is_close_to_f32_in_every_layer)
 /* Pooled features are not rounded to 8 bits at the end. */
 TEST(precision__bf16_pools_into_float)
 {
-    if (gf_precision_resolve(GF_PRECISION_AUTO) != GF_PRECISION_BF16)
+    if (!gf_precision_is_native(GF_PRECISION_BF16))
         skip();
     gf_graph *graph = small_graph();
     uint8_t *pixels = make_pixels(graph, 21);
@@ -153,6 +170,7 @@ int main(int argc, char **argv)
         UNIT(precision__names_go_both_ways),
         UNIT(precision__an_unknown_name_is_refused),
         UNIT(precision__a_plan_never_says_auto),
+        UNIT(precision__auto_is_never_an_emulated_one),
         UNIT(precision__bf16_is_close_to_f32_in_every_layer),
         UNIT(precision__bf16_pools_into_float),
         UNIT(precision__bf16_is_refused_where_it_would_be_emulated),

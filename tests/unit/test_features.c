@@ -489,7 +489,7 @@ TEST(extractor_dataset__caches_by_trunk_cut_precision_and_view)
     options.max_pixels = 20 * 24; /* a picture that is refused has no features, cached or not */
     CHECK_EQ(n_cached_for("tiny", "conv", NULL, dataset, &options), 0);
     options.max_pixels = 0;
-    if (gf_precision_resolve(GF_PRECISION_AUTO) == GF_PRECISION_BF16) {
+    if (gf_precision_is_native(GF_PRECISION_BF16)) {
         options.precision = GF_PRECISION_BF16;
         CHECK_EQ(n_cached_for("tiny", "conv", NULL, dataset, &options), 0);
         options.precision = GF_PRECISION_AUTO;
