@@ -89,8 +89,8 @@ void gf__self_test_add(gf__self_test_finding *worst, const gf_model *model, size
 gf_status gf__self_test_judge(const gf__self_test_finding *worst, const gf_model *model,
                               gf_precision precision, gf_error *err);
 
-/* What a model is run in: wanted, or for AUTO the model's own precision where this CPU computes it
- * natively, else float32. */
+/* What a model is run in: wanted, or for AUTO the model's own precision, but for bf16 where
+ * float32 is faster. */
 gf_precision gf__model_choose_precision(const gf_model *model, gf_precision wanted);
 
 /* Reads the document alone: who only asks for classes, cut and trunk holds no weights. Such a model
@@ -105,7 +105,7 @@ gf_status gf__model_parse(const void *bytes, size_t n_bytes, gf_model **out, gf_
 gf_status gf__model_view(const gf__mapping *bytes, gf_model **out, gf_error *err);
 
 /* An extractor for the model's cut: the trunk from the bundle, else from HOME/trunks by SHA-256.
- * options->precision AUTO means the model's own where this CPU computes it natively, else float32.
+ * options->precision AUTO means the same there.
  * Cache and packs as options say. */
 gf_status gf__model_extractor(gf_model *model, const char *home,
                               const gf_extractor_options *options, gf_extractor **out,
