@@ -75,7 +75,7 @@ typedef struct gf_registry_page {
 /* Models. Lists are in the order of names; a token stays good while others create and delete.
  *
  * create  body: Model with its bare name. *model is the stored one. A project begins to exist with
- *         its first model. GF_EINVAL a name or field that cannot be, GF_EEXISTS.
+ *         its first model or job. GF_EINVAL a name or field that cannot be, GF_EEXISTS.
  * get     GF_ENOTFOUND.
  * list    {"models": [...], "nextPageToken": "..."}, or {}. GF_EINVAL page size below 0, a token of
  *         another list, a filter that cannot be read.
@@ -200,15 +200,19 @@ GF_API gf_status gf_registry_run_operation(gf_registry *registry, const char *na
                                            const gf_registry_hooks *hooks, const gf_observer *obs,
                                            char **operation, gf_error *err);
 
-/* Jobs: training and batch prediction, as the API's Job documents. They are never deleted.
+/* Jobs: training and batch prediction, as the API's Job documents. They are never deleted. jobPosition
+ * counts from 1, over all projects, while a job is QUEUED.
  *
  * create  body: Job with jobId and either trainingInput or predictionInput. *job is the stored one,
- *         QUEUED. What it needs (packages, inputs, a model) is looked for when it starts. GF_EINVAL a
- *         field that is missing or cannot be, GF_EEXISTS.
+ *         QUEUED. What it needs (packages, inputs, a model) is looked for when it starts; addresses
+ *         are gs://BUCKET/PATH, or plain paths where takes_local_paths. GF_EINVAL a field that is
+ *         missing or cannot be (the message begins with its path), GF_EUNSUPPORTED containers,
+ *         GF_EEXISTS.
  * get     GF_ENOTFOUND.
  * list    {"jobs": [...], "nextPageToken": "..."}, or {}; newest first. Filters as elsewhere
  *         ("jobId:rnn* AND state:FAILED").
- * patch   mask out of labels, etag. *job is the changed one.
+ * patch   mask out of labels, etag. *job is the changed one. GF_EBUSY where the body has an etag and
+ *         the job another one by now (a state makes a new one, progress does not).
  * cancel  QUEUED is CANCELLED at once, with that in errorMessage; PREPARING and RUNNING are
  *         CANCELLING until their processes have ended. GF_EPRECONDITION one that has ended
  *         (CANCELLED and CANCELLING ones stay as they are). */
@@ -240,7 +244,7 @@ GF_API gf_status gf_registry_revoke_token(gf_registry *registry, const char *nam
 GF_API gf_status gf_registry_check_token(gf_registry *registry, const char *secret, char **token,
                                          gf_error *err);
 
-/* {"projects": ["P", ...]} in the order of names: those that have or had a model. */
+/* {"projects": ["P", ...]} in the order of names: those that have or had a model or a job. */
 GF_API gf_status gf_registry_list_projects(gf_registry *registry, char **list, gf_error *err);
 
 /* Removes blobs that no version uses, what killed processes left beside them, and operations

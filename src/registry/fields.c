@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "registry/job_fields_priv.h"
+
 #define BODY_MAX \
     ((size_t)256 << 10) /* a description of a thousand pages; far above what any client sends */
 
@@ -242,6 +244,8 @@ gf_status gf__fields_read(const char *body, gf__kind kind, gf__json **fields, gf
         st = read_members(document, "Model", model_fields, fields, err);
     else if (st == GF_OK && kind == GF__KIND_TOKEN)
         st = read_members(document, "Token", token_fields, fields, err);
+    else if (st == GF_OK && kind == GF__KIND_JOB)
+        st = gf__job_fields_read(document, fields, err);
     else if (st == GF_OK)
         st = read_members(document, "Version", version_fields, fields, err);
     gf__json_free(document);
@@ -251,7 +255,8 @@ gf_status gf__fields_read(const char *body, gf__kind kind, gf__json **fields, gf
 gf__json *gf__fields_stored(const gf__json *fields)
 {
     /* requestLoggingConfig "in a create request has no effect", the API says. */
-    static const char *const others[] = {"name", "etag", "defaultVersion", "requestLoggingConfig"};
+    static const char *const others[] = {"name", "jobId", "etag", "defaultVersion",
+                                         "requestLoggingConfig"};
     gf__json *stored = gf__json_object();
     const gf__json *value = NULL;
     const char *key = gf__json_next(fields, NULL, &value);

@@ -15,6 +15,14 @@ static const char *const version_paths[] = {"description",
                                             "manualScaling.nodes",
                                             "etag",
                                             NULL};
+static const char *const job_paths[] = {"labels", "etag", NULL};
+
+static const char *const *paths_of(gf__kind kind)
+{
+    if (kind == GF__KIND_MODEL)
+        return model_paths;
+    return kind == GF__KIND_JOB ? job_paths : version_paths;
+}
 
 static gf_status refuse_path(const char *path, const char *const *known, gf_error *err)
 {
@@ -44,7 +52,7 @@ static gf_status add_path(gf__mask *mask, const char *path, const char *const *k
 
 gf_status gf__mask_read(const char *text, gf__kind kind, gf__mask *out, gf_error *err)
 {
-    const char *const *known = kind == GF__KIND_MODEL ? model_paths : version_paths;
+    const char *const *known = paths_of(kind);
     *out = (gf__mask){0};
     char *copy = gf__strdup(text != NULL ? text : "");
     if (copy == NULL)

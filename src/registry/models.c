@@ -113,7 +113,7 @@ static gf_status get_text(gf_registry *registry, const gf__name *name, char **ou
     return st;
 }
 
-static gf_status add_project(gf_registry *registry, const char *project, int64_t *id, gf_error *err)
+gf_status gf__project_add(gf_registry *registry, const char *project, int64_t *id, gf_error *err)
 {
     bool has_row = false;
     gf_status st = gf__db_run(registry->db, GF__SQL_PROJECT_ADD,
@@ -174,7 +174,7 @@ static gf_status insert_model(gf_registry *registry, const gf__name *name, const
     int64_t project_id = 0;
     gf_status st = refuse_existing(registry, name, err);
     if (st == GF_OK)
-        st = add_project(registry, name->project, &project_id, err);
+        st = gf__project_add(registry, name->project, &project_id, err);
     if (st == GF_OK)
         st = gf__db_run(registry->db, GF__SQL_MODEL_ADD,
                         VALUES(gf__number(project_id), gf__text(name->model), gf__text(fields),

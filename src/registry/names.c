@@ -58,6 +58,7 @@ static const char *const forms[] = {
     [GF__KIND_MODEL] = "projects/PROJECT/models/MODEL",
     [GF__KIND_VERSION] = "projects/PROJECT/models/MODEL/versions/VERSION",
     [GF__KIND_OPERATION] = "projects/PROJECT/operations/OPERATION",
+    [GF__KIND_JOB] = "projects/PROJECT/jobs/JOB",
 };
 
 /* "COLLECTION/NAME" at *text, and a slash before it unless it is the first. false: not that, or
@@ -88,6 +89,8 @@ gf_status gf__name_parse(const char *text, gf__kind kind, gf__name *out, gf_erro
         fits = fits && take_part(&rest, "/versions/", out->version, sizeof out->version);
     if (kind == GF__KIND_OPERATION)
         fits = fits && take_part(&rest, "/operations/", out->operation, sizeof out->operation);
+    if (kind == GF__KIND_JOB)
+        fits = fits && take_part(&rest, "/jobs/", out->job, sizeof out->job);
     if (!fits || rest[0] != '\0')
         return gf_error_set(err, GF_EINVAL, "\"%s\": expected %s", text, forms[kind]);
     gf_status st = check_project(out->project, err);
@@ -95,6 +98,8 @@ gf_status gf__name_parse(const char *text, gf__kind kind, gf__name *out, gf_erro
         st = gf__name_check("model", out->model, err);
     if (st == GF_OK && out->version[0] != '\0')
         st = gf__name_check("version", out->version, err);
+    if (st == GF_OK && out->job[0] != '\0')
+        st = gf__name_check("job", out->job, err);
     if (st == GF_OK && out->operation[0] != '\0')
         st = check_operation(out->operation, err);
     return st;
@@ -114,6 +119,8 @@ char *gf__name_text(const gf__name *name)
 {
     if (name->operation[0] != '\0')
         return gf__asprintf("projects/%s/operations/%s", name->project, name->operation);
+    if (name->job[0] != '\0')
+        return gf__asprintf("projects/%s/jobs/%s", name->project, name->job);
     if (name->version[0] != '\0')
         return gf__asprintf("projects/%s/models/%s/versions/%s", name->project, name->model,
                             name->version);
@@ -206,10 +213,12 @@ gf_status gf__check_etag(const gf__json *body, const gf__json *document, gf_erro
 {
     const char *wanted = gf__json_string(gf__json_find(body, "etag"), "");
     const char *present = gf__json_string(gf__json_find(document, "etag"), "");
+    const char *name = gf__json_string(gf__json_find(document, "name"),
+                                       gf__json_string(gf__json_find(document, "jobId"), "it"));
     if (wanted[0] == '\0' || strcmp(wanted, present) == 0)
         return GF_OK;
     return gf_error_set(err, GF_EBUSY,
                         "%s: changed by somebody else: etag is \"%s\" now, the request has \"%s\"; "
                         "get it again and repeat the change",
-                        gf__json_string(gf__json_find(document, "name"), "it"), present, wanted);
+                        name, present, wanted);
 }

@@ -24,6 +24,19 @@
     " o.create_time, o.start_time, o.end_time, o.n_starts, o.cancel_asked, o.response," \
     " o.error_code, o.error_message FROM operations o JOIN projects p ON p.id = o.project_id "
 
+/* gf__job_row in jobs.c. position: counted for one job, taken from a numbered queue for many. */
+#define JOB_COLUMNS(position)                                                    \
+    "SELECT j.id, j.revision, p.name, j.name, j.fields, j.state, j.priority,"    \
+    " j.create_time, j.start_time, j.end_time, j.n_attempts, j.place, j.output," \
+    " j.error_message, " position " FROM jobs j JOIN projects p ON p.id = j.project_id "
+#define ONE_POSITION                                                                \
+    "CASE WHEN j.state = 'QUEUED' THEN 1 + (SELECT count(*) FROM jobs a"            \
+    " WHERE a.end_time IS NULL AND a.state = 'QUEUED' AND (a.priority > j.priority" \
+    " OR (a.priority = j.priority AND a.id < j.id))) END"
+#define QUEUE                                                                          \
+    "LEFT JOIN (SELECT id, row_number() OVER (ORDER BY priority DESC, id) AS position" \
+    " FROM jobs WHERE end_time IS NULL AND state = 'QUEUED') q ON q.id = j.id "
+
 /* token_row in tokens.c */
 #define TOKEN_COLUMNS \
     "SELECT name, sha256, role, project, description, create_time, expire_time FROM tokens "
@@ -89,6 +102,29 @@ static const char *const texts[GF__N_QUERIES] = {
                                  " start_time = coalesce(start_time, ?2), response = ?3,"
                                  " error_code = ?4, error_message = ?5 WHERE id = ?1",
     [GF__SQL_OPERATION_PRUNE] = "DELETE FROM operations WHERE phase = 'DONE' AND end_time < ?1",
+
+    [GF__SQL_JOB_ADD] = "INSERT INTO jobs (project_id, name, fields, state, priority, create_time)"
+                        " VALUES (?1, ?2, ?3, 'QUEUED', ?4, ?5)"
+                        " ON CONFLICT (project_id, name) DO NOTHING",
+    [GF__SQL_JOB_GET] = JOB_COLUMNS(ONE_POSITION) "WHERE p.name = ?1 AND j.name = ?2",
+    [GF__SQL_JOB_GET_BY_ID] = JOB_COLUMNS(ONE_POSITION) "WHERE j.id = ?1",
+    [GF__SQL_JOB_LIST] = JOB_COLUMNS("q.position") QUEUE
+    "WHERE p.name = ?1 AND j.id < ?2 ORDER BY j.id DESC",
+    [GF__SQL_JOB_LIST_OPEN] = JOB_COLUMNS("q.position") QUEUE
+    "WHERE j.end_time IS NULL ORDER BY j.priority DESC, j.id",
+    [GF__SQL_JOB_SET_FIELDS] = "UPDATE jobs SET fields = ?2, revision = revision + 1 WHERE id = ?1",
+    [GF__SQL_JOB_SET_STATE] = "UPDATE jobs SET state = ?2, error_message = ?3,"
+                              " revision = revision + 1 WHERE id = ?1",
+    [GF__SQL_JOB_BEGIN] = "UPDATE jobs SET state = ?2, n_attempts = n_attempts + 1, place = NULL,"
+                          " revision = revision + 1 WHERE id = ?1",
+    [GF__SQL_JOB_SET_PLACE] = "UPDATE jobs SET place = ?2 WHERE id = ?1",
+    [GF__SQL_JOB_START] = "UPDATE jobs SET state = 'RUNNING', start_time = ?2,"
+                          " revision = revision + 1 WHERE id = ?1",
+    [GF__SQL_JOB_SET_OUTPUT] = "UPDATE jobs SET output = ?2 WHERE id = ?1",
+    [GF__SQL_JOB_FINISH] = "UPDATE jobs SET state = ?2, end_time = ?3, error_message = ?4,"
+                           " start_time = CASE WHEN ?2 = 'SUCCEEDED' THEN coalesce(start_time, ?3)"
+                           " ELSE start_time END, place = NULL, revision = revision + 1"
+                           " WHERE id = ?1",
 
     [GF__SQL_TOKEN_ADD] = "INSERT INTO tokens (name, sha256, role, project, description,"
                           " create_time, expire_time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",

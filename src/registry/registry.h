@@ -49,19 +49,25 @@ typedef struct gf__job_list {
 gf_status gf__registry_open_jobs(gf_registry *registry, gf__job_list *out, gf_error *err);
 void gf__job_list_free(gf__job_list *list);
 
+/* The calls below: GF_ENOTFOUND an id that no job has. */
+
 /* One attempt more: QUEUED becomes PREPARING; PREPARING, RUNNING stay what they are for attempts
  * after the first. Noted before anything is started, so that a crash in between is seen. place is NULL
  * from here on. GF_EPRECONDITION where it was cancelled meanwhile. */
 gf_status gf__registry_begin_attempt(gf_registry *registry, int64_t id, gf_error *err);
-/* Where the attempt runs. */
+/* Where the attempt runs, also of one that is CANCELLING: it has to be found to be ended.
+ * GF_EPRECONDITION where no attempt has begun or the job has ended. */
 gf_status gf__registry_note_place(gf_registry *registry, int64_t id, const char *place,
                                   gf_error *err);
 /* PREPARING becomes RUNNING (startTime is now); output (trainingOutput or predictionOutput as JSON,
- * NULL: unchanged) takes the place of the earlier one. CANCELLING stays. */
+ * NULL: unchanged) takes the place of the earlier one. CANCELLING stays. What is known already costs no
+ * write. GF_EFORMAT an output that is no object; GF_EPRECONDITION where no attempt has begun or the job
+ * has ended. */
 gf_status gf__registry_note_progress(gf_registry *registry, int64_t id, bool is_running,
                                      const char *output, gf_error *err);
-/* SUCCEEDED, FAILED or CANCELLED, endTime now. error_message NULL: none. A CANCELLING job whose work
- * was done before the signal came is SUCCEEDED. */
+/* SUCCEEDED, FAILED or CANCELLED, endTime now. error_message NULL: none; of a CANCELLED job what its
+ * cancelling noted. A CANCELLING job whose work was done before the signal came is SUCCEEDED.
+ * GF_EPRECONDITION where it has ended already: a client's cancel of a QUEUED one may have been faster. */
 gf_status gf__registry_end_job(gf_registry *registry, int64_t id, gf__job_state state,
                                const char *error_message, const char *output, gf_error *err);
 /* HOME/jobs/ID of a job by its name, whatever its state: where its log lies. *dir is new. *state may be NULL.

@@ -8,6 +8,7 @@
 #include "base/base.h"
 #include "graft/registry.h"
 #include "registry/db_priv.h"
+#include "registry/registry.h"
 
 struct gf_registry {
     gf__db *db;            /* under the mutex, from gf__enter_*() to gf__leave() */
@@ -39,17 +40,19 @@ typedef enum gf__kind {
     GF__KIND_MODEL,
     GF__KIND_VERSION,
     GF__KIND_OPERATION,
+    GF__KIND_JOB,
     GF__KIND_TOKEN /* of bodies only */
 } gf__kind;
 
 /* "projects/P/models/M/versions/V" in parts; those below the kind that was asked for are "". */
 typedef struct gf__name {
     char project[GF__NAME_SIZE], model[GF__NAME_SIZE], version[GF__NAME_SIZE];
+    char job[GF__NAME_SIZE];
     char operation[GF__OPERATION_SIZE];
 } gf__name;
 /* GF_EINVAL where text is no name of that kind. */
 gf_status gf__name_parse(const char *text, gf__kind kind, gf__name *out, gf_error *err);
-/* The rule for bare names of models and versions: GF_EINVAL says it. what: "model". */
+/* The rule for bare names of models, versions and jobs: GF_EINVAL says it. what: "model". */
 gf_status gf__name_check(const char *what, const char *name, gf_error *err);
 /* The full name again; new, NULL out of memory. */
 char *gf__name_text(const gf__name *name);
@@ -59,14 +62,14 @@ int64_t gf__now_ms(void);
 void gf__set_time(gf__json *object, const char *key, int64_t unix_ms);
 /* RFC 3339, any offset; fractions of a second are dropped. False where it is none. */
 bool gf__time_parse(const char *text, int64_t *unix_ms);
-/* Sets "etag": 8 bytes in base64 that no other state of any model or version has. */
+/* Sets "etag": 8 bytes in base64 that no other state of any model, version or job has. */
 void gf__set_etag(gf__json *object, const char *table, int64_t id, int64_t revision);
 /* GF_EBUSY where the body names another etag than the document has. */
 gf_status gf__check_etag(const gf__json *body, const gf__json *document, gf_error *err);
 
 /* fields.c */
 
-/* Body of a create or patch: a new object in camelCase with name, etag and the fields that
+/* Body of a create or patch: a new object in camelCase with name (jobId), etag and the fields that
  * clients may set (of a model also defaultVersion). What is null or "" is left out, as the API
  * leaves out defaults. GF_EINVAL, GF_ELIMIT. */
 gf_status gf__fields_read(const char *body, gf__kind kind, gf__json **fields, gf_error *err);
@@ -116,6 +119,9 @@ gf_status gf__json_text(const gf__json *document, char **out, gf_error *err);
 gf_status gf__json_read_stored(const char *text, gf__json **out, gf_error *err);
 
 /* models.c, versions.c: rows, found by name inside a transaction. */
+
+/* The row of a project, made if there is none. */
+gf_status gf__project_add(gf_registry *registry, const char *project, int64_t *id, gf_error *err);
 
 typedef struct gf__model_row {
     int64_t id, revision, project_id;
@@ -211,6 +217,27 @@ gf_status gf__operation_text(gf_registry *registry, const gf__name *name, char *
 #define GF__TYPE_MODEL   "type.googleapis.com/google.cloud.ml.v1.Model"
 #define GF__TYPE_VERSION "type.googleapis.com/google.cloud.ml.v1.Version"
 #define GF__TYPE_EMPTY   "type.googleapis.com/google.protobuf.Empty"
+
+/* jobs.c */
+
+typedef struct gf__job_row {
+    int64_t id, revision, priority, n_attempts;
+    int64_t create_time, start_time, end_time; /* 0: not yet */
+    int64_t position;                          /* in the queue, from 1; 0: not QUEUED */
+    gf__job_state state;
+    gf__name full_name;
+    char *place, *output, *error_message;
+    gf__json *fields;
+} gf__job_row;
+/* GF_ENOTFOUND. *row is ended with gf__job_row_free(), also after a failure. */
+gf_status gf__job_find(gf_registry *registry, const gf__name *name, gf__job_row *row,
+                       gf_error *err);
+gf_status gf__job_find_id(gf_registry *registry, int64_t id, gf__job_row *row, gf_error *err);
+/* The row of a query that gives JOB_COLUMNS. */
+gf_status gf__job_read(gf__rows *rows, gf__job_row *row, gf_error *err);
+void gf__job_row_free(gf__job_row *row);
+/* The API's document. New. */
+gf_status gf__job_document(const gf__job_row *row, gf__json **out, gf_error *err);
 
 /* list.c, filter.c */
 

@@ -81,6 +81,28 @@ static const char *const scripts[] = {
     " description TEXT,"
     " create_time INTEGER NOT NULL,"
     " expire_time INTEGER) STRICT;",
+
+    /* 3 */
+    "CREATE TABLE jobs ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " project_id INTEGER NOT NULL REFERENCES projects (id),"
+    " name TEXT NOT NULL,"
+    " fields TEXT NOT NULL,"
+    " state TEXT NOT NULL CHECK (state IN ('QUEUED', 'PREPARING', 'RUNNING', 'SUCCEEDED',"
+    " 'FAILED', 'CANCELLING', 'CANCELLED')),"
+    " priority INTEGER NOT NULL,"
+    " create_time INTEGER NOT NULL,"
+    " start_time INTEGER,"
+    " end_time INTEGER,"
+    " n_attempts INTEGER NOT NULL DEFAULT 0,"
+    " place TEXT,"
+    " output TEXT,"
+    " error_message TEXT,"
+    " revision INTEGER NOT NULL DEFAULT 1,"
+    " UNIQUE (project_id, name)) STRICT;"
+    "CREATE INDEX jobs_by_project ON jobs (project_id, id);"
+    /* Ended jobs pile up for ever; the queue stays short. */
+    "CREATE INDEX jobs_open ON jobs (priority DESC, id) WHERE end_time IS NULL;",
 };
 
 gf__migrations gf__schema(void)

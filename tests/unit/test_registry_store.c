@@ -100,7 +100,7 @@ TEST(open__refuses_the_schema_of_a_newer_graft)
     gf_registry_close(registry);
     registry = NULL;
     run_sql("PRAGMA user_version = 99");
-    CHECK_FAILS(GF_EUNSUPPORTED, "schema 99, this graft knows up to 2; use a newer graft",
+    CHECK_FAILS(GF_EUNSUPPORTED, "schema 99, this graft knows up to 3; use a newer graft",
                 try_open(&registry, &check_err));
 }
 
@@ -136,8 +136,8 @@ TEST(open__says_what_the_system_refused)
 static gf_status open_with(const char *second, gf__db **db)
 {
     const gf__migrations known = gf__schema();
-    const char *scripts[] = {known.scripts[0], known.scripts[1], second};
-    const gf__migrations migrations = {.scripts = scripts, .n_scripts = 3};
+    const char *scripts[] = {known.scripts[0], known.scripts[1], known.scripts[2], second};
+    const gf__migrations migrations = {.scripts = scripts, .n_scripts = 4};
     return gf__db_open(database, 100, &migrations, db, &check_err);
 }
 
@@ -149,7 +149,7 @@ TEST(migrations__run_once_by_number_and_whole_or_not_at_all)
     gf_registry_close(registry);
     CHECK_FAILS(GF_EIO, "near \"nonsense\"", open_with("CREATE TABLE x (a); nonsense", &db));
     assert_null(db);
-    CHECK_EQ(ask_sql("PRAGMA user_version"), 2);
+    CHECK_EQ(ask_sql("PRAGMA user_version"), 3);
     CHECK_EQ(ask_sql("SELECT count(*) FROM sqlite_master WHERE name = 'x'"), 0);
     registry = open_home(false); /* as good as before */
     GET(gf_registry_get_model(registry, MODEL, &text, &check_err));
@@ -160,7 +160,7 @@ TEST(migrations__run_once_by_number_and_whole_or_not_at_all)
     gf__db_close(db);
     CHECK_OK(open_with("nonsense, and not run again", &db));
     gf__db_close(db);
-    CHECK_EQ(ask_sql("PRAGMA user_version"), 3);
+    CHECK_EQ(ask_sql("PRAGMA user_version"), 4);
     CHECK_EQ(ask_sql("SELECT count(*) FROM models WHERE note IS NULL"), 1);
 }
 
@@ -192,8 +192,12 @@ TEST(database_of_schema_1__opens_in_this_version)
     CHECK_VALUE(text, "operations.0.done", "false");
     CHECK_VALUE(text, "operations.1.error.message", "not the self-test's scores");
     GET(gf_registry_create_token(registry, "{\"role\":\"admin\"}", &text, &check_err));
-    CHECK_EQ(ask_sql("PRAGMA user_version"), 2); /* and it is one of this schema now */
+    CHECK_EQ(ask_sql("PRAGMA user_version"), 3); /* and it is one of this schema now */
     CHECK_EQ(ask_sql("SELECT count(*) FROM tokens"), 1);
+    GET(gf_registry_create_job(
+        registry, PROJECT, "{\"jobId\":\"j\",\"trainingInput\":{\"pythonModule\":\"graft.train\"}}",
+        &text, &check_err));
+    CHECK_EQ(ask_sql("SELECT count(*) FROM jobs"), 1);
     lock_home();
     deploy_version("v4");
 }
