@@ -138,6 +138,8 @@ extern const gf__command gf__command_pull, gf__command_import, gf__command_layer
 
 /* `graft worker`, which only the server starts. Returns the exit status. */
 int gf__cli_worker(int argc, char **argv);
+/* `graft job`, which only a runner of jobs starts. */
+int gf__cli_job(int argc, char **argv);
 
 /* Options every command takes: --json, --home DIR, --threads N, --quiet, --max-pixels N. */
 extern const gf__option gf__global_options[];

@@ -300,6 +300,8 @@ int main(int argc, char **argv)
     argv++;
     if (argc > 0 && strcmp(argv[0], "worker") == 0)
         return gf__cli_worker(argc - 1, argv + 1); /* who starts it has set its environment */
+    if (argc > 0 && strcmp(argv[0], "job") == 0)
+        return gf__cli_job(argc - 1, argv + 1);
     const int answered = run_word(argc, argv);
     if (answered >= 0)
         return answered;

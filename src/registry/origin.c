@@ -62,8 +62,8 @@ static gf_status walk_bucket(const char *address, const char *rest, gf__buffer *
     return st;
 }
 
-static gf_status resolve_bucket(const gf_registry *registry, const char *address, char **path,
-                                gf_error *err)
+gf_status gf__bucket_resolve(const char *buckets_dir, const char *address, char **path,
+                             gf_error *err)
 {
     const char *bucket = address + strlen("gs://");
     gf__buffer built = {0};
@@ -71,7 +71,7 @@ static gf_status resolve_bucket(const gf_registry *registry, const char *address
         return gf_error_set(err, GF_EINVAL,
                             "%s: expected gs://BUCKET/PATH; a bucket has 3 to 63 of a-z 0-9 - _ .",
                             address);
-    gf__buffer_puts(&built, registry->buckets_dir);
+    gf__buffer_puts(&built, buckets_dir);
     gf_status st = walk_bucket(address, bucket, &built, err);
     if (st == GF_OK)
         st = gf__buffer_status(&built, err);
@@ -172,7 +172,7 @@ gf_status gf__registry_resolve(gf_registry *registry, const char *address, char 
     gf_status st;
     *path = NULL;
     if (has_prefix(address, "gs://"))
-        st = resolve_bucket(registry, address, path, err);
+        st = gf__bucket_resolve(registry->buckets_dir, address, path, err);
     else if (has_prefix(address, "file://"))
         st = resolve_file(registry, address, path, err);
     else if (strstr(address, "://") != NULL)

@@ -14,6 +14,10 @@ int gf__rpc_code(gf_status status);
 gf_status gf__registry_resolve(gf_registry *registry, const char *address, char **path,
                                gf_error *err);
 
+/* The same of a gs:// address alone, for processes without a registry: buckets_dir is HOME/buckets. */
+gf_status gf__bucket_resolve(const char *buckets_dir, const char *address, char **path,
+                             gf_error *err);
+
 /* Whether a project can have that name: "P", not "projects/P". GF_EINVAL. */
 gf_status gf__registry_check_project(const char *project, gf_error *err);
 

@@ -1,26 +1,45 @@
 /* tasks/tasks_priv.h: what the kinds of work share: the task, its children, addresses.
  *
- *     task.c      spec.json -> the kind's function -> result.json; signals, deadline, lock
+ *     task.c      spec.json -> the kind's function -> result.json; deadline, lock
+ *     spec.c      spec.json read and checked; addresses
+ *     left.c      what a task leaves: progress.json, result.json, shards/
+ *     texts.c     lists of texts: arguments, environments
  *     child.c     programs run with their output in the log
+ *     descend.c   what those programs have started: found, killed
  *     package.c   a user's packages unpacked, their requirements installed
- *     train.c     one program: graft train, or python3 -m MODULE
+ *     program.c   one program: graft train, or python3 -m MODULE
+ *     train.c     that program, once
  *     search*.c   many trials of that program: hyperparameter search
  *     predict*.c  batch prediction, by shards
  *     features.c  feature extraction, by shards */
 #ifndef GRAFT_TASKS_TASKS_PRIV_H
 #define GRAFT_TASKS_TASKS_PRIV_H
 
+#include <sys/types.h>
+
 #include "base/base.h"
 #include "jobs/jobs.h"
 #include "tasks/tasks.h"
+
+typedef struct gf__children gf__children;
 
 typedef struct gf__task {
     const gf__task_options *options;
     gf__json *spec;   /* spec.json, checked */
     const char *name; /* "projects/P/jobs/J", in the spec */
     gf__job_log *log;
-    double deadline_s; /* gf__clock_s() when maxRunningS is over */
+    double deadline_s;      /* gf__clock_s() when maxRunningS is over */
+    int grace_ms;           /* from SIGTERM to SIGKILL */
+    gf__lock *lock;         /* of the attempt, or of the shard */
+    gf__children *children; /* child.c: the signals, too */
+    char *python_path;      /* PYTHONPATH of the user's program, once it is prepared */
 } gf__task;
+
+/* task.c: a task that is ready to work: spec read and checked, lock held, log open, signals and
+ * children this process' own. gf__task_run() opens, works, closes; for tests of one kind. Close kills
+ * what is left of children and theirs. NULL is fine. */
+gf_status gf__task_open(const gf__task_options *options, gf__task **out, gf_error *err);
+void gf__task_close(gf__task *task);
 
 /* How a kind's work came out. error_message is new, NULL: none; output is trainingOutput or
  * predictionOutput, new, may be NULL. A status other than GF_OK of the kind's function is a FAILED with
@@ -49,6 +68,35 @@ void gf__task_say(gf__task *task, const char *fmt, ...) GF_PRINTF(2, 3);
  * itself. *path is new. GF_EINVAL. */
 gf_status gf__task_path(const gf__task *task, const char *address, char **path, gf_error *err);
 
+/* texts.c: start with gf__texts t = {0}; end with gf__texts_free(). A failed call is remembered. */
+typedef struct gf__texts {
+    char **items; /* NULL at the end; NULL itself while there are none */
+    size_t n, capacity;
+    bool failed;
+} gf__texts;
+void gf__texts_add(gf__texts *list, const char *text);
+void gf__texts_take(gf__texts *list, char *text); /* the list's from now on; NULL fails it */
+gf_status gf__texts_status(const gf__texts *list, gf_error *err);
+char **gf__texts_move(gf__texts *list); /* the items: end them with gf__texts_free_items() */
+void gf__texts_free(gf__texts *list);
+void gf__texts_free_items(char **items); /* NULL is fine */
+
+/* spec.c: every field that jobs.h lists; GF_EFORMAT names the one that is missing or cannot be. */
+gf_status gf__spec_read(const char *path, gf__json **out, gf_error *err);
+
+/* left.c */
+
+/* How it ended, as result.json says it: a shard's goes to shards/K.json. A full disk is waited for. */
+typedef enum gf__end_state { GF__END_SUCCEEDED, GF__END_FAILED, GF__END_CANCELLED } gf__end_state;
+gf_status gf__left_result(const gf__task_options *options, gf__end_state state,
+                          const char *error_message, const gf__json *output, gf_error *err);
+/* Whether a result is there already. */
+bool gf__left_is_done(const gf__task_options *options);
+/* "DIR/log" of a shard is DIR/shards/K.log/log: one writer a log. */
+char *gf__left_log_dir(const gf__task_options *options);
+/* After the shards: their lines go into the job's log. */
+void gf__left_gather_logs(gf__task *task);
+
 /* child.c */
 
 typedef struct gf__child gf__child;
@@ -60,7 +108,7 @@ typedef struct gf__child_options {
     void *user;        /* the caller's own, see gf__child_user() */
 } gf__child_options;
 /* Starts it: own process group within the job's session, killed with its parent, stdout and stderr
- * into the log line by line. */
+ * into the log line by line, whenever gf__child_wait_any() runs. GF_ENOTFOUND: no such program. */
 gf_status gf__child_start(gf__task *task, const gf__child_options *options, gf__child **out,
                           gf_error *err);
 /* Waits until one of the children has ended, timeout_ms is over (*ended NULL) or the task is to stop:
@@ -71,10 +119,28 @@ void *gf__child_user(const gf__child *child);
 int gf__child_exit(const gf__child *child);
 /* Asks a running child's group to end, kills it after the grace; gf__child_wait_any() then gives it. */
 void gf__child_stop(gf__child *child);
-/* Ends the object of an ended child. NULL is fine. */
+/* The last lines it wrote, some 4 KB at most, without a newline at the end; "" for none. Borrowed. */
+const char *gf__child_tail(const gf__child *child);
+/* The same of the child of that trial (NULL: no trial) that ended last; also after its end. */
+const char *gf__child_last_tail(const gf__task *task, const char *trial);
+/* Ends the object of an ended child; kills one that runs. NULL is fine. */
 void gf__child_free(gf__child *child);
+/* Takes SIGTERM, SIGINT, SIGCHLD and the orphans of its children over for this process. */
+gf_status gf__children_new(gf__children **out, gf_error *err);
+/* SIGTERM or SIGINT came. Any thread. */
+bool gf__children_is_stopped(const gf__children *children);
+/* Kills every descendant of this process. */
+void gf__children_kill_all(gf__children *children);
+/* The same, and gives the signals back. NULL is fine. */
+void gf__children_free(gf__children *children);
 
-/* train.c: the program of a training job for one trial (trial NULL: the only one): arguments and
+/* descend.c */
+
+/* SIGKILL to every descendant of a process, not to itself: at once those that are there now. How
+ * many. */
+size_t gf__descendants_kill(pid_t root);
+
+/* program.c: the program of a training job for one trial (trial NULL: the only one): arguments and
  * environment, made once the packages are in place. */
 typedef struct gf__program {
     char **argv, **env; /* NULL at the end */
