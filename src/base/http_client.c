@@ -101,11 +101,16 @@ static bool is_loopback(const char *url)
     return false;
 }
 
-static bool is_answer_to_file(exchange *e)
+static bool is_good(const exchange *e)
 {
     long code = 0;
     e->client->curl.getinfo(e->client->handle, CURLINFO_RESPONSE_CODE, &code);
-    return e->request->answer_path != NULL && code >= 200 && code <= 299;
+    return code >= 200 && code <= 299;
+}
+
+static bool is_answer_to_file(const exchange *e)
+{
+    return e->request->answer_path != NULL && is_good(e);
 }
 
 static size_t receive_body(char *bytes, size_t item_bytes, size_t n_items, void *user)
@@ -120,6 +125,10 @@ static size_t receive_body(char *bytes, size_t item_bytes, size_t n_items, void 
             return 0;
         gf__writer_write(e->writer, bytes, n_bytes);
         return n_bytes;
+    }
+    if (e->request->take != NULL && is_good(e)) {
+        e->status = e->request->take(e->request->take_user, bytes, n_bytes, &e->failure);
+        return e->status == GF_OK ? n_bytes : 0;
     }
     if (n_bytes > e->client->options.limit_bytes - e->answer->body.size) {
         e->status = gf_error_set(
@@ -268,18 +277,23 @@ static CURLcode set_headers(const exchange *e, struct curl_slist **list, char **
 {
     const gf__http_request *request = e->request;
     const char *token = e->client->options.token;
-    bool is_good = true;
+    bool is_added = true;
     if (request->body != NULL || request->body_path != NULL)
-        is_good = add_header(e, list, "Content-Type",
-                             request->content_type != NULL ? request->content_type
-                                                           : "application/json");
-    if (is_good && request->accept != NULL)
-        is_good = add_header(e, list, "Accept", request->accept);
-    if (is_good && token != NULL) {
+        is_added = add_header(e, list, "Content-Type",
+                              request->content_type != NULL ? request->content_type
+                                                            : "application/json");
+    if (is_added && request->accept != NULL)
+        is_added = add_header(e, list, "Accept", request->accept);
+    if (is_added && token != NULL) {
         *authorization = gf__asprintf("Bearer %s", token);
-        is_good = *authorization != NULL && add_header(e, list, "Authorization", *authorization);
+        is_added = *authorization != NULL && add_header(e, list, "Authorization", *authorization);
     }
-    if (!is_good)
+    if (is_added && request->extra_header != NULL) {
+        struct curl_slist *longer = e->client->curl.slist_append(*list, request->extra_header);
+        is_added = longer != NULL;
+        *list = longer != NULL ? longer : *list;
+    }
+    if (!is_added)
         return CURLE_OUT_OF_MEMORY;
     return e->client->curl.setopt(e->client->handle, CURLOPT_HTTPHEADER, *list);
 }

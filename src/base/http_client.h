@@ -47,6 +47,12 @@ typedef struct gf__http_request {
     const char *body_path;
     /* Where the body of a 2xx answer goes, whole or not at all; NULL: into answer->body. */
     const char *answer_path;
+    /* Or given to this as it comes: an answer without an end. What it returns, other than GF_OK,
+     * stops the request and is its status. NULL: none. */
+    gf_status (*take)(void *user, const char *bytes, size_t n_bytes, gf_error *err);
+    void *take_user;
+    /* Sent as it is, "Last-Event-ID: 17"; NULL: none. */
+    const char *extra_header;
 } gf__http_request;
 
 typedef struct gf__http_answer {

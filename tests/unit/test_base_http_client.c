@@ -84,6 +84,17 @@ static bool serve_cut(int client)
     return false;
 }
 
+/* A piece, and the next one only when that was taken; then gone, without the end. */
+static atomic_int n_pieces_taken;
+static bool serve_pieces(int client)
+{
+    send_text(client, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    while (atomic_load(&n_pieces_taken) == 0)
+        usleep(1000);
+    send_text(client, "6\r\n world\r\n");
+    return false;
+}
+
 /* Nothing at all, until the client gives up. */
 static bool serve_silence(int client)
 {
@@ -101,6 +112,8 @@ static bool answer(int client)
         return serve_big(client);
     if (strcmp(target, "/cut") == 0)
         return serve_cut(client);
+    if (strcmp(target, "/pieces") == 0)
+        return serve_pieces(client);
     if (strcmp(target, "/silence") == 0)
         return serve_silence(client);
     if (strcmp(target, "/empty") == 0)
@@ -318,6 +331,48 @@ TEST(http_client__writes_an_answer_to_a_file_whole_or_not_at_all)
     gf__http_client_free(client);
 }
 
+typedef struct taken {
+    char text[32];
+    size_t n_chars;
+    bool refuses;
+} taken;
+
+static gf_status take(void *user, const char *bytes, size_t n_bytes, gf_error *err)
+{
+    taken *t = user;
+    if (t->refuses)
+        return gf_error_set(err, GF_EFORMAT, "not that");
+    assert_true(t->n_chars + n_bytes < sizeof t->text);
+    memcpy(t->text + t->n_chars, bytes, n_bytes);
+    t->n_chars += n_bytes;
+    atomic_fetch_add(&n_pieces_taken, 1);
+    return GF_OK;
+}
+
+TEST(http_client__hands_an_answer_on_as_it_comes)
+{
+    gf__http_client *client = new_client(NULL);
+    gf__http_answer got;
+    taken t = {.n_chars = 0};
+    gf__http_request request = {
+        .url = "/pieces", .take = take, .take_user = &t, .extra_header = "Last-Event-ID: 17"};
+    CHECK_FAILS(GF_ENETWORK, "http://127.0.0.1:", send_to(client, request, &got));
+    CHECK_STR(t.text, "hello world");
+    CHECK_EQ(got.code, 200);
+    CHECK_EQ(got.body.size, 0);
+    CHECK(strstr(srv.head, "\r\nLast-Event-ID: 17\r\n") != NULL);
+    gf__http_answer_free(&got);
+    t.refuses = true;
+    request.url = "/big";
+    CHECK_FAILS(GF_EFORMAT, "not that", send_to(client, request, &got));
+    gf__http_answer_free(&got);
+    request.url = "/none"; /* what an error answers is no part of it */
+    CHECK_OK(send_to(client, request, &got));
+    CHECK_STR(got.body.data, "{\"error\":\"none\"}");
+    gf__http_answer_free(&got);
+    gf__http_client_free(client);
+}
+
 TEST(http_client__refuses_an_answer_over_its_limit)
 {
     gf__http_options options = gf__http_options_default();
@@ -392,6 +447,7 @@ int main(void)
         CASE(http_client__sends_method_body_and_token),
         CASE(http_client__sends_a_file_and_tells_how_far_it_is),
         CASE(http_client__writes_an_answer_to_a_file_whole_or_not_at_all),
+        CASE(http_client__hands_an_answer_on_as_it_comes),
         CASE(http_client__refuses_an_answer_over_its_limit),
         CASE(http_client__gives_up_on_silence_and_when_it_is_told_to),
         CASE(http_client__names_the_server_and_why),
