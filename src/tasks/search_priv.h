@@ -1,5 +1,6 @@
-/* tasks/search_priv.h: the parts of a hyperparameter search that know nothing of processes: the space that
- * is searched, which trial comes next, which one is not worth going on with.
+/* tasks/search_priv.h: the parts of a hyperparameter search. Most know nothing of processes: the space
+ * that is searched, which trial comes next, which one is not worth going on with, what a trial's file of
+ * metrics says.
  *
  *     gf__space space;
  *     st = gf__space_parse(params, &space, err);              ParameterSpec documents
@@ -11,7 +12,7 @@
 #ifndef GRAFT_TASKS_SEARCH_PRIV_H
 #define GRAFT_TASKS_SEARCH_PRIV_H
 
-#include "base/base.h"
+#include "tasks/tasks_priv.h"
 
 /* ---- search_space.c -------------------------------------------------------------------------- */
 
@@ -136,5 +137,73 @@ typedef struct gf__curve {
 /* Whether a trial that is running is not worth going on with, going by those that are completed. */
 bool gf__search_should_stop(const gf__curve *trial, const gf__curve *completed, size_t n_completed,
                             bool is_minimised);
+
+/* ---- search_metric.c ------------------------------------------------------------------------- */
+
+/* What ML Engine takes where no hyperparameterMetricTag is given. */
+#define GF__DEFAULT_METRIC_TAG "training/hptuning/metric"
+
+/* A trial's measures as its file of metrics tells them: JSON lines, each an object of tags and values
+ * (numbers, or numbers in strings), "global_step", and "timestamp". Starts zeroed. */
+typedef struct gf__measures {
+    gf__measure *measures;
+    double *times; /* timestamp of each; 0: none */
+    size_t n, capacity;
+    char *other_tags; /* of a line without the tag: "accuracy, loss"; NULL: none */
+    int64_t file_size, file_time_ns;
+} gf__measures;
+/* Takes in what is new in the file, which may not be there yet, may end in half a line and may have been
+ * written anew (cloudml-hypertune keeps the last hundred lines). *is_new: measures were added. */
+gf_status gf__measures_read(gf__measures *seen, const char *path, const char *tag, bool *is_new,
+                            gf_error *err);
+/* time_s 0: not known. */
+gf_status gf__measures_add(gf__measures *seen, const gf__measure *measure, double time_s,
+                           gf_error *err);
+void gf__measures_free(gf__measures *seen);
+
+/* ---- search_trials.c: trials and their documents --------------------------------------------- */
+
+typedef enum gf__trial_state {
+    GF__TRIAL_QUEUED, /* chosen; an earlier attempt may have begun it */
+    GF__TRIAL_RUNNING,
+    GF__TRIAL_SUCCEEDED,
+    GF__TRIAL_FAILED,
+    GF__TRIAL_CANCELLED
+} gf__trial_state;
+
+typedef struct gf__trial {
+    char id[24];    /* "1", "2" ... */
+    double *values; /* of the parameters */
+    char **texts;   /* the same as they are passed */
+    gf__trial_state state;
+    char start_time[32], end_time[32]; /* RFC 3339; "": not yet */
+    gf__measures metrics;
+    bool is_stopped_early;
+    gf__program program;
+    gf__child *child; /* RUNNING */
+} gf__trial;
+
+typedef struct gf__trials {
+    const gf__space *space; /* borrowed */
+    gf__trial **at;         /* by id */
+    size_t n, capacity;
+} gf__trials;
+
+/* Values are copied, texts are made of them. The trial belongs to the list. */
+gf_status gf__trials_add(gf__trials *trials, const double *values, gf__trial **out, gf_error *err);
+void gf__trials_free(gf__trials *trials);
+/* Those of an earlier attempt: what ended stays as it is, the rest is QUEUED with its values.
+ * output: a trainingOutput. GF_EFORMAT. */
+gf_status gf__trials_restore(gf__trials *trials, const gf__json *output, gf_error *err);
+/* Of another job: those that came to an objective and have these parameters; *n_left_out counts the
+ * others. */
+gf_status gf__trials_import(gf__trials *trials, const gf__json *output, size_t *n_left_out,
+                            gf_error *err);
+/* The last measure; NULL: none. */
+const gf__measure *gf__trial_final(const gf__trial *trial);
+bool gf__trial_has_ended(const gf__trial *trial);
+size_t gf__trials_count(const gf__trials *trials, gf__trial_state state);
+/* trainingOutput: trials that ended come first, the best before the others. New. */
+gf__json *gf__trials_output(const gf__trials *trials, const char *tag, bool is_minimised);
 
 #endif
