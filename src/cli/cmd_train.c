@@ -1,13 +1,16 @@
 /* cli/cmd_train.c: graft train: the main job. */
+#include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/cli.h"
 #include "train/train.h"
 
 typedef struct train_settings {
     const char *trunk, *layer, *optimizer, *class_weight, *augment, *precision;
-    const char *test, *output, *report;
+    const char *test, *output, *report, *metrics;
     int hidden, n_epochs, batch, early_stop, n_views;
     double learning_rate, momentum, dropout, val;
     uint64_t seed;
@@ -74,6 +77,10 @@ static const gf__option options[] = {
              "Put the network's weights into the model file too, so that it needs no home folder."),
     GF__TEXT("--report", "F.html", "no report", S, report,
              "Write a page with curves, confusion matrix and the misclassified pictures."),
+    GF__TEXT(
+        "--metrics", "F.jsonl", "$CLOUD_ML_HP_METRIC_FILE, or no file", S, metrics,
+        "Note loss, accuracy, val_loss and val_accuracy after each epoch, a JSON line each: what a "
+        "hyperparameter search follows."),
     GF__FLAG("--resume", S, is_resumed,
              "Go on from the checkpoint that an interrupted run left beside its output."),
 };
@@ -96,10 +103,48 @@ static char *default_output(const char *dataset)
     return output;
 }
 
+/* What the callbacks below get. */
+typedef struct training {
+    gf__cli *cli;
+    const char *metrics; /* its path; NULL: none */
+} training;
+
+/* A line as cloudml-hypertune writes them, but for the tags. The file is opened for each: a reader sees whole
+ * lines, and a search that is short of files none that wait. */
+static void note_metrics(training *t, const gf_epoch *epoch)
+{
+    struct timespec now;
+    gf__buffer line = {0};
+    gf__json *document = gf__json_object();
+    clock_gettime(CLOCK_REALTIME, &now);
+    gf__json_set_int(document, "global_step", epoch->number);
+    gf__json_set_number(document, "loss", epoch->loss);
+    gf__json_set_number(document, "accuracy", epoch->accuracy);
+    if (!isnan(epoch->val_loss)) {
+        gf__json_set_number(document, "val_loss", epoch->val_loss);
+        gf__json_set_number(document, "val_accuracy", epoch->val_accuracy);
+    }
+    /* Nine digits of a number are too few for a time that orders epochs. */
+    gf__buffer_printf(&line, "{\"timestamp\":%lld.%06ld,", (long long)now.tv_sec,
+                      now.tv_nsec / 1000);
+    gf__buffer text = {0};
+    gf__json_write(document, false, &text);
+    gf__buffer_append(&line, text.data + 1, text.size > 0 ? text.size - 1 : 0);
+    gf__buffer_puts(&line, "\n");
+    FILE *file = line.failed || text.failed ? NULL : fopen(t->metrics, "ae");
+    if (file == NULL || fwrite(line.data, line.size, 1, file) != 1)
+        gf__cli_note(t->cli, "%s: cannot write: %s", t->metrics, strerror(errno));
+    if (file != NULL)
+        fclose(file);
+    gf__buffer_free(&text);
+    gf__buffer_free(&line);
+    gf__json_free(document);
+}
+
 static void print_started(void *user, size_t n_train, size_t n_test, size_t n_classes,
                           size_t n_cached, size_t n_features)
 {
-    gf__cli *cli = user;
+    gf__cli *cli = ((training *)user)->cli;
     if (n_cached == SIZE_MAX) {
         gf__cli_note(cli, "%zu rows to learn from, %zu held out, %zu classes, %zu columns each",
                      n_train, n_test, n_classes, n_features);
@@ -111,10 +156,11 @@ static void print_started(void *user, size_t n_train, size_t n_test, size_t n_cl
                  n_train, n_test, n_classes, n_features, n_cached);
 }
 
-/* Keras' line. */
-static bool print_epoch(void *user, const gf_epoch *epoch, int n_epochs)
+/* Keras' line, and one of metrics. */
+static bool tell_epoch(void *user, const gf_epoch *epoch, int n_epochs)
 {
-    gf__cli *cli = user;
+    training *t = user;
+    gf__cli *cli = t->cli;
     if (isnan(epoch->val_loss))
         gf__cli_note(cli, "Epoch %d/%d - %.2fs - loss: %.4f - accuracy: %.4f", epoch->number,
                      n_epochs, epoch->time_s, epoch->loss, epoch->accuracy);
@@ -124,6 +170,8 @@ static bool print_epoch(void *user, const gf_epoch *epoch, int n_epochs)
                      "val_accuracy: %.4f",
                      epoch->number, n_epochs, epoch->time_s, epoch->loss, epoch->accuracy,
                      epoch->val_loss, epoch->val_accuracy);
+    if (t->metrics != NULL)
+        note_metrics(t, epoch);
     return !gf__cli_is_interrupted();
 }
 
@@ -245,8 +293,10 @@ static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
         if (named == NULL)
             return gf__error_nomem(err, "name", 0);
     }
+    training told = {
+        .cli = cli, .metrics = s->metrics != NULL ? s->metrics : getenv("CLOUD_ML_HP_METRIC_FILE")};
     const gf_train_watch watch = {
-        .observer = cli->observer, .started = print_started, .epoch = print_epoch, .user = cli};
+        .observer = cli->observer, .started = print_started, .epoch = tell_epoch, .user = &told};
     st = gf_service_train(&request, &watch, &result, err);
     gf__bar_end(&cli->bar);
     if (st == GF_ECANCELED)

@@ -5,7 +5,6 @@
  * An attempt after a crash takes up the trials in progress.json: what ended stays, what ran begins again with the
  * values it had. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -154,12 +153,34 @@ static gf_status read_document(const char *dir, const char *name, gf__json **out
     return st;
 }
 
+/* The document has the last measure only; a trial's file of metrics still lies in its folder. */
+static gf_status read_curve(searching *s, gf__trial *trial, gf_error *err)
+{
+    gf__measures found = {0};
+    bool is_new = false;
+    char *path = gf__asprintf("%s/trials/%s/metrics.jsonl", s->task->options->dir, trial->id);
+    if (path == NULL)
+        return gf__error_nomem(err, "a path", 0);
+    const gf_status st = gf__measures_read(&found, path, s->tag, &is_new, err);
+    if (st == GF_OK && found.n >= trial->metrics.n) {
+        const gf__measures before = trial->metrics;
+        trial->metrics = found;
+        found = before;
+    }
+    gf__measures_free(&found);
+    gf__free(path);
+    return st;
+}
+
 static gf_status take_up(searching *s, gf_error *err)
 {
     gf__json *progress = NULL;
     gf_status st = read_document(s->task->options->dir, "progress.json", &progress, err);
     if (st == GF_OK)
         st = gf__trials_restore(&s->trials, gf__json_find(progress, "output"), err);
+    for (size_t i = 0; i < s->trials.n && st == GF_OK; i++)
+        if (gf__trial_has_ended(s->trials.at[i]))
+            st = read_curve(s, s->trials.at[i], err);
     const size_t n = s->trials.n - gf__trials_count(&s->trials, GF__TRIAL_QUEUED);
     if (st == GF_OK && s->trials.n > 0)
         gf__task_say(s->task, "%zu of %zu trials had ended before this attempt", n, s->trials.n);
@@ -226,12 +247,15 @@ static gf_status import_previous(searching *s, gf_error *err)
 
 /* ---- progress -------------------------------------------------------------------------------- */
 
+/* What an attempt after a crash goes by: not to be able to note it is worth a line, but no reason to end
+ * trials that run. */
 static gf_status note(searching *s, gf_error *err)
 {
+    gf_error own;
     gf__json *output = gf__trials_output(&s->trials, s->tag, s->search.is_minimised);
     gf_status st = gf__json_status(output, err);
-    if (st == GF_OK)
-        st = gf__task_progress(s->task, true, output, err);
+    if (st == GF_OK && gf__task_progress(s->task, s->n_running > 0, output, &own) != GF_OK)
+        gf__task_say(s->task, "progress could not be noted: %s", own.message);
     gf__json_free(output);
     s->is_news = false;
     s->progress_ms = gf__clock_ms();
@@ -353,9 +377,6 @@ static gf_status start(searching *s, gf__trial *trial, gf_error *err)
     gf__free(names);
     if (st != GF_OK)
         return st;
-    /* What an attempt that crashed has left there is none of this one's. */
-    if (trial->program.metric_file != NULL)
-        remove(trial->program.metric_file);
     const gf__child_options options = {.argv = trial->program.argv,
                                        .env = trial->program.env,
                                        .dir = trial->program.dir,
@@ -415,8 +436,6 @@ static gf_status judge(searching *s, gf__trial *trial, gf_error *err)
 static gf_status look(searching *s, gf__trial *trial, gf_error *err)
 {
     bool is_new = false;
-    if (trial->program.metric_file == NULL)
-        return GF_OK;
     gf_status st = gf__measures_read(&trial->metrics, trial->program.metric_file, s->tag, &is_new,
                                      err);
     if (st == GF_OK && is_new) {
@@ -589,6 +608,8 @@ gf_status gf__task_search(gf__task *task, gf__outcome *out, gf_error *err)
         st = take_up(&s, err);
     if (st == GF_OK)
         st = import_previous(&s, err);
+    if (st == GF_OK)
+        st = note(&s, err);
     if (st == GF_OK)
         st = gf__program_prepare(task, err);
     if (st == GF_OK)

@@ -51,6 +51,12 @@ static bool is_any_training(const gf__task *task)
     return is_kind(task, "training");
 }
 
+static bool is_search(const gf__task *task)
+{
+    const gf__json *training = gf__json_find(task->spec, "training");
+    return is_any_training(task) && gf__json_find(training, "hyperparameters") != NULL;
+}
+
 typedef struct work {
     bool (*is_meant)(const gf__task *task);
     gf_status (*run)(gf__task *task, gf__outcome *out, gf_error *err);
@@ -58,6 +64,7 @@ typedef struct work {
 
 /* The first that is meant. */
 static const work works[] = {
+    {is_search, gf__task_search},
     {is_any_training, gf__task_train},
 };
 
