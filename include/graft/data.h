@@ -54,8 +54,24 @@ GF_API gf_status gf_dataset_open(const char *path, const gf_dataset_options *opt
                                  const gf_observer *obs, gf_dataset **out, gf_error *err);
 GF_API void gf_dataset_free(gf_dataset *dataset);
 
+/* Arrays in memory as a data set: n pictures (GF_SAMPLE_PIXELS, uint8 (n,height,width,3), borrowed:
+ * they must outlive the set) or n rows of width numbers (GF_SAMPLE_NUMBERS, float32 (n,width),
+ * copied). labels NULL: all 0. Without class_names the classes are "0" to the largest label. */
+typedef struct gf_dataset_arrays {
+    gf_sample_kind kind;
+    const void *values;
+    size_t n, height, width;
+    const size_t *labels;
+    const char *const *class_names;
+    size_t n_class_names;
+} gf_dataset_arrays;
+/* GF_EINVAL no items, GF_ESHAPE empty items, GF_EFORMAT a label that is no class or a number that
+ * is none, GF_EUNSUPPORTED another kind. */
+GF_API gf_status gf_dataset_new(const gf_dataset_arrays *arrays, gf_dataset **out, gf_error *err);
+
 GF_API const char *gf_dataset_path(const gf_dataset *dataset);
-GF_API const char *gf_dataset_kind(const gf_dataset *dataset); /* "folder", "npz", "csv", "jsonl" */
+/* "folder", "npz", "csv", "jsonl", "arrays" */
+GF_API const char *gf_dataset_kind(const gf_dataset *dataset);
 GF_API size_t gf_dataset_n_items(const gf_dataset *dataset);
 GF_API size_t gf_dataset_n_classes(const gf_dataset *dataset);
 GF_API const char *gf_dataset_class_at(const gf_dataset *dataset, size_t k);

@@ -195,6 +195,24 @@ GF_API gf_status gf_learner_predict(gf_learner *learner, const void *picture, si
 GF_API gf_status gf_learner_save(gf_learner *learner, const gf_dataset *dataset, const char *path,
                                  bool is_bundle, gf_error *err);
 
+/* A head that was fitted by hand (gf_fit) on features of one's own as a model file. */
+typedef struct gf_save_request {
+    gf_context context;
+    const gf_head *head;
+    gf_trunk *trunk;   /* borrowed; NULL: the head takes rows of numbers, as they are */
+    const char *layer; /* whose output the head takes; "avg_pool" as everywhere */
+    gf_pool pool;
+    gf_precision precision; /* of the features that it was fitted on, default AUTO */
+    /* Class names, and pictures (rows) of which one of each of the first classes becomes the
+     * self-test; their features come from the cache where they are there. */
+    const gf_dataset *dataset;
+    const char *training; /* how it was trained, a JSON object kept in the model; may be NULL */
+    const char *output;
+    bool is_bundle;
+} gf_save_request;
+/* GF_ESHAPE where head, layer and classes do not fit each other. */
+GF_API gf_status gf_service_save(const gf_save_request *request, gf_error *err);
+
 GF_END_DECLS
 
 #endif

@@ -49,6 +49,9 @@ typedef struct gf_fit_data {
     const size_t *labels; /* n values < n_classes */
     size_t n;
     size_t n_views; /* 0 means 1 */
+    /* Of training data: n_classes factors of the rows' losses, not with is_balanced; NULL: 1 each.
+     * A checkpoint does not know them: say them in data_id. */
+    const float *class_weights;
 } gf_fit_data;
 
 typedef struct gf_epoch {
@@ -66,6 +69,13 @@ typedef struct gf_history {
 } gf_history;
 GF_API void gf_history_free(gf_history *history);
 
+/* What a training leaves for the next one that goes on with the same head: the optimizer's moments
+ * and how many epochs there were. Two trainings of 10 epochs with one state give the bytes of one of
+ * 20. Opaque. */
+typedef struct gf_fit_state gf_fit_state;
+GF_API gf_status gf_fit_state_new(gf_fit_state **out, gf_error *err);
+GF_API void gf_fit_state_free(gf_fit_state *state);
+
 typedef struct gf_fit_callbacks {
     /* After every epoch; false stops: gf_fit returns GF_ECANCELED, with the checkpoint written and
      * *history so far. */
@@ -81,9 +91,13 @@ typedef struct gf_fit_callbacks {
     /* Leave the file when training completes: the caller removes it once the result is safe. */
     bool is_kept;
     const char *data_id; /* goes into the checkpoint to recognise the data; may be NULL */
+    /* Not NULL: the head's weights are kept as they are instead of initialised, and the training
+     * goes on from where this state's last one ended. GF_EMISMATCH where that was of another
+     * optimizer, rate or head; GF_EINVAL together with a checkpoint. */
+    gf_fit_state *state;
 } gf_fit_callbacks;
 
-/* Initialises the head from the seed and trains it. The last layer must be a softmax. val may be
+/* Initialises the head from the seed (but see state) and trains it. The last layer must be a softmax. val may be
  * NULL, callbacks too. *history is new (also with GF_ECANCELED), NULL with other errors: GF_EINVAL
  * names a bad row or option, or says that the loss has exploded. */
 GF_API gf_status gf_fit(gf_head *head, const gf_fit_data *train, const gf_fit_data *val,

@@ -7,7 +7,7 @@
 #define TOLERANCE 1e-3 /* another CPU's kernels sum in another order */
 
 /* The rows as they came, as the part's only features. */
-static gf_status take_rows(gf__part *part, gf_error *err)
+gf_status gf__part_rows(gf__part *part, gf_error *err)
 {
     const size_t n_columns = gf_dataset_n_columns(part->dataset);
     const size_t shape[2] = {part->n, n_columns};
@@ -76,9 +76,9 @@ gf_status gf__part_numbers_fit(gf__part *train, gf__part *test, float **means, f
         st = check_columns(test->dataset, names, n, err);
     gf__free(names);
     if (st == GF_OK)
-        st = take_rows(train, err);
+        st = gf__part_rows(train, err);
     if (st == GF_OK)
-        st = take_rows(test, err);
+        st = gf__part_rows(test, err);
     if (st != GF_OK)
         return st;
     gf__standardisation_fit(gf_tensor_f32(train->features[0]), train->n, n, *means, *scales);
@@ -105,7 +105,7 @@ gf_status gf__part_numbers(gf__part *part, const gf_model *model, gf_error *err)
     gf_status st = check_columns(part->dataset, names, n, err);
     gf__free(names);
     if (st == GF_OK)
-        st = take_rows(part, err);
+        st = gf__part_rows(part, err);
     if (st == GF_OK)
         standardise_rows(part, &how);
     return st;

@@ -13,6 +13,13 @@ static const double checkpoint_interval_s = 10.0;
 /* Rows evaluated at once: enough to keep the kernels busy, small enough for the cache. */
 enum { EVALUATION_ROWS = 128 };
 
+struct gf_fit_state {
+    gf__optimizer *optimizer; /* NULL before the first training */
+    gf_train_options options; /* of that training */
+    size_t n_floats;          /* of its head */
+    uint64_t n_epochs;
+};
+
 typedef struct trainer {
     gf__training state;
     const gf_fit_data *train, *val; /* val may be NULL */
@@ -20,10 +27,11 @@ typedef struct trainer {
     size_t batch_size;
     gf__pool *pool;
     gf__head_pass *pass;
-    float *batch;         /* (batch_size, n_features): the rows of a step, gathered */
-    size_t *batch_labels; /* batch_size */
-    size_t *order;        /* n_train */
-    float *class_weights; /* n_classes, or NULL */
+    float *batch;             /* (batch_size, n_features): the rows of a step, gathered */
+    size_t *batch_labels;     /* batch_size */
+    size_t *order;            /* n_train */
+    float *class_weights;     /* n_classes, or NULL */
+    uint64_t n_epochs_before; /* of the trainings that this one goes on from */
     double saved_at_s;
 } trainer;
 
@@ -46,6 +54,20 @@ static gf_status check_data(const gf_head *head, const gf_fit_data *data, const 
     return GF_OK;
 }
 
+static gf_status check_class_weights(const gf_head *head, const gf_fit_data *train,
+                                     const gf_train_options *options, gf_error *err)
+{
+    if (train->class_weights == NULL)
+        return GF_OK;
+    if (options->is_balanced)
+        return gf_error_set(err, GF_EINVAL, "balanced classes and class weights: choose one");
+    for (size_t k = 0; k < gf_head_n_classes(head); k++)
+        if (!(train->class_weights[k] >= 0.0f) || !isfinite(train->class_weights[k]))
+            return gf_error_set(err, GF_EINVAL, "weight of class %zu is %g, must be at least 0", k,
+                                (double)train->class_weights[k]);
+    return GF_OK;
+}
+
 static gf_status check_fit(const gf_head *head, const gf_fit_data *train, const gf_fit_data *val,
                            const gf_train_options *options, gf_error *err)
 {
@@ -59,7 +81,9 @@ static gf_status check_fit(const gf_head *head, const gf_fit_data *train, const 
     if (options->early_stop > 0 && val == NULL)
         return gf_error_set(err, GF_EINVAL, "early stop after %d epochs needs validation data",
                             options->early_stop);
-    st = check_data(head, train, "training", err);
+    st = check_class_weights(head, train, options, err);
+    if (st == GF_OK)
+        st = check_data(head, train, "training", err);
     if (st == GF_OK && val != NULL)
         st = check_data(head, val, "validation", err);
     return st;
@@ -99,18 +123,94 @@ static gf_status allocate_buffers(trainer *t, gf_error *err)
     t->order = gf__calloc(t->train->n, sizeof *t->order);
     if (t->batch == NULL || t->batch_labels == NULL || t->order == NULL)
         return gf__error_nomem(err, "a batch", t->batch_size * n_features * sizeof *t->batch);
-    if (t->state.options->is_balanced) {
+    if (t->state.options->is_balanced || t->train->class_weights != NULL) {
         t->class_weights = gf__calloc(n_classes, sizeof *t->class_weights);
         if (t->class_weights == NULL)
             return gf__error_nomem(err, "class weights", n_classes * sizeof *t->class_weights);
-        balance_classes(t->class_weights, t->train, n_classes);
     }
+    if (t->state.options->is_balanced)
+        balance_classes(t->class_weights, t->train, n_classes);
+    else if (t->class_weights != NULL)
+        memcpy(t->class_weights, t->train->class_weights, n_classes * sizeof *t->class_weights);
     if (t->state.options->early_stop > 0) {
         t->state.best_weights = gf__alloc_aligned(n_floats * sizeof(float));
         if (t->state.best_weights == NULL)
             return gf__error_nomem(err, "the best weights", n_floats * sizeof(float));
     }
     return GF_OK;
+}
+
+/* ---- going on ---- */
+
+gf_status gf_fit_state_new(gf_fit_state **out, gf_error *err)
+{
+    *out = gf__calloc(1, sizeof **out);
+    return *out != NULL ? GF_OK : gf__error_nomem(err, "a training's state", sizeof **out);
+}
+
+void gf_fit_state_free(gf_fit_state *state)
+{
+    if (state == NULL)
+        return;
+    gf__optimizer_free(state->optimizer);
+    gf__free(state);
+}
+
+static gf_status check_state(const trainer *t, gf_error *err)
+{
+    const gf_fit_state *state = t->callbacks->state;
+    const gf_train_options *options = t->state.options;
+    size_t n_floats;
+    if (t->callbacks->checkpoint_path != NULL)
+        return gf_error_set(err, GF_EINVAL,
+                            "a training goes on from a state or from a checkpoint, not from both");
+    if (state->optimizer == NULL)
+        return GF_OK;
+    gf__head_params(t->state.head, &n_floats);
+    if (n_floats != state->n_floats)
+        return gf_error_set(err, GF_EMISMATCH,
+                            "the state is of a head with %zu weights, this one has %zu",
+                            state->n_floats, n_floats);
+    if (options->optimizer != state->options.optimizer ||
+        options->learning_rate != state->options.learning_rate ||
+        options->momentum != state->options.momentum)
+        return gf_error_set(err, GF_EMISMATCH,
+                            "the state is of %s with rate %g and momentum %g, this training's "
+                            "optimizer is %s with %g and %g",
+                            gf_optimizer_name(state->options.optimizer),
+                            state->options.learning_rate, state->options.momentum,
+                            gf_optimizer_name(options->optimizer), options->learning_rate,
+                            options->momentum);
+    return GF_OK;
+}
+
+/* The state's optimizer moves into the training, and back at its end. */
+static gf_status take_optimizer(trainer *t, gf_error *err)
+{
+    gf_fit_state *state = t->callbacks->state;
+    if (state == NULL || state->optimizer == NULL)
+        return gf__optimizer_new(t->state.head, t->state.options, t->pool, &t->state.optimizer,
+                                 err);
+    const gf_status st = gf__optimizer_set_pool(state->optimizer, t->pool, err);
+    if (st != GF_OK)
+        return st;
+    t->n_epochs_before = state->n_epochs;
+    t->state.optimizer = state->optimizer;
+    state->optimizer = NULL;
+    return GF_OK;
+}
+
+static void give_optimizer(trainer *t)
+{
+    gf_fit_state *state = t->callbacks->state;
+    if (state == NULL || t->state.optimizer == NULL)
+        return;
+    gf__head_params(t->state.head, &state->n_floats);
+    state->options = *t->state.options;
+    state->optimizer = t->state.optimizer;
+    t->state.optimizer = NULL;
+    if (t->state.history != NULL)
+        state->n_epochs = t->n_epochs_before + t->state.history->n_epochs;
 }
 
 static gf_status start(trainer *t, gf_error *err)
@@ -123,7 +223,7 @@ static gf_status start(trainer *t, gf_error *err)
     if (st == GF_OK)
         st = gf__head_pass_new(t->state.head, n_rows, t->pool, &t->pass, err);
     if (st == GF_OK)
-        st = gf__optimizer_new(t->state.head, options, t->pool, &t->state.optimizer, err);
+        st = take_optimizer(t, err);
     if (st == GF_OK)
         st = allocate_history(t, err);
     if (st == GF_OK)
@@ -160,7 +260,8 @@ static void gather(trainer *t, size_t first, size_t n, gf__rng *views)
 
 static void train_epoch(trainer *t, gf_epoch *epoch)
 {
-    const uint64_t seed = t->state.options->seed, number = (uint64_t)epoch->number;
+    const uint64_t seed = t->state.options->seed;
+    const uint64_t number = t->n_epochs_before + (uint64_t)epoch->number;
     const size_t n = t->train->n;
     gf__rng shuffle, views, dropout;
     double sum = 0.0;
@@ -315,10 +416,14 @@ gf_status gf_fit(gf_head *head, const gf_fit_data *train, const gf_fit_data *val
                              .n_views = train->n_views > 0 ? train->n_views : 1,
                              .n_val = val != NULL ? val->n : 0,
                              .head = head};
-    st = start(&t, err);
+    if (t.callbacks->state != NULL)
+        st = check_state(&t, err);
+    if (st == GF_OK)
+        st = start(&t, err);
     if (st != GF_OK)
         goto done;
-    gf_head_initialise(head, options->seed);
+    if (t.callbacks->state == NULL)
+        gf_head_initialise(head, options->seed);
     st = resume(&t, err);
     while (st == GF_OK && !is_finished(&t))
         st = run_epoch(&t, err);
@@ -329,6 +434,7 @@ gf_status gf_fit(gf_head *head, const gf_fit_data *train, const gf_fit_data *val
     t.state.history->is_complete = st == GF_OK;
     if (st == GF_OK && t.callbacks->checkpoint_path != NULL && !t.callbacks->is_kept)
         unlink(t.callbacks->checkpoint_path); /* gone already is as good */
+    give_optimizer(&t);
     *history = t.state.history;
     t.state.history = NULL; /* moved to the caller */
 done:

@@ -109,6 +109,19 @@ void gf__optimizer_free(gf__optimizer *optimizer)
     gf__free(optimizer);
 }
 
+gf_status gf__optimizer_set_pool(gf__optimizer *optimizer, gf__pool *pool, gf_error *err)
+{
+    const size_t n_threads = pool != NULL ? (size_t)gf__pool_n_threads(pool) : 1;
+    const size_t n_bytes = n_threads * optimizer->n_scratch * sizeof(float);
+    float *scratch = gf__alloc_aligned(n_bytes);
+    if (scratch == NULL)
+        return gf__error_nomem(err, "an optimizer's scratch", n_bytes);
+    gf__free(optimizer->scratch);
+    optimizer->scratch = scratch;
+    optimizer->pool = pool;
+    return GF_OK;
+}
+
 size_t gf__optimizer_n_slots(const gf__optimizer *optimizer)
 {
     return optimizer->n_slots;
