@@ -1,0 +1,8 @@
+"""The parts of Keras that transfer learning on pictures needs, under Keras' names."""
+from . import (applications, backend, callbacks, layers, losses, metrics, models, optimizers,
+               preprocessing, utils)
+from .layers import Input
+from .models import Model, Sequential
+
+__all__ = ["Input", "Model", "Sequential", "applications", "backend", "callbacks", "layers",
+           "losses", "metrics", "models", "optimizers", "preprocessing", "utils"]
