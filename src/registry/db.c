@@ -21,6 +21,7 @@ struct gf__db {
     char *path;
     int busy_timeout_ms;
     sqlite3_stmt *statements[GF__N_QUERIES]; /* prepared at first use */
+    sqlite3_stmt *rollback;                  /* prepared when opened: see roll_back() */
 };
 
 /* A statement that runs. Not a type of its own: the statement knows its connection, not our
@@ -192,7 +193,11 @@ static gf_status connect(gf__db *db, const gf__migrations *migrations, gf_error 
         st = check_integrity(db, err);
     if (st == GF_OK)
         st = migrate(db, migrations, err);
-    return st;
+    if (st != GF_OK)
+        return st;
+    const int prepared = sqlite3_prepare_v3(db->connection, "ROLLBACK", -1,
+                                            SQLITE_PREPARE_PERSISTENT, &db->rollback, NULL);
+    return prepared == SQLITE_OK ? GF_OK : fail(db, prepared, err);
 }
 
 gf_status gf__db_open(const char *path, int busy_timeout_ms, const gf__migrations *migrations,
@@ -221,18 +226,34 @@ void gf__db_close(gf__db *db)
         return;
     for (size_t i = 0; i < GF__N_QUERIES; i++)
         sqlite3_finalize(db->statements[i]);
+    sqlite3_finalize(db->rollback);
     sqlite3_close(db->connection);
     gf__free(db->path);
     gf__free(db);
 }
 
+/* SQLite has rolled back by itself after some failures; after others, and a failed COMMIT, it has
+ * not. One of them is that memory was out: then the word ROLLBACK could not be read either, the
+ * transaction would stay open, and no other could begin. */
+static void roll_back(gf__db *db)
+{
+    if (db->rollback != NULL && !sqlite3_get_autocommit(db->connection)) {
+        sqlite3_step(db->rollback);
+        sqlite3_reset(db->rollback);
+    }
+    if (!sqlite3_get_autocommit(db->connection))
+        sqlite3_exec(db->connection, "ROLLBACK", NULL, NULL, NULL);
+}
+
 gf_status gf__db_begin_read(gf__db *db, gf_error *err)
 {
+    roll_back(db); /* what even that could not end */
     return execute(db, "BEGIN", err);
 }
 
 gf_status gf__db_begin_write(gf__db *db, gf_error *err)
 {
+    roll_back(db);
     return execute(db, "BEGIN IMMEDIATE", err);
 }
 
@@ -240,10 +261,8 @@ gf_status gf__db_end(gf__db *db, gf_status st, gf_error *err)
 {
     if (st == GF_OK)
         st = execute(db, "COMMIT", err);
-    /* SQLite has rolled back by itself after some failures; after others, and a failed COMMIT,
-     * it has not. */
-    if (st != GF_OK && !sqlite3_get_autocommit(db->connection))
-        sqlite3_exec(db->connection, "ROLLBACK", NULL, NULL, NULL);
+    if (st != GF_OK)
+        roll_back(db);
     return st;
 }
 

@@ -4,7 +4,8 @@
  *     labels.team=vision AND isDefault=true AND name!="projects/P/models/M"
  *
  * FIELD is a path in the document, camelCase or snake_case. ':' and '=' are the same: the text
- * of a string, number or truth value, exact or with '*' at the end (alone: the field is there).
+ * of a string, number or truth value, exact or with '*' at the end (alone: the field is there); of a
+ * list, one of its items.
  * "name" also matches by its last part. */
 #include "registry/registry_priv.h"
 
@@ -137,6 +138,16 @@ static bool matches_text(const gf__list_term *term, const char *text)
                            : strcmp(text, term->value) == 0;
 }
 
+/* As it stands in the document. */
+static void write_number(const gf__json *value, char *text, size_t size)
+{
+    const int64_t whole = gf__json_int(value, 0);
+    if (gf__json_int(value, 1) == whole)
+        snprintf(text, size, "%lld", (long long)whole);
+    else
+        snprintf(text, size, "%.9g", gf__json_number(value, 0));
+}
+
 static bool matches(const gf__list_term *term, const gf__json *value)
 {
     char number[32];
@@ -145,8 +156,12 @@ static bool matches(const gf__list_term *term, const gf__json *value)
         return matches_text(term, text) ||
                (strcmp(term->path, "name") == 0 && matches_text(term, gf__path_base(text)));
     if (gf__json_is_number(value)) {
-        snprintf(number, sizeof number, "%lld", (long long)gf__json_int(value, 0));
+        write_number(value, number, sizeof number);
         return matches_text(term, number);
+    }
+    for (size_t i = 0; gf__json_is_array(value) && i < gf__json_n_items(value); i++) {
+        if (matches(term, gf__json_at(value, i)))
+            return true;
     }
     if (gf__json_is_bool(value) || (value == NULL && strcmp(term->value, "false") == 0))
         return matches_text(term, gf__json_bool(value, false) ? "true" : "false");

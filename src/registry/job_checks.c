@@ -306,11 +306,6 @@ gf_status gf__job_check_fields(gf_registry *registry, const char *project, const
 {
     const gf__json *training = gf__json_find(fields, "trainingInput");
     const gf__json *prediction = gf__json_find(fields, "predictionInput");
-    gf_status st = gf__name_check("job", gf__json_string(gf__json_find(fields, "jobId"), ""), err);
-    if (st != GF_OK) {
-        gf__error_prefix(err, "jobId");
-        return st;
-    }
     if ((training == NULL) == (prediction == NULL))
         return gf_error_set(err, GF_EINVAL,
                             "trainingInput, predictionInput: %s, expected one of them",

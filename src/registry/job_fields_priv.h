@@ -11,7 +11,7 @@ gf_status gf__job_fields_read(const gf__json *body, gf__json **fields, gf_error 
 /* "3600s", "0.5s": false where it is none. */
 bool gf__duration_parse(const char *text, double *seconds);
 
-/* Whether these fields make a job of that project: everything that can be said without looking for
+/* Whether these fields, as they are stored, make a job of that project: everything that can be said without looking for
  * packages, inputs and models. GF_EINVAL with the field's path; GF_EUNSUPPORTED containers. */
 gf_status gf__job_check_fields(gf_registry *registry, const char *project, const gf__json *fields,
                                gf_error *err);

@@ -30,7 +30,7 @@ static gf_status refuse_given(const parameter *of, const gf__json *value, const 
 {
     if (value == NULL)
         return GF_OK;
-    return gf_error_set(err, GF_EINVAL, "%s.%s: a %s parameter has none", of->path, key, of->type);
+    return gf_error_set(err, GF_EINVAL, "%s.%s: given, type %s has none", of->path, key, of->type);
 }
 
 /* It becomes --NAME=VALUE of a program. */

@@ -197,18 +197,12 @@ static gf_status get_text(gf_registry *registry, const gf__name *name, char **ou
 
 /* ---- calls ---- */
 
-static gf_status insert_job(gf_registry *registry, const gf__name *name, const gf__json *stored,
-                            char **job, gf_error *err)
+static gf_status insert_job(gf_registry *registry, const gf__name *name, const char *fields,
+                            int64_t priority, char **job, gf_error *err)
 {
-    const gf__json *scheduling = gf__json_find(gf__json_find(stored, "trainingInput"),
-                                               "scheduling");
-    const int64_t priority = gf__json_int(gf__json_find(scheduling, "priority"), 0);
     int64_t project_id = 0;
     size_t n_added = 0;
-    char *fields = NULL;
-    gf_status st = gf__json_text(stored, &fields, err);
-    if (st == GF_OK)
-        st = gf__project_add(registry, name->project, &project_id, err);
+    gf_status st = gf__project_add(registry, name->project, &project_id, err);
     if (st == GF_OK)
         st = gf__db_run(registry->db, GF__SQL_JOB_ADD,
                         VALUES(gf__number(project_id), gf__text(name->job), gf__text(fields),
@@ -219,7 +213,36 @@ static gf_status insert_job(gf_registry *registry, const gf__name *name, const g
                           name->job);
     if (st == GF_OK)
         st = get_text(registry, name, job, err);
-    gf__free(fields);
+    return st;
+}
+
+/* The bare name out of a body, checked, into the name of the parent. */
+static gf_status take_id(const gf__json *body, gf__name *name, gf_error *err)
+{
+    const char *id = gf__json_string(gf__json_find(body, "jobId"), "");
+    const gf_status st = gf__name_check("job", id, err);
+    if (st == GF_OK)
+        snprintf(name->job, sizeof name->job, "%s", id);
+    else
+        gf__error_prefix(err, "jobId");
+    return st;
+}
+
+/* The fields as text, and checked as they will be read from it: two fractions may have become one,
+ * for texts have nine digits of them. */
+static gf_status store_fields(gf_registry *registry, const char *project, const gf__json *body,
+                              char **fields, int64_t *priority, gf_error *err)
+{
+    gf__json *stored = gf__fields_stored(body), *kept = NULL;
+    gf_status st = gf__json_text(stored, fields, err);
+    if (st == GF_OK)
+        st = gf__json_read_stored(*fields, &kept, err);
+    if (st == GF_OK)
+        st = gf__job_check_fields(registry, project, kept, err);
+    const gf__json *scheduling = gf__json_find(gf__json_find(kept, "trainingInput"), "scheduling");
+    *priority = gf__json_int(gf__json_find(scheduling, "priority"), 0);
+    gf__json_free(kept);
+    gf__json_free(stored);
     return st;
 }
 
@@ -227,26 +250,26 @@ gf_status gf_registry_create_job(gf_registry *registry, const char *parent, cons
                                  char **job, gf_error *err)
 {
     gf__name name;
-    gf__json *fields = NULL, *stored = NULL;
-    char *text = NULL;
+    gf__json *document = NULL;
+    char *fields = NULL, *text = NULL;
+    int64_t priority = 0;
     *job = NULL;
     gf_status st = gf__name_parse(parent, GF__KIND_PROJECT, &name, err);
     if (st == GF_OK)
-        st = gf__fields_read(body, GF__KIND_JOB, &fields, err);
+        st = gf__fields_read(body, GF__KIND_JOB, &document, err);
     if (st == GF_OK)
-        st = gf__job_check_fields(registry, name.project, fields, err);
+        st = take_id(document, &name, err);
+    if (st == GF_OK)
+        st = store_fields(registry, name.project, document, &fields, &priority, err);
+    if (st == GF_OK)
+        st = gf__enter_write(registry, err);
     if (st != GF_OK)
         goto done;
-    snprintf(name.job, sizeof name.job, "%s", gf__json_string(gf__json_find(fields, "jobId"), ""));
-    stored = gf__fields_stored(fields);
-    st = gf__enter_write(registry, err);
-    if (st != GF_OK)
-        goto done;
-    st = insert_job(registry, &name, stored, &text, err);
+    st = insert_job(registry, &name, fields, priority, &text, err);
     st = gf__leave_with(registry, st, text, job, err);
 done:
-    gf__json_free(stored);
-    gf__json_free(fields);
+    gf__free(fields);
+    gf__json_free(document);
     return st;
 }
 

@@ -4,8 +4,33 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "registry/job_fields_priv.h"
 #include "registry/registry.h"
 #include "registry/registry_priv.h"
+
+/* A registry with nothing in it but where addresses lead. */
+static void make_registry(gf_registry *registry)
+{
+    static char buckets[] = "/nowhere/buckets", root[] = "/nowhere/root";
+    static char *roots[] = {root};
+    *registry = (gf_registry){.buckets_dir = buckets, .file_roots = roots};
+    registry->options.n_file_roots = 1;
+}
+
+/* A job that is taken is one that can be run. */
+static void check_job(const gf__json *fields)
+{
+    gf_registry registry;
+    gf_error err = {0};
+    make_registry(&registry);
+    const gf_status st = gf__job_check_fields(&registry, "p", fields, &err);
+    assert(st == GF_OK || ((st == GF_EINVAL || st == GF_EUNSUPPORTED) && err.message[0] != '\0'));
+    if (st != GF_OK)
+        return;
+    const gf__json *training = gf__json_find(fields, "trainingInput");
+    assert((training == NULL) == (gf__json_find(fields, "predictionInput") != NULL));
+    assert(training == NULL || gf__json_is_string(gf__json_find(training, "pythonModule")));
+}
 
 /* A body's fields, filtered and masked by the other text. */
 static void read_fields(const char *body, const char *other, gf__kind kind)
@@ -20,6 +45,8 @@ static void read_fields(const char *body, const char *other, gf__kind kind)
     gf__json *stored = gf__fields_stored(fields);
     assert(gf__json_is_object(stored) && gf__json_find(stored, "name") == NULL);
     (void)gf__version_check_fields(fields, &err);
+    if (kind == GF__KIND_JOB)
+        check_job(fields);
     if (gf__filter_read(other, &filter, &err) == GF_OK)
         (void)gf__filter_passes(&filter, fields);
     gf__free(filter.text);
@@ -38,7 +65,7 @@ static void read_name(const char *text)
 {
     gf__name name;
     gf_error err;
-    for (int kind = GF__KIND_PROJECT; kind <= GF__KIND_OPERATION; kind++) {
+    for (int kind = GF__KIND_PROJECT; kind < GF__KIND_TOKEN; kind++) {
         if (gf__name_parse(text, (gf__kind)kind, &name, &err) != GF_OK)
             continue;
         char *again = gf__name_text(&name);
@@ -61,12 +88,10 @@ static void read_token(const char *text)
 /* No address leads out of the buckets. */
 static void resolve(const char *address)
 {
-    char buckets[] = "/nowhere/buckets";
-    char *roots[] = {(char[]){"/nowhere/root"}};
-    gf_registry registry = {.buckets_dir = buckets, .file_roots = roots};
+    gf_registry registry;
     char *path = NULL;
     gf_error err;
-    registry.options.n_file_roots = 1;
+    make_registry(&registry);
     if (gf__registry_resolve(&registry, address, &path, &err) == GF_OK) {
         assert(strncmp(path, "/nowhere/buckets/", 17) == 0);
         assert(strstr(path, "/../") == NULL && strstr(path, "//") == NULL);
@@ -86,6 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     assert(other != NULL);
     read_fields(body, other, GF__KIND_MODEL);
     read_fields(body, other, GF__KIND_VERSION);
+    read_fields(body, other, GF__KIND_JOB);
     read_name(other);
     read_token(other);
     resolve(other);

@@ -2,13 +2,18 @@
  * a client cancels it meanwhile. */
 #include "registry_jobs.h"
 
+#include <sched.h>
+#include <stdatomic.h>
+
+#include <sqlite3.h>
+
 #define TRAINED "{\"consumedMLUnits\":0.5}"
 
-static int64_t id_of(size_t i)
+static int64_t id_of_last(void)
 {
     look();
-    CHECK(i < list.n_jobs);
-    return list.jobs[i].id;
+    CHECK(list.n_jobs > 0);
+    return list.jobs[list.n_jobs - 1].id;
 }
 
 static void check_state(const char *want)
@@ -42,11 +47,33 @@ TEST(open_jobs__are_in_the_order_of_priority_and_age)
     assert_null(list.jobs[0].place);
 }
 
+TEST(open_jobs__are_none_in_an_empty_home)
+{
+    lock_home();
+    look();
+    CHECK_EQ(list.n_jobs, 0);
+    assert_null(list.jobs);
+}
+
+TEST(open_jobs__may_be_many)
+{
+    char id[16];
+    lock_home();
+    for (int i = 0; i < 40; i++) {
+        snprintf(id, sizeof id, "j%d", i);
+        create_job(id, NULL);
+    }
+    look();
+    CHECK_EQ(list.n_jobs, 40);
+    CHECK_STR(list.jobs[39].name, PROJECT "/jobs/j39");
+    CHECK_VALUE(list.jobs[39].document, "jobPosition", "40");
+}
+
 TEST(attempts__lead_a_job_to_its_end)
 {
     lock_home();
     create_job("j", NULL);
-    const int64_t id = id_of(0);
+    const int64_t id = id_of_last();
     CHECK_OK(gf__registry_begin_attempt(registry, id, &check_err));
     check_state("PREPARING");
     CHECK_VALUE(text, "jobPosition", "");
@@ -65,14 +92,552 @@ TEST(attempts__lead_a_job_to_its_end)
     look();
     CHECK_EQ(list.jobs[0].n_attempts, 2);
     CHECK_EQ(list.jobs[0].state, GF__JOB_RUNNING);
+    CHECK(list.jobs[0].start_time_ms >= list.jobs[0].create_time_ms);
     assert_null(list.jobs[0].place);
     CHECK_OK(gf__registry_end_job(registry, id, GF__JOB_SUCCEEDED, NULL, "{}", &check_err));
     check_state("SUCCEEDED");
     CHECK_VALUE(text, "trainingOutput", "{}");
+    CHECK_VALUE(text, "errorMessage", "");
     CHECK(seconds_of(text, "endTime") >= seconds_of(text, "startTime"));
     look();
     CHECK_EQ(list.n_jobs, 0);
 }
 
+/* ---- every call in every state ---- */
+
+/* Job j of a fresh home there. */
+static int64_t bring_to(gf__job_state state)
+{
+    create_job("j", NULL);
+    const int64_t id = id_of_last();
+    if (state == GF__JOB_QUEUED)
+        return id;
+    CHECK_OK(gf__registry_begin_attempt(registry, id, &check_err));
+    if (state == GF__JOB_PREPARING)
+        return id;
+    CHECK_OK(gf__registry_note_progress(registry, id, true, NULL, &check_err));
+    if (state == GF__JOB_CANCELLING || state == GF__JOB_CANCELLED)
+        CHECK_OK(gf_registry_cancel_job(registry, JOB, &check_err));
+    if (state == GF__JOB_SUCCEEDED || state == GF__JOB_FAILED || state == GF__JOB_CANCELLED)
+        CHECK_OK(gf__registry_end_job(registry, id, state, NULL, NULL, &check_err));
+    check_state(gf__job_state_name(state));
+    return id;
+}
+
+typedef enum call_kind { BEGIN, PLACE, PROGRESS, START, SUCCEED, FAIL, CANCEL, N_CALLS } call_kind;
+
+static gf_status do_call(call_kind kind, int64_t id)
+{
+    switch (kind) {
+    case BEGIN:
+        return gf__registry_begin_attempt(registry, id, &check_err);
+    case PLACE:
+        return gf__registry_note_place(registry, id, "here", &check_err);
+    case PROGRESS:
+        return gf__registry_note_progress(registry, id, false, TRAINED, &check_err);
+    case START:
+        return gf__registry_note_progress(registry, id, true, TRAINED, &check_err);
+    case SUCCEED:
+        return gf__registry_end_job(registry, id, GF__JOB_SUCCEEDED, NULL, NULL, &check_err);
+    case FAIL:
+        return gf__registry_end_job(registry, id, GF__JOB_FAILED, "broken", NULL, &check_err);
+    case CANCEL:
+        return gf__registry_end_job(registry, id, GF__JOB_CANCELLED, NULL, NULL, &check_err);
+    case N_CALLS:
+        break;
+    }
+    return GF_EINVAL;
+}
+
+#define NO (-1) /* GF_EPRECONDITION, and the job as it was */
+
+TEST(calls__move_a_job_only_as_they_may)
+{
+    enum { Q = GF__JOB_QUEUED, P = GF__JOB_PREPARING, R = GF__JOB_RUNNING };
+    enum { S = GF__JOB_SUCCEEDED, F = GF__JOB_FAILED, C = GF__JOB_CANCELLING };
+    enum { D = GF__JOB_CANCELLED };
+    static const int after[7][N_CALLS] = {
+        /* BEGIN PLACE PROGRESS START SUCCEED FAIL CANCEL */
+        [Q] = {P, NO, NO, NO, S, F, D},     [P] = {P, P, P, R, S, F, D},
+        [R] = {R, R, R, R, S, F, D},        [S] = {NO, NO, NO, NO, NO, NO, NO},
+        [F] = {NO, NO, NO, NO, NO, NO, NO}, [C] = {NO, C, C, C, S, F, D},
+        [D] = {NO, NO, NO, NO, NO, NO, NO},
+    };
+    for (int state = 0; state < 7; state++) {
+        for (int kind = 0; kind < N_CALLS; kind++) {
+            gf_registry_close(registry);
+            check_remove_dir(home);
+            home = check_temp_dir();
+            registry = open_home(false);
+            lock_home();
+            const int64_t id = bring_to((gf__job_state)state);
+            const int want = after[state][kind];
+            GET(gf_registry_get_job(registry, JOB, &text, &check_err));
+            char *before = strdup(text);
+            const gf_status st = do_call((call_kind)kind, id);
+            CHECK_EQ(st, want == NO ? GF_EPRECONDITION : GF_OK);
+            if (want == NO)
+                assert_non_null(strstr(check_err.message, JOB ": is "));
+            check_state(gf__job_state_name((gf__job_state)(want == NO ? state : want)));
+            if (want == NO)
+                CHECK_STR(text, before);
+            free(before);
+        }
+    }
+}
+
+TEST(calls__refuse_an_id_that_no_job_has)
+{
+    lock_home();
+    for (int kind = 0; kind < N_CALLS; kind++)
+        CHECK_FAILS(GF_ENOTFOUND, "job 7: no such job", do_call((call_kind)kind, 7));
+}
+
+/* ---- cancelled meanwhile ---- */
+
+TEST(cancelled_job__keeps_its_place_until_it_has_ended)
+{
+    lock_home();
+    const int64_t id = bring_to(GF__JOB_CANCELLING);
+    CHECK_OK(gf__registry_note_place(registry, id, "pid:9", &check_err)); /* it was starting */
+    look();
+    CHECK_EQ(list.jobs[0].state, GF__JOB_CANCELLING);
+    CHECK_STR(list.jobs[0].place, "pid:9");
+    CHECK_OK(gf__registry_end_job(registry, id, GF__JOB_CANCELLED, NULL, TRAINED, &check_err));
+    check_state("CANCELLED");
+    CHECK_VALUE(text, "errorMessage", "The job was cancelled by a client's request.");
+    CHECK_VALUE(text, "trainingOutput", TRAINED);
+}
+
+TEST(cancelled_job__may_be_given_another_reason)
+{
+    lock_home();
+    const int64_t id = bring_to(GF__JOB_CANCELLING);
+    CHECK_OK(gf__registry_end_job(registry, id, GF__JOB_CANCELLED, "It did not end by itself.",
+                                  NULL, &check_err));
+    check_state("CANCELLED");
+    CHECK_VALUE(text, "errorMessage", "It did not end by itself.");
+}
+
+TEST(cancelled_job__that_was_faster_has_succeeded)
+{
+    lock_home();
+    const int64_t id = bring_to(GF__JOB_CANCELLING);
+    CHECK_OK(gf__registry_end_job(registry, id, GF__JOB_SUCCEEDED, NULL, TRAINED, &check_err));
+    check_state("SUCCEEDED");
+    CHECK_VALUE(text, "errorMessage", "");
+}
+
+TEST(waiting_job__may_be_ended_by_the_keeper)
+{
+    lock_home();
+    const int64_t id = bring_to(GF__JOB_QUEUED);
+    CHECK_OK(gf__registry_end_job(registry, id, GF__JOB_CANCELLED, "waited for more than 1800 s",
+                                  NULL, &check_err));
+    check_state("CANCELLED");
+    CHECK_VALUE(text, "errorMessage", "waited for more than 1800 s");
+    CHECK_VALUE(text, "startTime", "");
+}
+
+/* ---- outputs and times ---- */
+
+TEST(output__is_what_was_noted_last)
+{
+    lock_home();
+    GET(gf_registry_create_job(
+        registry, PROJECT,
+        "{\"jobId\":\"j\",\"predictionInput\":{\"uri\":\"gs://bucket/m\",\"dataFormat\":\"JSON\","
+        "\"inputPaths\":[\"gs://bucket/in\"],\"outputPath\":\"gs://bucket/out\"}}",
+        &text, &check_err));
+    const int64_t id = id_of_last();
+    CHECK_EQ(list.jobs[0].priority, 0);
+    CHECK_OK(gf__registry_begin_attempt(registry, id, &check_err));
+    CHECK_OK(
+        gf__registry_note_progress(registry, id, true, "{\"predictionCount\":\"5\"}", &check_err));
+    CHECK_OK(gf__registry_note_progress(registry, id, true, NULL, &check_err));
+    check_state("RUNNING");
+    CHECK_VALUE(text, "predictionOutput", "{\"predictionCount\":\"5\"}");
+    CHECK_OK(gf__registry_note_progress(registry, id, true, "{\"errorCount\":\"1\"}", &check_err));
+    check_state("RUNNING");
+    CHECK_VALUE(text, "predictionOutput", "{\"errorCount\":\"1\"}");
+    CHECK_OK(gf__registry_end_job(registry, id, GF__JOB_FAILED, "x", NULL, &check_err));
+    check_state("FAILED");
+    CHECK_VALUE(text, "predictionOutput", "{\"errorCount\":\"1\"}");
+}
+
+TEST(output__must_be_an_object)
+{
+    lock_home();
+    const int64_t id = bring_to(GF__JOB_RUNNING);
+    static const char *const outputs[] = {"", "[]", "{", "null", "{\"a\":1,\"a\":2}", "\"x\""};
+    for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
+        CHECK_FAILS(GF_EFORMAT, "a job's output: ",
+                    gf__registry_note_progress(registry, id, true, outputs[i], &check_err));
+        CHECK_FAILS(
+            GF_EFORMAT, "a job's output: ",
+            gf__registry_end_job(registry, id, GF__JOB_FAILED, "x", outputs[i], &check_err));
+    }
+    check_state("RUNNING");
+    CHECK_VALUE(text, "trainingOutput", "{}");
+}
+
+/* The write-ahead log grows with every transaction that writes. */
+static int64_t log_bytes(void)
+{
+    char path[4096];
+    struct stat info;
+    snprintf(path, sizeof path, "%s/registry.db-wal", home);
+    CHECK_EQ(stat(path, &info), 0);
+    return (int64_t)info.st_size;
+}
+
+TEST(progress__that_is_known_already_writes_nothing)
+{
+    lock_home();
+    const int64_t id = bring_to(GF__JOB_RUNNING);
+    CHECK_OK(gf__registry_note_progress(registry, id, true, TRAINED, &check_err));
+    const int64_t size = log_bytes();
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(gf__registry_note_progress(registry, id, true, TRAINED, &check_err));
+        CHECK_OK(gf__registry_note_progress(registry, id, false, NULL, &check_err));
+    }
+    CHECK_EQ(log_bytes(), size);
+    CHECK_OK(gf__registry_note_progress(registry, id, true, "{}", &check_err));
+    CHECK(log_bytes() > size);
+}
+
+TEST(start_time__is_the_first_running_attempt_s)
+{
+    lock_home();
+    const int64_t id = bring_to(GF__JOB_RUNNING);
+    look();
+    const int64_t start_time = list.jobs[0].start_time_ms;
+    CHECK(start_time > 0);
+    CHECK_OK(gf__registry_begin_attempt(registry, id, &check_err));
+    CHECK_OK(gf__registry_note_progress(registry, id, false, NULL, &check_err));
+    CHECK_OK(gf__registry_note_progress(registry, id, true, NULL, &check_err));
+    look();
+    CHECK_EQ(list.jobs[0].start_time_ms, start_time);
+}
+
+TEST(start_time__of_work_too_short_to_be_seen_is_its_end)
+{
+    lock_home();
+    const int64_t id = bring_to(GF__JOB_PREPARING);
+    CHECK_OK(gf__registry_end_job(registry, id, GF__JOB_SUCCEEDED, NULL, NULL, &check_err));
+    check_state("SUCCEEDED");
+    char *end = strdup(value_of(text, "endTime"));
+    CHECK_VALUE(text, "startTime", end);
+    free(end);
+}
+
+TEST(error_message__may_be_any_text)
+{
+    lock_home();
+    const int64_t id = bring_to(GF__JOB_RUNNING);
+    char *message = malloc(20001);
+    memset(message, 'x', 20000);
+    memcpy(message, "line 1\nline \"2\"\n\xff", 17);
+    message[20000] = '\0';
+    CHECK_OK(gf__registry_end_job(registry, id, GF__JOB_FAILED, message, NULL, &check_err));
+    GET(gf_registry_get_job(registry, JOB, &text, &check_err));
+    assert_non_null(strstr(text, "\"errorMessage\":\"line 1\\nline \\\"2\\\"\\n\xef\xbf\xbdxxx"));
+    CHECK(strlen(text) > 20000);
+    free(message);
+}
+
+/* ---- folders ---- */
+
+TEST(job_dir__is_the_same_in_every_state)
+{
+    char *dir = NULL, *again = NULL, want[4096];
+    gf__job_state state = GF__JOB_FAILED;
+    lock_home();
+    const int64_t id = bring_to(GF__JOB_QUEUED);
+    CHECK_OK(gf__registry_job_dir(registry, JOB, &dir, &state, &check_err));
+    snprintf(want, sizeof want, "%s/jobs/%lld", home, (long long)id);
+    CHECK_STR(dir, want);
+    CHECK_EQ(state, GF__JOB_QUEUED);
+    CHECK_OK(gf__registry_end_job(registry, id, GF__JOB_SUCCEEDED, NULL, NULL, &check_err));
+    CHECK_OK(gf__registry_job_dir(registry, JOB, &again, NULL, &check_err));
+    CHECK_STR(again, dir);
+    gf__free(again);
+    gf__free(dir);
+    CHECK_FAILS(GF_ENOTFOUND, PROJECT "/jobs/k: no such job",
+                gf__registry_job_dir(registry, PROJECT "/jobs/k", &dir, &state, &check_err));
+    assert_null(dir);
+    CHECK_FAILS(GF_EINVAL, "expected projects/PROJECT/jobs/JOB",
+                gf__registry_job_dir(registry, MODEL, &dir, &state, &check_err));
+    assert_null(dir);
+}
+
+TEST(state_names__are_those_of_the_api)
+{
+    static const char *const names[] = {"QUEUED", "PREPARING",  "RUNNING",  "SUCCEEDED",
+                                        "FAILED", "CANCELLING", "CANCELLED"};
+    for (int i = 0; i < 7; i++)
+        CHECK_STR(gf__job_state_name((gf__job_state)i), names[i]);
+}
+
+/* ---- faults ---- */
+
+/* Calls until no allocation fails any more; a call that failed changed nothing. */
+#define SURVIVE(call)                              \
+    do {                                           \
+        gf_status st = GF_ENOMEM;                  \
+        for (size_t n = 0; st == GF_ENOMEM; n++) { \
+            gf__mem_fail_after(n);                 \
+            st = (call);                           \
+            gf__mem_fail_never();                  \
+            CHECK(st == GF_OK || st == GF_ENOMEM); \
+        }                                          \
+    } while (0)
+#define SURVIVE_TEXT(call) SURVIVE((gf_registry_free_text(text), text = NULL, (call)))
+
+TEST(calls__survive_every_allocation_failure)
+{
+    const gf_registry_page page = {.size = 1, .filter = "jobId:j* AND trainingInput.args:x"};
+    const char *body =
+        "{\"jobId\":\"j\",\"labels\":{\"a\":\"b\"},\"trainingInput\":{\"pythonModule\":\"t\","
+        "\"args\":[\"x\"],\"packageUris\":[\"gs://bucket/t.tar.gz\"],\"workerCount\":1,"
+        "\"scaleTier\":\"CUSTOM\",\"masterType\":\"standard\",\"workerType\":\"standard\","
+        "\"scheduling\":{\"priority\":3,\"maxRunningTime\":\"60s\"},\"hyperparameters\":{"
+        "\"params\":[{\"parameterName\":\"x\",\"type\":\"INTEGER\",\"minValue\":0,"
+        "\"maxValue\":9}]}}}";
+    char *dir = NULL;
+    lock_home();
+    SURVIVE_TEXT(gf_registry_create_job(registry, PROJECT, body, &text, &check_err));
+    create_job("j2", "\"args\":[\"x\"]");
+    SURVIVE_TEXT(gf_registry_get_job(registry, JOB, &text, &check_err));
+    SURVIVE_TEXT(gf_registry_list_jobs(registry, PROJECT, &page, &text, &check_err));
+    CHECK_VALUE(text, "jobs.0.jobId", "j2");
+    SURVIVE_TEXT(
+        gf_registry_patch_job(registry, JOB, "{\"labels\":{}}", "labels", &text, &check_err));
+    SURVIVE((gf__job_list_free(&list), gf__registry_open_jobs(registry, &list, &check_err)));
+    CHECK_EQ(list.n_jobs, 2);
+    const int64_t id = list.jobs[0].id;
+    CHECK_STR(list.jobs[0].name, JOB);
+    SURVIVE(gf__registry_begin_attempt(registry, id, &check_err));
+    SURVIVE(gf__registry_note_place(registry, id, "here", &check_err));
+    SURVIVE(gf__registry_note_progress(registry, id, true, TRAINED, &check_err));
+    SURVIVE((gf__job_list_free(&list), gf__registry_open_jobs(registry, &list, &check_err)));
+    CHECK_EQ(list.jobs[0].n_attempts, 1);
+    CHECK_STR(list.jobs[0].place, "here");
+    SURVIVE(
+        (gf__free(dir), dir = NULL, gf__registry_job_dir(registry, JOB, &dir, NULL, &check_err)));
+    gf__free(dir);
+    SURVIVE(gf_registry_cancel_job(registry, JOB, &check_err));
+    SURVIVE(gf__registry_end_job(registry, id, GF__JOB_FAILED, "x", "{}", &check_err));
+    check_state("FAILED");
+}
+
+TEST(refusals__survive_every_allocation_failure)
+{
+    static const char *const bodies[] = {
+        "{\"jobId\":\"j\",\"trainingInput\":{\"hyperparameters\":{\"params\":[{\"a\":1}]}}}",
+        "{\"jobId\":\"j\",\"trainingInput\":{\"scaleTier\":\"x\"}}",
+        "{\"jobId\":\"j\",\"trainingInput\":{\"scheduling\":{\"priority\":\"x\"}}}",
+        "{\"jobId\":\"j\",\"predictionInput\":{\"uri\":\"gs://a/../b\"}}",
+        "{\"jobId\":\"j\",\"x\":1}",
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        gf_status st = GF_ENOMEM;
+        for (size_t n = 0; st == GF_ENOMEM; n++) {
+            gf__mem_fail_after(n);
+            st = gf_registry_create_job(registry, PROJECT, bodies[i], &text, &check_err);
+            gf__mem_fail_never();
+            CHECK(st == GF_EINVAL || st == GF_ENOMEM);
+            assert_null(text);
+        }
+    }
+}
+
+/* One step of a job's life; what it changes is there after GF_OK, and not after a failure. */
+static gf_status live(int step, int64_t id)
+{
+    switch (step) {
+    case 0:
+        return gf__registry_begin_attempt(registry, id, &check_err);
+    case 1:
+        return gf__registry_note_place(registry, id, "here", &check_err);
+    case 2:
+        return gf__registry_note_progress(registry, id, true, TRAINED, &check_err);
+    case 3:
+        gf__job_list_free(&list);
+        return gf__registry_open_jobs(registry, &list, &check_err);
+    case 4:
+        return gf_registry_cancel_job(registry, JOB, &check_err);
+    default:
+        return gf__registry_end_job(registry, id, GF__JOB_CANCELLED, NULL, NULL, &check_err);
+    }
+}
+
+TEST(calls__survive_a_database_without_memory)
+{
+    const int64_t n_used = sqlite3_memory_used();
+    size_t n_failed = 0;
+    lock_home();
+    for (int64_t spare = 0; spare < 60000; spare += 4000) {
+        char body[128];
+        snprintf(body, sizeof body,
+                 "{\"jobId\":\"n%lld\",\"trainingInput\":{\"pythonModule\":\"graft.train\"}}",
+                 (long long)spare);
+        gf_registry_free_text(text);
+        text = NULL;
+        sqlite3_hard_heap_limit64(n_used + spare);
+        const gf_status st = gf_registry_create_job(registry, PROJECT, body, &text, &check_err);
+        sqlite3_hard_heap_limit64(0);
+        CHECK(st == GF_OK || (st == GF_ENOMEM && text == NULL));
+        n_failed += st != GF_OK ? 1 : 0;
+        if (st != GF_OK)
+            GET(gf_registry_create_job(registry, PROJECT, body, &text, &check_err));
+    }
+    CHECK(n_failed > 0);
+    const int64_t id = bring_to(GF__JOB_QUEUED);
+    for (int step = 0; step < 6; step++) {
+        gf_status st = GF_ENOMEM;
+        for (int64_t spare = -20000; st == GF_ENOMEM; spare += 1000) {
+            sqlite3_hard_heap_limit64(sqlite3_memory_used() + spare);
+            st = live(step, id);
+            sqlite3_hard_heap_limit64(0);
+            if (st != GF_OK && st != GF_ENOMEM)
+                fail_msg("step %d: %s", step, check_err.message);
+        }
+    }
+    check_state("CANCELLED");
+    look();
+    CHECK_EQ(list.n_jobs, 15);
+}
+
+TEST(damaged_document__is_said_to_be_one)
+{
+    sqlite3 *database = NULL;
+    char path[4096];
+    lock_home();
+    create_job("j", NULL);
+    snprintf(path, sizeof path, "%s/registry.db", home);
+    CHECK_EQ(sqlite3_open(path, &database), SQLITE_OK);
+    CHECK_EQ(sqlite3_exec(database, "UPDATE jobs SET fields = '{'", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(database);
+    REFUSES(GF_EFORMAT, "registry.db: a stored document: ",
+            gf_registry_get_job(registry, JOB, &text, &check_err));
+    REFUSES(GF_EFORMAT, "registry.db: a stored document: ",
+            gf_registry_list_jobs(registry, PROJECT, NULL, &text, &check_err));
+    CHECK_FAILS(GF_EFORMAT, "registry.db: a stored document: ",
+                gf__registry_open_jobs(registry, &list, &check_err));
+}
+
+/* ---- threads ---- */
+
+#define N_CLIENTS     2
+#define N_CLIENT_JOBS 40
+
+static atomic_int n_clients_left;
+
+typedef struct client {
+    char prefix; /* of its jobs */
+    size_t n_unexpected;
+} client;
+
+static void *run_client(void *user)
+{
+    client *self = user;
+    char body[128], name[64], *job = NULL;
+    gf_error err;
+    for (int i = 0; i < N_CLIENT_JOBS; i++) {
+        snprintf(body, sizeof body,
+                 "{\"jobId\":\"%c%d\",\"trainingInput\":{\"pythonModule\":\"graft.train\"}}",
+                 self->prefix, i);
+        snprintf(name, sizeof name, PROJECT "/jobs/%c%d", self->prefix, i);
+        gf_status st = gf_registry_create_job(registry, PROJECT, body, &job, &err);
+        self->n_unexpected += st != GF_OK ? 1 : 0;
+        gf_registry_free_text(job);
+        st = i % 2 == 0 ? gf_registry_cancel_job(registry, name, &err) : GF_OK;
+        if (st != GF_OK && st != GF_EPRECONDITION) /* the keeper was faster */
+            self->n_unexpected++;
+    }
+    atomic_fetch_sub(&n_clients_left, 1);
+    return NULL;
+}
+
+/* Begins what waits and ends what it began; *n_begun and *n_late count what was begun, and what was
+ * cancelled between being seen and being begun. */
+static void keep_once(size_t *n_begun, size_t *n_late)
+{
+    look();
+    for (size_t i = 0; i < list.n_jobs; i++) {
+        const gf__job *job = &list.jobs[i];
+        gf_status st = GF_OK;
+        if (job->state == GF__JOB_QUEUED) {
+            st = gf__registry_begin_attempt(registry, job->id, &check_err);
+            CHECK(st == GF_OK || st == GF_EPRECONDITION);
+            *n_begun += st == GF_OK ? 1 : 0;
+            *n_late += st != GF_OK ? 1 : 0;
+        } else {
+            CHECK_EQ(job->n_attempts, 1);
+            CHECK_OK(gf__registry_end_job(registry, job->id,
+                                          job->state == GF__JOB_CANCELLING ? GF__JOB_CANCELLED
+                                                                           : GF__JOB_SUCCEEDED,
+                                          NULL, NULL, &check_err));
+        }
+    }
+}
+
+TEST(clients__cancel_while_a_keeper_begins_attempts)
+{
+    static client clients[N_CLIENTS] = {{.prefix = 'a'}, {.prefix = 'b'}};
+    pthread_t threads[N_CLIENTS];
+    size_t n_begun = 0, n_late = 0, n_ended = 0, n_unbegun = 0;
+    lock_home();
+    atomic_store(&n_clients_left, N_CLIENTS);
+    for (size_t i = 0; i < N_CLIENTS; i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, run_client, &clients[i]), 0);
+    while (atomic_load(&n_clients_left) > 0 || list.n_jobs > 0) {
+        keep_once(&n_begun, &n_late);
+        sched_yield();
+    }
+    for (size_t i = 0; i < N_CLIENTS; i++) {
+        pthread_join(threads[i], NULL);
+        CHECK_EQ(clients[i].n_unexpected, 0);
+    }
+    keep_once(&n_begun, &n_late);
+    keep_once(&n_begun, &n_late);
+    CHECK_EQ(list.n_jobs, 0);
+
+    const gf_registry_page page = {.size = 100};
+    char path[64];
+    GET(gf_registry_list_jobs(registry, PROJECT, &page, &text, &check_err));
+    for (int i = 0; i < N_CLIENTS * N_CLIENT_JOBS; i++) {
+        snprintf(path, sizeof path, "jobs.%d.state", i);
+        const bool is_cancelled = strcmp(value_of(text, path), "CANCELLED") == 0;
+        n_ended += is_cancelled || strcmp(value_of(text, path), "SUCCEEDED") == 0 ? 1 : 0;
+        snprintf(path, sizeof path, "jobs.%d.startTime", i);
+        n_unbegun += is_cancelled && value_of(text, path)[0] == '\0' ? 1 : 0;
+    }
+    CHECK_EQ(n_ended, N_CLIENTS * N_CLIENT_JOBS);
+    /* What succeeded was begun; what was not begun is cancelled. */
+    CHECK(n_begun >= N_CLIENTS * N_CLIENT_JOBS / 2);
+    CHECK(n_late <= n_unbegun);
+}
+
 TESTS_MAIN(JOBS_UNIT(open_jobs__are_in_the_order_of_priority_and_age),
-           JOBS_UNIT(attempts__lead_a_job_to_its_end))
+           JOBS_UNIT(open_jobs__are_none_in_an_empty_home), JOBS_UNIT(open_jobs__may_be_many),
+           JOBS_UNIT(attempts__lead_a_job_to_its_end),
+           JOBS_UNIT(calls__move_a_job_only_as_they_may),
+           JOBS_UNIT(calls__refuse_an_id_that_no_job_has),
+           JOBS_UNIT(cancelled_job__keeps_its_place_until_it_has_ended),
+           JOBS_UNIT(cancelled_job__may_be_given_another_reason),
+           JOBS_UNIT(cancelled_job__that_was_faster_has_succeeded),
+           JOBS_UNIT(waiting_job__may_be_ended_by_the_keeper),
+           JOBS_UNIT(output__is_what_was_noted_last), JOBS_UNIT(output__must_be_an_object),
+           JOBS_UNIT(progress__that_is_known_already_writes_nothing),
+           JOBS_UNIT(start_time__is_the_first_running_attempt_s),
+           JOBS_UNIT(start_time__of_work_too_short_to_be_seen_is_its_end),
+           JOBS_UNIT(error_message__may_be_any_text),
+           JOBS_UNIT(job_dir__is_the_same_in_every_state),
+           JOBS_UNIT(state_names__are_those_of_the_api),
+           JOBS_UNIT(calls__survive_every_allocation_failure),
+           JOBS_UNIT(refusals__survive_every_allocation_failure),
+           JOBS_UNIT(calls__survive_a_database_without_memory),
+           JOBS_UNIT(damaged_document__is_said_to_be_one),
+           JOBS_UNIT(clients__cancel_while_a_keeper_begins_attempts))
