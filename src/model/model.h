@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "graft/model.h"
+#include "model/instances.h"
 
 /* A small picture, or a row of numbers, kept in the model with the scores it must give. */
 typedef struct gf__self_test_sample {
@@ -73,6 +74,11 @@ gf_status gf__model_predict_numbers(const gf_model *model, const float *numbers,
  * (n_classes floats each). GF_EMISMATCH: numbers that are none, weights are damaged. */
 gf_status gf__model_score(const gf_model *model, const float *features, float *scores,
                           float *logits, gf_error *err);
+
+/* A sample of any kind into n_classes scores: a picture goes through the network, numbers straight to
+ * the head. Errors as gf_predictor_picture() and gf_predictor_numbers(). */
+gf_status gf__predictor_sample(gf_predictor *predictor, const gf_sample *sample, float *scores,
+                               gf_error *err);
 
 /* The stored pictures with their scores, and the judge, for who runs the network himself: begin
  * with {0}, add the scores found for each sample, then judge. */

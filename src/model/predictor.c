@@ -214,3 +214,17 @@ gf_status gf_predictor_picture(gf_predictor *predictor, const void *bytes, size_
                                       1e3 * gf__clock_s() - start};
     return st;
 }
+
+gf_status gf__predictor_sample(gf_predictor *predictor, const gf_sample *sample, float *scores,
+                               gf_error *err)
+{
+    const gf_model *model = predictor->model;
+    if (sample->kind == GF_SAMPLE_NUMBERS)
+        return gf_predictor_numbers(predictor, sample->data, sample->n_bytes / sizeof(float),
+                                    scores, NULL, err);
+    if (sample->kind == GF_SAMPLE_ENCODED || gf__model_takes_numbers(model))
+        return gf_predictor_picture(predictor, sample->data, sample->n_bytes, scores, NULL, err);
+    const gf_status st = gf_extractor_sample(predictor->extractor, sample, NULL,
+                                             &predictor->features, err);
+    return st == GF_OK ? gf__model_score(model, predictor->features, scores, NULL, err) : st;
+}

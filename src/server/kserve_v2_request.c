@@ -159,8 +159,10 @@ static gf_status read_json_files(reading *r, const gf__json *value, size_t depth
             return gf_error_set(err, GF_ESHAPE, "more strings than the shape's %zu",
                                 r->out->n_instances);
         const bool is_own = text >= r->body && text < r->body + r->n_bytes;
-        const gf_status st = gf__instance_of_base64(&r->out->arena, text, n_chars, is_own,
-                                                    &r->out->instances[*n], err);
+        gf_sample sample = {0};
+        const gf_status st = gf__sample_of_base64(&r->out->arena, text, n_chars, is_own, &sample,
+                                                  err);
+        r->out->instances[*n] = gf__instance_of_sample(&sample);
         if (st != GF_OK)
             gf__error_prefix(err, "data[%zu]", *n);
         (*n)++;
@@ -255,7 +257,9 @@ static gf_status read_numbers(reading *r, const tensor *t, gf_error *err)
                            .is_integers = t->type->kind != VALUE_FLOAT,
                            .values = all.values + i * (t->n_values / n)};
         memcpy(one.shape, t->shape + n_batch_dims, one.n_dims * sizeof one.shape[0]);
-        st = gf__instance_of_numbers(&one, &r->out->instances[i], err);
+        gf_sample sample = {0};
+        st = gf__sample_of_numbers(&one, &sample, err);
+        r->out->instances[i] = gf__instance_of_sample(&sample);
         if (st != GF_OK)
             gf__error_prefix(err, "instance %zu", i);
     }

@@ -190,10 +190,7 @@ size_t gf__catalog_visit(gf__catalog *catalog, const char *project, const char *
 
 /* ---- instances.c ----------------------------------------------------------------------------- */
 
-/* What a JSON prediction body asks for. Instances may be, each: a string (base64 in any alphabet,
- * padded or not, or a data URL); {"b64": "..."}; an object with one such under any name, or "key"
- * beside it (given back); nested numbers: (H,W,3) in 0..255 or [-1,1] as the model's recipe has it,
- * or (D) for what the head takes; an object of named numbers for a model with column names. */
+/* What a JSON prediction body asks for: see gf__instances of model/instances.h. */
 typedef struct gf__asked {
     gf__instance *instances;
     size_t n_instances;
@@ -201,7 +198,7 @@ typedef struct gf__asked {
     bool is_column_form;  /* TensorFlow Serving's "inputs" */
     char *signature_name; /* NULL: none */
     gf__json *rest;       /* the body's other members ("parameters" ...) */
-    void *memory;         /* what instances point into */
+    void *memory;         /* that all of it lies in */
 } gf__asked;
 /* body is changed in place (long strings are decoded where they lie). n at most max_instances.
  * Errors name the instance: "instances[3]: base64: byte 17 ...". */

@@ -1,9 +1,9 @@
-/* server/instances_numbers.c: nested lists of numbers: of one shape, and then a picture, a feature
+/* model/instances_numbers.c: nested lists of numbers: of one shape, and then a picture, a feature
  * vector or a table's row. */
 #include <math.h>
 #include <string.h>
 
-#include "server/instances_priv.h"
+#include "model/model_priv.h"
 
 struct gf__arena_block {
     struct gf__arena_block *next;
@@ -153,7 +153,7 @@ static void make_bytes(gf__numbers *numbers)
     }
 }
 
-static gf_status picture_of_numbers(gf__numbers *numbers, gf__instance *out, gf_error *err)
+static gf_status picture_of_numbers(gf__numbers *numbers, gf_sample *out, gf_error *err)
 {
     const range found = range_of(numbers);
     const bool fits_bytes = found.low >= 0 && found.high <= 255;
@@ -162,9 +162,9 @@ static gf_status picture_of_numbers(gf__numbers *numbers, gf__instance *out, gf_
     const bool is_scaled = found.low >= -1 - slack && found.high <= 1 + slack;
     out->height = numbers->shape[0];
     out->width = numbers->shape[1];
-    out->bytes = numbers->values;
+    out->data = numbers->values;
     if (is_scaled && !(numbers->is_integers && fits_bytes)) {
-        out->kind = GF__RUN_SCALED;
+        out->kind = GF_SAMPLE_SCALED;
         out->n_bytes = numbers->n_values * sizeof(float);
         return GF_OK;
     }
@@ -174,17 +174,17 @@ static gf_status picture_of_numbers(gf__numbers *numbers, gf__instance *out, gf_
                             "scaled to [-1,1]",
                             (double)found.low, (double)found.high);
     make_bytes(numbers);
-    out->kind = GF__RUN_PIXELS;
+    out->kind = GF_SAMPLE_PIXELS;
     out->n_bytes = numbers->n_values;
     return GF_OK;
 }
 
-gf_status gf__instance_of_numbers(gf__numbers *numbers, gf__instance *out, gf_error *err)
+gf_status gf__sample_of_numbers(gf__numbers *numbers, gf_sample *out, gf_error *err)
 {
-    *out = (gf__instance){0};
+    *out = (gf_sample){0};
     if (numbers->n_dims <= 1) {
-        out->kind = GF__RUN_NUMBERS;
-        out->bytes = numbers->values;
+        out->kind = GF_SAMPLE_NUMBERS;
+        out->data = numbers->values;
         out->n_bytes = numbers->n_values * sizeof(float);
         return GF_OK;
     }
