@@ -172,6 +172,25 @@ GF_API gf_status gf_features_save(const gf_features_result *result, const char *
 GF_API gf_status gf_features_plot(const gf_features_result *result, const char *path,
                                   gf_error *err);
 
+/* ---- leaving for other programs -------------------------------------------------------------- */
+
+typedef enum gf_export_format {
+    GF_EXPORT_ONNX /* opset 13: ONNX Runtime, OpenVINO, Triton ... */
+} gf_export_format;
+GF_API gf_status gf_export_format_parse(const char *name, gf_export_format *out, gf_error *err);
+
+typedef struct gf_export_request {
+    gf_context context;
+    const char *model; /* a model file */
+    gf_export_format format;
+    const char *output;
+    /* Without the trunk: features (or a table's columns) to scores. */
+    bool is_head_only;
+} gf_export_request;
+/* What the format cannot say is refused: GF_EUNSUPPORTED. docs/formats.md tells what each keeps.
+ * GF_EINVAL the output is the model itself. */
+GF_API gf_status gf_service_export(const gf_export_request *request, gf_error *err);
+
 /* ---- the article's way: a graph of one's own ------------------------------------------------- */
 
 /* Compiles, fits, evaluates and predicts with a graph made by gf_graph_cut() and

@@ -126,14 +126,14 @@ typedef struct gf__command {
 
 extern const gf__command gf__command_pull, gf__command_import, gf__command_layers,
     gf__command_classify, gf__command_features, gf__command_dataset_make, gf__command_dataset_check,
-    gf__command_train, gf__command_evaluate, gf__command_predict, gf__command_info,
-    gf__command_verify, gf__command_serve, gf__command_models_create, gf__command_models_list,
-    gf__command_models_describe, gf__command_models_update, gf__command_models_delete,
-    gf__command_versions_create, gf__command_versions_list, gf__command_versions_describe,
-    gf__command_versions_update, gf__command_versions_set_default, gf__command_versions_delete,
-    gf__command_operations_list, gf__command_operations_describe, gf__command_operations_wait,
-    gf__command_operations_cancel, gf__command_bucket_cp, gf__command_bucket_ls,
-    gf__command_bucket_rm, gf__command_token_create, gf__command_token_list,
+    gf__command_train, gf__command_evaluate, gf__command_export, gf__command_predict,
+    gf__command_info, gf__command_verify, gf__command_serve, gf__command_models_create,
+    gf__command_models_list, gf__command_models_describe, gf__command_models_update,
+    gf__command_models_delete, gf__command_versions_create, gf__command_versions_list,
+    gf__command_versions_describe, gf__command_versions_update, gf__command_versions_set_default,
+    gf__command_versions_delete, gf__command_operations_list, gf__command_operations_describe,
+    gf__command_operations_wait, gf__command_operations_cancel, gf__command_bucket_cp,
+    gf__command_bucket_ls, gf__command_bucket_rm, gf__command_token_create, gf__command_token_list,
     gf__command_token_revoke, gf__command_pools;
 
 /* `graft worker`, which only the server starts. Returns the exit status. */

@@ -20,6 +20,7 @@ static const gf__command *const commands[] = {
     &gf__command_predict,
     &gf__command_info,
     &gf__command_verify,
+    &gf__command_export,
     &gf__command_serve,
     &gf__command_models_create,
     &gf__command_models_list,

@@ -41,8 +41,7 @@ gf_status gf__is_model_file(const char *name, bool *is_model, gf_error *err)
     return st;
 }
 
-/* The head's layers with their weights, behind the cut. */
-static gf_status append_head(gf_graph *graph, const gf_head *head, gf_error *err)
+gf_status gf__append_head(gf_graph *graph, const gf_head *head, gf_error *err)
 {
     const size_t first = gf_graph_n_layers(graph);
     gf_status st = GF_OK;
@@ -72,7 +71,7 @@ static gf_status open_model(gf_network *n, const gf_context *context, const char
     if (st == GF_OK && gf_model_pool(n->model) != GF_POOL_NONE)
         st = gf_graph_add_global_pool(n->own,
                                       gf_model_pool(n->model) == GF_POOL_AVG ? "avg" : "max", err);
-    return st == GF_OK ? append_head(n->own, gf_model_head(n->model), err) : st;
+    return st == GF_OK ? gf__append_head(n->own, gf_model_head(n->model), err) : st;
 }
 
 gf_status gf_network_open(const gf_context *context, const char *name, gf_network **out,

@@ -56,6 +56,9 @@ gf_status gf__part_extract(gf__part *part, gf_extractor *extractor, size_t n_vie
 gf_fit_data gf__part_fit_data(const gf__part *part, size_t output);
 void gf__part_free(gf__part *part);
 
+/* network.c: the head's layers with their weights, behind the graph's last one; all before are frozen. */
+gf_status gf__append_head(gf_graph *graph, const gf_head *head, gf_error *err);
+
 /* Metrics of a head on a part. */
 gf_status gf__part_metrics(const gf__part *part, size_t output, const gf_head *head,
                            gf_metrics **out, gf_error *err);

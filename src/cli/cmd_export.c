@@ -1,0 +1,56 @@
+/* cli/cmd_export.c: graft export: a model file for other programs. */
+#include "cli/cli.h"
+
+typedef struct export_settings {
+    const char *format, *output;
+    bool is_head_only;
+} export_settings;
+
+static const gf__option options[] = {
+    GF__TEXT("--format", "onnx", "onnx", export_settings, format, "What to write."),
+    GF__TEXT("--output", "FILE", NULL, export_settings, output, "Where to write it. Needed."),
+    GF__FLAG("--head-only", export_settings, is_head_only,
+             "Without the trunk: features in, scores out."),
+};
+
+static void preset(void *settings)
+{
+    ((export_settings *)settings)->format = "onnx";
+}
+
+static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
+{
+    const export_settings *s = settings;
+    gf_export_request request = {.context = gf__cli_context(cli),
+                                 .model = cli->words[0],
+                                 .output = s->output,
+                                 .is_head_only = s->is_head_only};
+    if (s->output == NULL)
+        return gf_error_set(err, GF_EINVAL, "no --output FILE to write to");
+    gf_status st = gf_export_format_parse(s->format, &request.format, err);
+    if (st == GF_OK)
+        st = gf_service_export(&request, err);
+    if (st == GF_OK)
+        gf__cli_note(cli, "wrote %s", s->output);
+    return st;
+}
+
+const gf__command gf__command_export = {
+    .name = "export",
+    .words = "MODEL",
+    .n_words_low = 1,
+    .n_words_high = 1,
+    .summary = "Write a model file for other programs.",
+    .text =
+        "ONNX: one file with trunk and head. Its input is float32 (N, height, width, 3), RGB, "
+        "scaled as the network wants it; the file's properties say how (\"preprocessing\"), and "
+        "name the classes (\"classes\"). Its output \"scores\" is (N, classes). A model of "
+        "numbers takes rows of its columns as they are.",
+    .examples = "graft export flowers.safetensors --output flowers.onnx\n"
+                "graft export flowers.safetensors --head-only --output head.onnx",
+    .options = options,
+    .n_options = GF__N_OPTIONS(options),
+    .settings_size = sizeof(export_settings),
+    .preset = preset,
+    .run = run,
+};

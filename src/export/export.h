@@ -1,0 +1,28 @@
+/* export/export.h: models written in the formats of others: one file a format. What a format cannot
+ * say is refused, never left out silently; docs/formats.md has the table of what each keeps. */
+#ifndef GRAFT_SRC_EXPORT_H
+#define GRAFT_SRC_EXPORT_H
+
+#include "graph/graph.h"
+#include "model/model.h"
+
+/* A model as one network, from its input to its scores: what every format writes. All borrowed. */
+typedef struct gf__export_source {
+    const char *name;      /* of the network in the file */
+    const gf_graph *graph; /* picture (H,W,C) or features (D) -> scores */
+    const char *const *class_names;
+    size_t n_classes;
+    const gf_recipe *recipe; /* how a picture becomes the input; NULL: the input is numbers */
+    /* Columns of a model of numbers: standardised inside the file, so that rows go in as they are. NULL: none. */
+    const gf__standardisation *standardisation;
+    const char *const *column_names;
+    const char *trunk_name, *layer; /* where the features come from; NULL: a table */
+} gf__export_source;
+
+/* ONNX, opset 13: input "input" float32 (N,H,W,C) as the network takes it (scaled), or (N,D); output
+ * "scores" (N,K). The file's properties: "classes", "preprocessing" or "columns", "trunk", "layer".
+ * Written aside and renamed; the same model gives the same bytes. GF_EUNSUPPORTED names a layer that
+ * has no operator there; GF_ELIMIT: 2 GB are the most that protobuf can hold. */
+gf_status gf__export_onnx(const gf__export_source *source, const char *path, gf_error *err);
+
+#endif

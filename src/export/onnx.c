@@ -1,0 +1,392 @@
+/* export/onnx.c: the model message around the layers: input, scores, properties, and the way to the
+ * file. The file is written as it is packed: no second copy of the weights. */
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "export/onnx_priv.h"
+
+enum { IR_VERSION = 7, OPSET = 13, N_PROPERTIES = 8 };
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+struct gf__block {
+    struct gf__block *next;
+    unsigned char bytes[];
+};
+
+void *gf__onnx_new(gf__onnx *onnx, size_t size_bytes)
+{
+    size_t n_bytes = 0;
+    struct gf__block *block = NULL;
+    if (gf__add_size(sizeof *block, size_bytes, &n_bytes))
+        block = gf__calloc(1, n_bytes);
+    if (block == NULL) {
+        onnx->is_out_of_memory = true;
+        return NULL;
+    }
+    block->next = onnx->blocks;
+    onnx->blocks = block;
+    return block->bytes;
+}
+
+static void free_blocks(gf__onnx *onnx)
+{
+    while (onnx->blocks != NULL) {
+        struct gf__block *next = onnx->blocks->next;
+        gf__free(onnx->blocks);
+        onnx->blocks = next;
+    }
+}
+
+const char *gf__onnx_text(gf__onnx *onnx, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    const int n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    char *text = n < 0 ? NULL : gf__onnx_new(onnx, (size_t)n + 1);
+    if (text == NULL)
+        return "";
+    va_start(args, fmt);
+    vsnprintf(text, (size_t)n + 1, fmt, args);
+    va_end(args);
+    return text;
+}
+
+/* protobuf-c wants char *, and reads only. */
+static char *borrow(const char *text)
+{
+    union {
+        const char *in;
+        char *out;
+    } same = {.in = text};
+    return same.out;
+}
+
+/* ---- nodes and weights ----------------------------------------------------------------------- */
+
+/* One more place in a list of pointers that doubles; false out of memory. */
+static bool grow(gf__onnx *onnx, void *list, size_t n, size_t *capacity)
+{
+    void *old = NULL;
+    if (n < *capacity)
+        return true;
+    const size_t bigger = *capacity == 0 ? 64 : 2 * *capacity;
+    void **fresh = gf__onnx_new(onnx, bigger * sizeof *fresh);
+    if (fresh == NULL)
+        return false;
+    memcpy(&old, list, sizeof old);
+    if (n > 0)
+        memcpy(fresh, old, n * sizeof *fresh);
+    memcpy(list, &fresh, sizeof fresh);
+    *capacity = bigger;
+    return true;
+}
+
+GfOnnx__Node *gf__onnx_node(gf__onnx *onnx, const char *op_type, const char *output,
+                            const char *const *inputs)
+{
+    GfOnnx__Node *node = gf__onnx_new(onnx, sizeof *node);
+    size_t n = 0;
+    while (inputs[n] != NULL)
+        n++;
+    char **names = gf__onnx_new(onnx, (n + 1) * sizeof *names);
+    if (node == NULL || names == NULL ||
+        !grow(onnx, &onnx->graph.node, onnx->graph.n_node, &onnx->node_capacity))
+        return NULL;
+    gf_onnx__node__init(node);
+    for (size_t i = 0; i < n; i++)
+        names[i] = borrow(inputs[i]);
+    names[n] = borrow(output); /* the one output, behind the inputs */
+    node->input = names;
+    node->n_input = n;
+    node->output = names + n;
+    node->n_output = 1;
+    node->name = borrow(output);
+    node->op_type = borrow(op_type);
+    onnx->graph.node[onnx->graph.n_node++] = node;
+    return node;
+}
+
+static GfOnnx__Attribute *add_attribute(gf__onnx *onnx, GfOnnx__Node *node, const char *name)
+{
+    enum { MOST = 4 };
+    if (node == NULL)
+        return NULL;
+    if (node->attribute == NULL)
+        node->attribute = gf__onnx_new(onnx, MOST * sizeof(GfOnnx__Attribute *));
+    GfOnnx__Attribute *attribute = gf__onnx_new(onnx, sizeof *attribute);
+    if (node->attribute == NULL || attribute == NULL)
+        return NULL;
+    gf_onnx__attribute__init(attribute);
+    attribute->name = borrow(name);
+    attribute->has_type = true;
+    node->attribute[node->n_attribute++] = attribute;
+    return attribute;
+}
+
+enum { ATTRIBUTE_FLOAT = 1, ATTRIBUTE_INT = 2, ATTRIBUTE_INTS = 7 };
+
+void gf__onnx_ints(gf__onnx *onnx, GfOnnx__Node *node, const char *name, const int64_t *values,
+                   size_t n)
+{
+    GfOnnx__Attribute *attribute = add_attribute(onnx, node, name);
+    int64_t *copy = gf__onnx_new(onnx, n * sizeof *copy);
+    if (attribute == NULL || copy == NULL)
+        return;
+    memcpy(copy, values, n * sizeof *copy);
+    attribute->type = ATTRIBUTE_INTS;
+    attribute->ints = copy;
+    attribute->n_ints = n;
+}
+
+void gf__onnx_int(gf__onnx *onnx, GfOnnx__Node *node, const char *name, int64_t value)
+{
+    GfOnnx__Attribute *attribute = add_attribute(onnx, node, name);
+    if (attribute == NULL)
+        return;
+    attribute->type = ATTRIBUTE_INT;
+    attribute->has_i = true;
+    attribute->i = value;
+}
+
+void gf__onnx_float(gf__onnx *onnx, GfOnnx__Node *node, const char *name, float value)
+{
+    GfOnnx__Attribute *attribute = add_attribute(onnx, node, name);
+    if (attribute == NULL)
+        return;
+    attribute->type = ATTRIBUTE_FLOAT;
+    attribute->has_f = true;
+    attribute->f = value;
+}
+
+/* Little-endian values, as raw_data wants them: what this machine has, graft runs on no other. */
+static void *add_tensor(gf__onnx *onnx, const char *name, int data_type, size_t value_bytes,
+                        const size_t *shape, size_t n_dims)
+{
+    size_t n_bytes = value_bytes;
+    GfOnnx__Tensor *tensor = gf__onnx_new(onnx, sizeof *tensor);
+    int64_t *dims = gf__onnx_new(onnx, (n_dims + 1) * sizeof *dims);
+    for (size_t i = 0; i < n_dims; i++)
+        n_bytes *= shape[i];
+    unsigned char *bytes = gf__onnx_new(onnx, n_bytes);
+    if (tensor == NULL || dims == NULL || bytes == NULL ||
+        !grow(onnx, &onnx->graph.initializer, onnx->graph.n_initializer,
+              &onnx->initializer_capacity))
+        return NULL;
+    gf_onnx__tensor__init(tensor);
+    for (size_t i = 0; i < n_dims; i++)
+        dims[i] = (int64_t)shape[i];
+    tensor->dims = dims;
+    tensor->n_dims = n_dims;
+    tensor->has_data_type = true;
+    tensor->data_type = data_type;
+    tensor->name = borrow(name);
+    tensor->has_raw_data = true;
+    tensor->raw_data = (ProtobufCBinaryData){.len = n_bytes, .data = bytes};
+    onnx->graph.initializer[onnx->graph.n_initializer++] = tensor;
+    return bytes;
+}
+
+float *gf__onnx_weight(gf__onnx *onnx, const char *name, const size_t *shape, size_t n_dims)
+{
+    return add_tensor(onnx, name, GF__ONNX_FLOAT, sizeof(float), shape, n_dims);
+}
+
+void gf__onnx_numbers(gf__onnx *onnx, const char *name, const int64_t *values, size_t n)
+{
+    void *bytes = add_tensor(onnx, name, GF__ONNX_INT64, sizeof *values, &n, 1);
+    if (bytes != NULL)
+        memcpy(bytes, values, n * sizeof *values);
+}
+
+/* ---- what surrounds the layers --------------------------------------------------------------- */
+
+/* A value of the model's outside: "input" (N,H,W,C), "scores" (N,K). */
+static GfOnnx__ValueInfo *new_value(gf__onnx *onnx, const char *name, const size_t *shape,
+                                    size_t n_dims)
+{
+    struct {
+        GfOnnx__ValueInfo info;
+        GfOnnx__Type type;
+        GfOnnx__TensorType tensor;
+        GfOnnx__Shape shape;
+        GfOnnx__Dimension *dims[GF_TENSOR_MAX_DIMS + 1], at[GF_TENSOR_MAX_DIMS + 1];
+    } *v = gf__onnx_new(onnx, sizeof *v);
+    if (v == NULL)
+        return NULL;
+    gf_onnx__value_info__init(&v->info);
+    gf_onnx__type__init(&v->type);
+    gf_onnx__tensor_type__init(&v->tensor);
+    gf_onnx__shape__init(&v->shape);
+    v->info.name = borrow(name);
+    v->info.type = &v->type;
+    v->type.tensor_type = &v->tensor;
+    v->tensor.has_elem_type = true;
+    v->tensor.elem_type = GF__ONNX_FLOAT;
+    v->tensor.shape = &v->shape;
+    v->shape.dim = v->dims;
+    v->shape.n_dim = n_dims + 1;
+    for (size_t i = 0; i <= n_dims; i++) {
+        gf_onnx__dimension__init(&v->at[i]);
+        v->dims[i] = &v->at[i];
+        v->at[i].has_dim_value = i > 0;
+        v->at[i].dim_value = i > 0 ? (int64_t)shape[i - 1] : 0;
+    }
+    v->at[0].dim_param = borrow("N");
+    return &v->info;
+}
+
+static void add_property(gf__onnx *onnx, const char *key, const char *value)
+{
+    GfOnnx__Property *property = gf__onnx_new(onnx, sizeof *property);
+    if (onnx->model.metadata_props == NULL)
+        onnx->model.metadata_props = gf__onnx_new(onnx, N_PROPERTIES * sizeof property);
+    if (property == NULL || onnx->model.metadata_props == NULL)
+        return;
+    gf_onnx__property__init(property);
+    property->key = borrow(key);
+    property->value = borrow(value);
+    onnx->model.metadata_props[onnx->model.n_metadata_props++] = property;
+}
+
+static void add_json_property(gf__onnx *onnx, const char *key, gf__json *json)
+{
+    gf__buffer text = {0};
+    gf__json_write(json, false, &text);
+    gf__buffer_append(&text, "", 1);
+    if (text.failed)
+        onnx->is_out_of_memory = true;
+    else
+        add_property(onnx, key, gf__onnx_text(onnx, "%s", text.data));
+    gf__buffer_free(&text);
+    gf__json_free(json);
+}
+
+static gf__json *names_json(const char *const *names, size_t n)
+{
+    gf__json *list = gf__json_array();
+    for (size_t i = 0; i < n; i++)
+        gf__json_append(list, gf__json_new_string(names[i]));
+    return list;
+}
+
+static void add_properties(gf__onnx *onnx, const gf__export_source *source)
+{
+    add_json_property(onnx, "classes", names_json(source->class_names, source->n_classes));
+    if (source->recipe != NULL) {
+        gf__json *recipe = gf__json_object();
+        gf__json_set_string(recipe, "color", "RGB");
+        gf__json_set_string(recipe, "layout", "NHWC");
+        gf__json_set_int(recipe, "height", (int64_t)source->recipe->height);
+        gf__json_set_int(recipe, "width", (int64_t)source->recipe->width);
+        gf__json_set_string(recipe, "resize", "antialiased bilinear (triangle)");
+        gf__json_set_number(recipe, "scale", (double)source->recipe->scale);
+        gf__json_set_number(recipe, "shift", (double)source->recipe->shift);
+        add_json_property(onnx, "preprocessing", recipe);
+    }
+    if (source->column_names != NULL)
+        add_json_property(
+            onnx, "columns",
+            names_json(source->column_names, gf_layer_shape(gf_graph_layer_at(onnx->net, 0))[0]));
+    if (source->trunk_name != NULL)
+        add_property(onnx, "trunk", source->trunk_name);
+    if (source->layer != NULL)
+        add_property(onnx, "layer", source->layer);
+}
+
+/* Rows of a table are standardised before the first layer sees them. */
+static void add_standardisation(gf__onnx *onnx, const gf__export_source *source)
+{
+    const size_t n = gf_layer_shape(gf_graph_layer_at(onnx->net, 0))[0];
+    float *means = gf__onnx_weight(onnx, "means", &n, 1);
+    float *scales = gf__onnx_weight(onnx, "scales", &n, 1);
+    if (means == NULL || scales == NULL)
+        return;
+    memcpy(means, source->standardisation->means, n * sizeof *means);
+    memcpy(scales, source->standardisation->scales, n * sizeof *scales);
+    gf__onnx_node(onnx, "Sub", "centred", (const char *const[]){"input", "means", NULL});
+    gf__onnx_node(onnx, "Div", "standardised", (const char *const[]){"centred", "scales", NULL});
+}
+
+static gf_status build(gf__onnx *onnx, const gf__export_source *source, gf_error *err)
+{
+    const size_t n = gf_graph_n_layers(source->graph);
+    const gf_layer *first = gf_graph_layer_at(source->graph, 0);
+    onnx->values = gf__onnx_new(onnx, n * sizeof *onnx->values);
+    onnx->input = "input";
+    if (source->standardisation != NULL) {
+        add_standardisation(onnx, source);
+        onnx->input = "standardised";
+    }
+    for (size_t i = 0; i < n && !onnx->is_out_of_memory; i++) {
+        const gf_status st = gf__onnx_layer(onnx, i, err);
+        if (st != GF_OK)
+            return st;
+    }
+    GfOnnx__ValueInfo **outside = gf__onnx_new(onnx, 2 * sizeof *outside);
+    GfOnnx__OperatorSet **set = gf__onnx_new(onnx, sizeof *set + sizeof **set);
+    if (onnx->is_out_of_memory)
+        return gf__error_nomem(err, "ONNX model", 0);
+    gf__onnx_node(onnx, "Identity", "scores",
+                  (const char *const[]){onnx->values[gf__graph_output(source->graph)], NULL});
+    outside[0] = new_value(onnx, "input", gf_layer_shape(first), gf_layer_n_dims(first));
+    outside[1] = new_value(onnx, "scores", &source->n_classes, 1);
+    onnx->graph.name = borrow(source->name);
+    onnx->graph.input = outside;
+    onnx->graph.output = outside + 1;
+    onnx->graph.n_input = onnx->graph.n_output = 1;
+    set[0] = (GfOnnx__OperatorSet *)(set + 1);
+    gf_onnx__operator_set__init(set[0]);
+    set[0]->domain = borrow("");
+    set[0]->has_version = true;
+    set[0]->version = OPSET;
+    onnx->model.opset_import = set;
+    onnx->model.n_opset_import = 1;
+    onnx->model.has_ir_version = true;
+    onnx->model.ir_version = IR_VERSION;
+    onnx->model.producer_name = borrow("graft");
+    onnx->model.graph = &onnx->graph;
+    add_properties(onnx, source);
+    return onnx->is_out_of_memory ? gf__error_nomem(err, "ONNX model", 0) : GF_OK;
+}
+
+/* ---- the file -------------------------------------------------------------------------------- */
+
+typedef struct file_sink {
+    ProtobufCBuffer base; /* first: what protobuf-c is given */
+    gf__writer *writer;
+} file_sink;
+
+static void append_to_file(ProtobufCBuffer *buffer, size_t n_bytes, const uint8_t *bytes)
+{
+    gf__writer_write(((file_sink *)buffer)->writer, bytes, n_bytes);
+}
+
+static gf_status write_file(const gf__onnx *onnx, const char *path, gf_error *err)
+{
+    const size_t n_bytes = gf_onnx__model__get_packed_size(&onnx->model);
+    if (n_bytes > INT_MAX)
+        return gf_error_set(err, GF_ELIMIT, "%s: %zu bytes, an ONNX file has at most %d", path,
+                            n_bytes, INT_MAX);
+    file_sink sink = {.base = {.append = append_to_file}};
+    const gf_status st = gf__writer_open(path, &sink.writer, err);
+    if (st != GF_OK)
+        return st;
+    gf_onnx__model__pack_to_buffer(&onnx->model, &sink.base);
+    return gf__writer_commit(sink.writer, err);
+}
+
+gf_status gf__export_onnx(const gf__export_source *source, const char *path, gf_error *err)
+{
+    gf__onnx onnx = {.net = source->graph};
+    gf_onnx__model__init(&onnx.model);
+    gf_onnx__graph__init(&onnx.graph);
+    gf_status st = build(&onnx, source, err);
+    if (st == GF_OK)
+        st = write_file(&onnx, path, err);
+    free_blocks(&onnx);
+    return st;
+}

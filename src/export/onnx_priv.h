@@ -1,0 +1,43 @@
+/* export/onnx_priv.h: an ONNX model in the making. Messages, names and copied weights live in blocks
+ * that end together; after a failed allocation everything is a no-op until the end says so. */
+#ifndef GRAFT_EXPORT_ONNX_PRIV_H
+#define GRAFT_EXPORT_ONNX_PRIV_H
+
+#include "export/export.h"
+#include "export/onnx.pb-c.h"
+
+enum { GF__ONNX_FLOAT = 1, GF__ONNX_INT64 = 7 }; /* TensorProto.DataType */
+
+typedef struct gf__onnx {
+    GfOnnx__Model model;
+    GfOnnx__Graph graph;
+    size_t node_capacity, initializer_capacity;
+    const gf_graph *net;
+    const char *input;   /* what the first layer takes */
+    const char **values; /* of each layer: the name of its output */
+    struct gf__block *blocks;
+    bool is_out_of_memory;
+} gf__onnx;
+
+/* Zeroed, ended with the model; NULL out of memory. */
+void *gf__onnx_new(gf__onnx *onnx, size_t size_bytes);
+/* A text made by printf(); "" out of memory. */
+const char *gf__onnx_text(gf__onnx *onnx, const char *fmt, ...) GF_PRINTF(2, 3);
+
+/* A node at the graph's end; inputs NULL at the end. Returns NULL out of memory; the calls below take
+ * that. */
+GfOnnx__Node *gf__onnx_node(gf__onnx *onnx, const char *op_type, const char *output,
+                            const char *const *inputs);
+void gf__onnx_ints(gf__onnx *onnx, GfOnnx__Node *node, const char *name, const int64_t *values,
+                   size_t n);
+void gf__onnx_int(gf__onnx *onnx, GfOnnx__Node *node, const char *name, int64_t value);
+void gf__onnx_float(gf__onnx *onnx, GfOnnx__Node *node, const char *name, float value);
+
+/* Room for a weight, to be filled; NULL out of memory. */
+float *gf__onnx_weight(gf__onnx *onnx, const char *name, const size_t *shape, size_t n_dims);
+void gf__onnx_numbers(gf__onnx *onnx, const char *name, const int64_t *values, size_t n);
+
+/* onnx_layers.c: the operators of layer i, whose inputs are there; sets values[i]. GF_EUNSUPPORTED. */
+gf_status gf__onnx_layer(gf__onnx *onnx, size_t i, gf_error *err);
+
+#endif

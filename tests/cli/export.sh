@@ -1,0 +1,14 @@
+# A model leaves for other programs: what is written, what is refused.
+$graft train $fixtures/cli/data/iris.csv --hidden 8 --epochs 5 -o iris.safetensors --quiet >/dev/null
+try $graft export iris.safetensors -o iris.onnx
+try $graft export iris.safetensors -o again.onnx --head-only --quiet
+# a table's model is a head alone: the same file either way, and the same bytes every time
+cmp iris.onnx again.onnx
+grep -c petal_width iris.onnx
+try $graft export iris.safetensors
+try $graft export iris.safetensors --format pickle -o iris.pkl
+try $graft export iris.safetensors -o iris.safetensors
+try $graft export iris.safetensors -o nowhere/iris.onnx
+try $graft export missing.safetensors -o missing.onnx
+try $graft export iris.onnx -o other.onnx
+ls
