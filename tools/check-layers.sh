@@ -63,6 +63,7 @@ only_in 'sqlite3' src/registry/db.c
 only_in 'hdf5' src/zoo/graft-h5.c
 only_in 'protobuf-c|onnx\.pb-c' src/export/onnx_priv.h
 only_in 'seccomp|cap-ng|linux/landlock' src/worker/sandbox.c
+only_in 'archive(_entry)?\.h' src/tasks/archive.c
 only_in 'microhttpd' src/server/http.c
 
 exit $failed

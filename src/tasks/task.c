@@ -180,6 +180,7 @@ void gf__task_close(gf__task *task)
     gf__lock_release(task->lock);
     gf__json_free(task->spec);
     gf__free(task->python_path);
+    gf__free(task->failure);
     gf__free(task);
 }
 
@@ -206,7 +207,8 @@ static gf_status end_task(gf__task *task, gf_status st, const gf__outcome *outco
                           const gf_error *failure, gf_error *err)
 {
     const gf__end_state state = state_of(st, outcome);
-    const char *message = st != GF_OK ? failure->message : outcome->error_message;
+    const char *said = task->failure != NULL ? task->failure : failure->message;
+    const char *message = st == GF_OK ? outcome->error_message : said;
     gf__children_kill_all(task->children);
     gf__left_gather_logs(task);
     say_end(task, state, message);

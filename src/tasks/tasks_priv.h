@@ -6,7 +6,9 @@
  *     texts.c     lists of texts: arguments, environments
  *     child.c     programs run with their output in the log
  *     descend.c   what those programs have started: found, killed
- *     package.c   a user's packages unpacked, their requirements installed
+ *     package.c   a user's packages in their places
+ *     archive.c   one of them unpacked
+ *     requirements.c  what they need, found and installed
  *     program.c   one program: graft train, or python3 -m MODULE
  *     train.c     that program, once
  *     search*.c   many trials of that program: hyperparameter search
@@ -33,6 +35,7 @@ typedef struct gf__task {
     gf__lock *lock;         /* of the attempt, or of the shard */
     gf__children *children; /* child.c: the signals, too */
     char *python_path;      /* PYTHONPATH of the user's program, once it is prepared */
+    char *failure;          /* says more than an err can; NULL: nothing does */
 } gf__task;
 
 /* task.c: a task that is ready to work: spec read and checked, lock held, log open, signals and
@@ -80,6 +83,28 @@ gf_status gf__texts_status(const gf__texts *list, gf_error *err);
 char **gf__texts_move(gf__texts *list); /* the items: end them with gf__texts_free_items() */
 void gf__texts_free(gf__texts *list);
 void gf__texts_free_items(char **items); /* NULL is fine */
+
+/* archive.c: unpacks into dir, which is made; what is in it stays after a failure. Cancelled with its
+ * task; NULL: never. GF_EFORMAT: no archive, or one with names or kinds that are not taken; GF_ELIMIT. */
+typedef struct gf__archive_limits {
+    size_t max_entries;
+    uint64_t max_bytes; /* unpacked */
+} gf__archive_limits;
+gf_status gf__archive_unpack(const gf__task *task, const char *path, const char *dir,
+                             const gf__archive_limits *limits, gf_error *err);
+
+/* requirements.c: what packages need beside themselves. */
+typedef struct gf__unpacked { /* a package in its folder */
+    const char *uri;          /* as the job names it, for messages */
+    char *dir;                /* DIR/packages/N */
+    char *root;               /* the sdist's NAME-VERSION in it; of a wheel dir itself */
+    char *metadata;           /* a wheel's NAME.dist-info/METADATA; NULL: an sdist */
+} gf__unpacked;
+/* Adds "numpy>=1.20" ... of one package. May ask its setup.py. */
+gf_status gf__requirements_find(gf__task *task, const gf__unpacked *package,
+                                gf__texts *requirements, gf_error *err);
+/* Has pip put into DIR/site-packages what cannot be imported already. */
+gf_status gf__requirements_install(gf__task *task, const gf__texts *requirements, gf_error *err);
 
 /* spec.c: every field that jobs.h lists; GF_EFORMAT names the one that is missing or cannot be. */
 gf_status gf__spec_read(const char *path, gf__json **out, gf_error *err);
