@@ -9,10 +9,6 @@ build="gcc libc6-dev pkg-config meson ninja-build libdnnl-dev libjpeg62-turbo-de
        libprotobuf-c-dev protobuf-c-compiler curl ca-certificates xz-utils"
 test="libbz2-dev libcmocka-dev python3 python3-numpy file locales procps openssl
       jupyter-nbconvert python3-ipykernel python3-googleapi"
-=======
-       libsqlite3-dev libcairo2-dev libarchive-dev libmicrohttpd-dev libseccomp-dev libcap-ng-dev curl ca-certificates xz-utils"
-test="libbz2-dev libcmocka-dev python3 file locales procps openssl"
->>>>>>> d76c589 (tasks: a user's packages unpacked, their requirements installed, their module run)
 check="g++ clang clang-format cppcheck libclang-rt-14-dev"
 bench="python3-venv"
 
