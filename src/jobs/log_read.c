@@ -77,6 +77,8 @@ static gf_status read_at(int fd, uint64_t at, size_t n_bytes, gf__buffer *out, g
 static size_t whole_lines(const char *text, size_t n_bytes, size_t max_bytes)
 {
     const size_t n = n_bytes < max_bytes ? n_bytes : max_bytes;
+    if (text == NULL) /* n_bytes is 0 then, which gcc does not see in every build */
+        return 0;
     const char *last = n > 0 ? memrchr(text, '\n', n) : NULL;
     if (last == NULL && n_bytes > 0)
         last = memchr(text, '\n', n_bytes);
