@@ -51,22 +51,34 @@ static gf_status object_url(const char *address, char **url, gf_error *err)
 
 /* ---- uploading ------------------------------------------------------------------------------- */
 
-static gf_status upload_file(gf__remote *remote, const char *path, const char *address,
-                             gf_error *err)
+/* request: what the body is. */
+static gf_status put_object(gf__remote *remote, const char *address, gf__http_request request,
+                            gf_error *err)
 {
     gf__http_answer answer = {0};
     char *url = NULL;
     gf_status st = object_url(address, &url, err);
+    request.method = "PUT";
+    request.url = url;
+    request.content_type = "application/octet-stream";
     if (st == GF_OK)
-        st = gf__remote_send(remote,
-                             &(gf__http_request){.method = "PUT",
-                                                 .url = url,
-                                                 .content_type = "application/octet-stream",
-                                                 .body_path = path},
-                             &answer, err);
+        st = gf__remote_send(remote, &request, &answer, err);
     gf__http_answer_free(&answer);
     gf__free(url);
     return st;
+}
+
+static gf_status upload_file(gf__remote *remote, const char *path, const char *address,
+                             gf_error *err)
+{
+    return put_object(remote, address, (gf__http_request){.body_path = path}, err);
+}
+
+gf_status gf__bucket_put(gf__remote *remote, const void *bytes, size_t n_bytes, const char *address,
+                         gf_error *err)
+{
+    return put_object(remote, address, (gf__http_request){.body = bytes, .n_body_bytes = n_bytes},
+                      err);
 }
 
 /* address: of the folder, without a slash at its end. */

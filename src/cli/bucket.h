@@ -11,5 +11,8 @@ bool gf__is_gs(const char *text); /* begins with gs:// */
  * called now; new, gf__free(). */
 gf_status gf__bucket_upload(gf__remote *remote, const char *path, const char *address,
                             bool is_recursive, char **stored, gf_error *err);
+/* Bytes as the file at address, gs://BUCKET/PATH. */
+gf_status gf__bucket_put(gf__remote *remote, const void *bytes, size_t n_bytes, const char *address,
+                         gf_error *err);
 
 #endif

@@ -89,6 +89,7 @@ typedef struct gf__cli {
     gf__buffer command_line; /* as it was typed, quoted for a shell */
     char **words;            /* what is no option, in order */
     size_t n_words;
+    size_t n_own_words; /* those before "--": n_words where there is none */
 } gf__cli;
 
 gf_context gf__cli_context(const gf__cli *cli);
@@ -134,7 +135,9 @@ extern const gf__command gf__command_pull, gf__command_import, gf__command_layer
     gf__command_versions_delete, gf__command_operations_list, gf__command_operations_describe,
     gf__command_operations_wait, gf__command_operations_cancel, gf__command_bucket_cp,
     gf__command_bucket_ls, gf__command_bucket_rm, gf__command_token_create, gf__command_token_list,
-    gf__command_token_revoke, gf__command_pools;
+    gf__command_token_revoke, gf__command_pools, gf__command_jobs_submit_training,
+    gf__command_jobs_submit_prediction, gf__command_jobs_list, gf__command_jobs_describe,
+    gf__command_jobs_cancel, gf__command_jobs_stream_logs;
 
 /* `graft worker`, which only the server starts. Returns the exit status. */
 int gf__cli_worker(int argc, char **argv);

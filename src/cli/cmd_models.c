@@ -132,7 +132,7 @@ static gf_status run_list(gf__cli *cli, const void *settings, gf_error *err)
 {
     const models_settings *s = settings;
     gf__remote remote;
-    const gf__list_query query = {"models", "filter", s->filter, s->limit};
+    const gf__list_query query = {"models", "filter", s->filter, s->limit, 0};
     gf__json *models = NULL;
     gf_status st = gf__remote_open(cli, &s->remote, &remote, err);
     if (st == GF_OK) {

@@ -59,7 +59,7 @@ static gf_status run_list(gf__cli *cli, const void *settings, gf_error *err)
 {
     const operations_settings *s = settings;
     gf__remote remote;
-    const gf__list_query query = {"operations", "filter", s->filter, s->limit};
+    const gf__list_query query = {"operations", "filter", s->filter, s->limit, 0};
     gf__json *operations = NULL;
     gf_status st = gf__remote_open(cli, &s->remote, &remote, err);
     if (st == GF_OK) {

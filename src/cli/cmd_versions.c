@@ -274,7 +274,7 @@ static gf_status print_versions(gf__cli *cli, gf__json *versions, gf_error *err)
 static gf_status list(gf__cli *cli, gf__remote *remote, const versions_settings *s, gf__json **out,
                       gf_error *err)
 {
-    const gf__list_query query = {"versions", "filter", s->filter, s->limit};
+    const gf__list_query query = {"versions", "filter", s->filter, s->limit, 0};
     char *path = gf__model_path(remote, s->model, NULL, "/versions");
     const gf_status st = gf__remote_list(remote, path, &query, out, err);
     gf__free(path);

@@ -80,7 +80,7 @@ void gf__help_group(const gf__command *const *commands, size_t n_commands, const
     fprintf(out, "COMMANDS\n");
     for (size_t i = 0; i < n_commands; i++)
         if (strncmp(commands[i]->name, group, n_group) == 0 && commands[i]->name[n_group] == ' ')
-            fprintf(out, "  graft %-21s %s\n", commands[i]->name, commands[i]->summary);
+            fprintf(out, "  graft %-22s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(out, "\n`graft COMMAND --help` has the details.\n");
 }
 
@@ -91,9 +91,9 @@ void gf__help_program(const gf__command *const *commands, size_t n_commands, FIL
             "USAGE\n  graft COMMAND [arguments] [options]\n\nCOMMANDS\n",
             gf_version());
     for (size_t i = 0; i < n_commands; i++)
-        fprintf(out, "  %-20s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(out, "  %-20s %s\n", "help", "This text, or that of a command.");
-    fprintf(out, "  %-20s %s\n", "version", "The version of graft and of its engine.");
+        fprintf(out, "  %-22s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(out, "  %-22s %s\n", "help", "This text, or that of a command.");
+    fprintf(out, "  %-22s %s\n", "version", "The version of graft and of its engine.");
     fprintf(out, "\nOPTIONS OF EVERY COMMAND\n");
     for (size_t i = 0; i < gf__n_global_options; i++)
         print_option(out, &gf__global_options[i]);

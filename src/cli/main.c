@@ -44,6 +44,12 @@ static const gf__command *const commands[] = {
     &gf__command_token_list,
     &gf__command_token_revoke,
     &gf__command_pools,
+    &gf__command_jobs_submit_training,
+    &gf__command_jobs_submit_prediction,
+    &gf__command_jobs_list,
+    &gf__command_jobs_describe,
+    &gf__command_jobs_cancel,
+    &gf__command_jobs_stream_logs,
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -82,20 +88,27 @@ static int exit_code(gf_status status)
     return EXIT_FAILED;
 }
 
+/* How many arguments the command's name is ("jobs submit training": 3), if they are those of argv; 0. */
+static int match_name(const char *name, int argc, char **argv)
+{
+    int n = 0;
+    for (; *name != '\0'; n++) {
+        const size_t n_chars = strcspn(name, " ");
+        if (n == argc || strlen(argv[n]) != n_chars || strncmp(argv[n], name, n_chars) != 0)
+            return 0;
+        name += n_chars + (name[n_chars] == ' ');
+    }
+    return n;
+}
+
 /* Commands of two words ("dataset check") use up two arguments. NULL where there is none of that
  * name. */
 static const gf__command *find_command(int argc, char **argv, int *n_used)
 {
     for (size_t i = 0; i < N_COMMANDS; i++) {
-        const char *name = commands[i]->name;
-        const char *space = strchr(name, ' ');
-        const size_t n_first = space != NULL ? (size_t)(space - name) : strlen(name);
-        if (strlen(argv[0]) != n_first || strncmp(argv[0], name, n_first) != 0)
-            continue;
-        if (space != NULL && (argc < 2 || strcmp(argv[1], space + 1) != 0))
-            continue;
-        *n_used = space != NULL ? 2 : 1;
-        return commands[i];
+        *n_used = match_name(commands[i]->name, argc, argv);
+        if (*n_used > 0)
+            return commands[i];
     }
     return NULL;
 }
@@ -208,7 +221,7 @@ static gf_status run_command(const gf__command *command, int argc, char **argv, 
     if (command->preset != NULL)
         command->preset(settings);
     quote_command(argc, argv, &cli->command_line);
-    const int n_name = strchr(command->name, ' ') != NULL ? 2 : 1;
+    const int n_name = match_name(command->name, argc, argv);
     st = gf__options_parse(command, argc - n_name, argv + n_name, cli, settings, err);
     if (st != GF_OK)
         goto done;

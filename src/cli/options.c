@@ -171,10 +171,12 @@ gf_status gf__options_parse(const gf__command *command, int n_arguments, char **
     /* words are moved to the front: there are never more of them than were read */
     cli->words = arguments;
     cli->n_words = 0;
+    cli->n_own_words = SIZE_MAX;
     for (int i = 0; i < n_arguments; i++) {
         char *argument = arguments[i];
         if (is_options && strcmp(argument, "--") == 0) {
             is_options = false;
+            cli->n_own_words = cli->n_words;
             continue;
         }
         if (is_options && argument[0] == '-' && argument[1] != '\0') {
@@ -186,6 +188,8 @@ gf_status gf__options_parse(const gf__command *command, int n_arguments, char **
         }
         cli->words[cli->n_words++] = argument;
     }
+    if (cli->n_own_words > cli->n_words)
+        cli->n_own_words = cli->n_words;
     if (cli->n_words < command->n_words_low)
         return gf_error_set(err, GF_EINVAL, "expected %s; see graft %s --help", command->words,
                             command->name);
@@ -193,7 +197,7 @@ gf_status gf__options_parse(const gf__command *command, int n_arguments, char **
         return gf_error_set(err, GF_EINVAL, "%s is one argument too many; expected %s",
                             cli->words[command->n_words_high],
                             command->words[0] != '\0' ? command->words : "none");
-    for (size_t i = 0; i < cli->n_words; i++)
+    for (size_t i = 0; i < cli->n_own_words; i++)
         if (cli->words[i][0] == '\0') /* mostly a variable of the shell that is not set */
             return gf_error_set(err, GF_EINVAL, "an argument is empty; expected %s",
                                 command->words);

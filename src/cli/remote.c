@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE_SIZE     "100"
+#define PAGE_SIZE     100
 #define FIRST_POLL_MS 20
 #define LAST_POLL_MS  1000
 
@@ -242,7 +242,8 @@ static gf_status get_page(gf__remote *remote, const char *path, const gf__list_q
                           const char *token, gf__json **page, gf_error *err)
 {
     gf__buffer url = {0};
-    gf__buffer_printf(&url, "%s?pageSize=" PAGE_SIZE, path);
+    gf__buffer_printf(&url, "%s?pageSize=%d", path,
+                      query->page_size > 0 ? query->page_size : PAGE_SIZE);
     if (query->value != NULL) {
         gf__buffer_printf(&url, "&%s=", query->name);
         gf__url_encode(&url, query->value, false);
@@ -335,20 +336,32 @@ char *gf__model_path(const gf__remote *remote, const char *model, const char *ve
     return take_text(&path);
 }
 
-char *gf__operation_path(const gf__remote *remote, const char *operation, const char *suffix)
+/* Of a collection of the project, or of one in it. */
+static char *path_of(const gf__remote *remote, const char *collection, const char *name,
+                     const char *suffix)
 {
     gf__buffer path = {0};
     gf__buffer_puts(&path, "/v1/");
-    if (operation != NULL && is_full_name(operation)) {
-        gf__url_encode(&path, operation, true);
+    if (name != NULL && is_full_name(name)) {
+        gf__url_encode(&path, name, true);
     } else {
         gf__buffer_puts(&path, "projects/");
         gf__url_encode(&path, remote->project, false);
-        gf__buffer_puts(&path, operation != NULL ? "/operations/" : "/operations");
-        gf__url_encode(&path, operation != NULL ? operation : "", false);
+        gf__buffer_printf(&path, "/%s%s", collection, name != NULL ? "/" : "");
+        gf__url_encode(&path, name != NULL ? name : "", false);
     }
     gf__buffer_puts(&path, suffix != NULL ? suffix : "");
     return take_text(&path);
+}
+
+char *gf__operation_path(const gf__remote *remote, const char *operation, const char *suffix)
+{
+    return path_of(remote, "operations", operation, suffix);
+}
+
+char *gf__job_path(const gf__remote *remote, const char *job, const char *suffix)
+{
+    return path_of(remote, "jobs", job, suffix);
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */

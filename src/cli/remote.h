@@ -60,6 +60,7 @@ typedef struct gf__list_query {
     const char *key;          /* "models" */
     const char *name, *value; /* one query parameter ("filter"); value NULL: none */
     int limit;                /* no more than so many; 0: all */
+    int page_size;            /* asked for at a time; 0: as many as the API gives */
 } gf__list_query;
 gf_status gf__remote_list(gf__remote *remote, const char *path, const gf__list_query *query,
                           gf__json **out, gf_error *err);
@@ -72,6 +73,7 @@ void gf__url_encode(gf__buffer *out, const char *text, bool keeps_slashes);
 char *gf__model_path(const gf__remote *remote, const char *model, const char *version,
                      const char *suffix);
 char *gf__operation_path(const gf__remote *remote, const char *operation, const char *suffix);
+char *gf__job_path(const gf__remote *remote, const char *job, const char *suffix);
 
 /* Polls until the operation is done, saying so. *operation (in and out) is the document; its error
  * becomes an error of ours. Ctrl-C ends the waiting, not the operation. */
