@@ -42,10 +42,19 @@ GF_API gf_precision
 gf_model_precision(const gf_model *model); /* of the features it was trained on */
 GF_API gf_recipe gf_model_recipe(const gf_model *model);
 GF_API bool gf_model_is_bundle(const gf_model *model); /* the trunk is inside */
+/* The trunk that it runs on: the one inside it, else HOME/trunks by SHA-256 (GF_ENOTFOUND says which
+ * one and how to get it). One inside a model is known by a hash of its own graph and weights, made
+ * at the first call, and not by the one the file claims: a file must not be able to put its weights
+ * into caches under another trunk's name. home may be NULL for a bundle. Ended with gf_trunk_free().
+ * GF_EUNSUPPORTED for a model that takes numbers. Threads: any, also on one model. */
+GF_API gf_status gf_model_trunk(gf_model *model, const char *home, gf_trunk **out, gf_error *err);
 /* How many numbers the head takes: columns, or features of the cut. */
 GF_API size_t gf_model_n_inputs(const gf_model *model);
-/* A column's name, borrowed; NULL where the model has a trunk. */
+/* A column's name, borrowed, and how it is standardised: the head sees (x - mean) / scale. NULL, 0
+ * and 1 where the model has a trunk. */
 GF_API const char *gf_model_column_at(const gf_model *model, size_t i);
+GF_API float gf_model_mean_at(const gf_model *model, size_t i);
+GF_API float gf_model_scale_at(const gf_model *model, size_t i);
 /* The "graft" document as it stands in the file, JSON. Borrowed. */
 GF_API const char *gf_model_document(const gf_model *model);
 

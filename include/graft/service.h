@@ -218,7 +218,10 @@ GF_API gf_status gf_learner_save(gf_learner *learner, const gf_dataset *dataset,
 typedef struct gf_save_request {
     gf_context context;
     const gf_head *head;
-    gf_trunk *trunk;   /* borrowed; NULL: the head takes rows of numbers, as they are */
+    gf_trunk *trunk; /* borrowed; NULL: the head takes rows of numbers */
+    /* How the rows' columns are brought to what the head takes, (x - mean) / scale, one a column;
+     * both NULL: as they are. */
+    const float *means, *scales;
     const char *layer; /* whose output the head takes; "avg_pool" as everywhere */
     gf_pool pool;
     gf_precision precision; /* of the features that it was fitted on, default AUTO */

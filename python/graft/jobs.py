@@ -4,7 +4,10 @@ import json
 import os
 import time
 
-PREFERRED = ("val_accuracy", "val_acc", "accuracy", "acc", "val_loss", "loss")
+# What a search compares trials by, where they do not say it: the larger the better.
+PREFERRED = ("val_accuracy", "val_acc", "val_categorical_accuracy",
+             "val_sparse_categorical_accuracy", "accuracy", "acc", "categorical_accuracy",
+             "sparse_categorical_accuracy")
 
 
 def _write(values, step):

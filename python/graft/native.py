@@ -124,7 +124,8 @@ class gf_split(ctypes.Structure):
 
 class gf_save_request(ctypes.Structure):
     _fields_ = [("context", gf_context), ("head", ctypes.c_void_p), ("trunk", ctypes.c_void_p),
-                ("layer", ctypes.c_char_p), ("pool", ctypes.c_int), ("precision", ctypes.c_int),
+                ("means", c_float_p), ("scales", c_float_p), ("layer", ctypes.c_char_p),
+                ("pool", ctypes.c_int), ("precision", ctypes.c_int),
                 ("dataset", ctypes.c_void_p), ("training", ctypes.c_char_p),
                 ("output", ctypes.c_char_p), ("is_bundle", ctypes.c_bool)]
 
@@ -132,7 +133,7 @@ class gf_save_request(ctypes.Structure):
 # Short words for the table of functions below.
 _C = {
     "int": ctypes.c_int, "bool": ctypes.c_bool, "size": ctypes.c_size_t, "u64": ctypes.c_uint64,
-    "double": ctypes.c_double, "text": ctypes.c_char_p, "ptr": ctypes.c_void_p,
+    "double": ctypes.c_double, "float": ctypes.c_float, "text": ctypes.c_char_p, "ptr": ctypes.c_void_p,
     "out": c_void_pp, "sizes": c_size_p, "floats": c_float_p, "texts": c_char_pp,
     "error": ctypes.POINTER(gf_error), "observer": ctypes.POINTER(gf_observer), "index":
     ctypes.c_ssize_t, "void": None, "image_options": ctypes.POINTER(gf_image_options),
@@ -150,6 +151,7 @@ _FUNCTIONS = """
 gf_version                  text
 gf_threads_available        int
 gf_engine_isa               text
+gf_precision_resolve        int   int
 gf_trunk_load               st    text text out
 gf_trunk_free               void  ptr
 gf_trunk_name               text  ptr
@@ -225,14 +227,10 @@ gf_model_precision          int   ptr
 gf_model_is_bundle          bool  ptr
 gf_model_n_inputs           size  ptr
 gf_model_column_at          text  ptr size
+gf_model_mean_at            float ptr size
+gf_model_scale_at           float ptr size
+gf_model_trunk              st    ptr text out
 gf_model_document           text  ptr
-gf_network_open             st    context text out
-gf_network_free             void  ptr
-gf_network_graph            ptr   ptr
-gf_classifier_open          st    context text int out
-gf_classifier_free          void  ptr
-gf_classifier_picture       st    ptr text size floats ptr
-gf_classifier_numbers       st    ptr floats size floats ptr
 gf_split_labels             st    sizes size size split_options out
 gf_split_free               void  ptr
 """

@@ -21,10 +21,9 @@ _remembered = collections.OrderedDict()  # (what, content) -> features
 class Trunk:
     """One loaded network. layers: what is known of each, in Keras' order."""
 
-    def __init__(self, home, name):
+    def __init__(self, handle):
         lib = native.lib()
-        self.handle = native.Handle(lib.gf_trunk_free)
-        native.call(lib.gf_trunk_load, native.text(home), native.text(name), self.handle.out())
+        self.handle = handle
         self.name = lib.gf_trunk_name(self.handle).decode()
         self.sha256 = lib.gf_trunk_sha256(self.handle).decode()
         self.graph = ctypes.c_void_p(lib.gf_trunk_graph(self.handle))
@@ -41,16 +40,25 @@ class Trunk:
         native.lib().gf_trunk_input(self.handle, *map(ctypes.byref, (width, height, scale, shift)))
         return (height.value, width.value), scale.value, shift.value
 
-    def extractor(self, cuts):
-        """Of the outputs named: ((layer, pool), ...)."""
-        key = cuts, settings.home(), settings.threads(), settings.precision()
+    def extractor(self, cuts, precision=None):
+        """Of the outputs named: ((layer, pool), ...). precision: what a model was trained in."""
+        wanted = settings.precision()
+        if wanted == "auto" and precision is not None:
+            wanted = precision if self._has(precision) else "f32"
+        key = cuts, settings.home(), settings.threads(), wanted
         if key not in self._extractors:
-            self._extractors[key] = Extractor(self, cuts)
+            self._extractors[key] = Extractor(self, cuts, wanted)
         return self._extractors[key]
 
-    def features(self, pixels, cuts):
+    @staticmethod
+    def _has(precision):
+        """Whether this CPU computes in it natively."""
+        automatic = native.lib().gf_precision_resolve(native.PRECISION["auto"])
+        return precision == "f32" or automatic == native.PRECISION[precision]
+
+    def features(self, pixels, cuts, precision=None):
         """One array an output, (N, ...) float32, of pixels (N, height, width, 3) uint8."""
-        extractor = self.extractor(cuts)
+        extractor = self.extractor(cuts, precision)
         content = hashlib.blake2b(pixels, digest_size=32).digest() + repr(pixels.shape).encode()
         key = self.sha256, cuts, extractor.precision, content
         if key in _remembered:
@@ -93,11 +101,11 @@ class LayerInfo:
 
 
 class Extractor:
-    def __init__(self, trunk, cuts):
+    def __init__(self, trunk, cuts, precision):
         lib = native.lib()
         home = settings.home()
         options = lib.gf_extractor_options_default()
-        options.precision = native.PRECISION[settings.precision()]
+        options.precision = native.PRECISION[precision]
         options.n_threads = settings.threads()
         options.cache_dir = native.text(os.path.join(home, "features"))
         options.pack_dir = native.text(os.path.join(home, "packs"))
@@ -163,8 +171,20 @@ def load(name="inception_v3"):
     """The trunk of that name in the home, loaded once."""
     key = settings.home(), name
     if key not in _trunks:
-        _trunks[key] = Trunk(*key)
+        lib = native.lib()
+        handle = native.Handle(lib.gf_trunk_free)
+        native.call(lib.gf_trunk_load, native.text(key[0]), native.text(name), handle.out())
+        _trunks[key] = of_handle(handle)
     return _trunks[key]
+
+
+def of_handle(handle):
+    """The trunk of a handle; the one that is loaded already where it is the same."""
+    sha256 = native.lib().gf_trunk_sha256(handle).decode()
+    for trunk in _trunks.values():
+        if trunk.sha256 == sha256:
+            return trunk
+    return Trunk(handle)
 
 
 def loaded():

@@ -217,7 +217,7 @@ static bool search_home(const char *sha256, const char *home, gf_trunk **out)
     return is_found;
 }
 
-gf_status gf__model_trunk(gf_model *model, const char *home, gf_trunk **out, gf_error *err)
+gf_status gf_model_trunk(gf_model *model, const char *home, gf_trunk **out, gf_error *err)
 {
     *out = NULL;
     if (gf__model_takes_numbers(model))

@@ -47,14 +47,7 @@ typedef struct gf__model_content {
 /* Same content gives the same bytes. */
 gf_status gf__model_save(const char *path, const gf__model_content *content, gf_error *err);
 
-/* The trunk a model runs on: the one inside it, else HOME/trunks by SHA-256 (GF_ENOTFOUND says
- * which one and how to get it). One inside a model is known by a hash of its own graph and weights,
- * made at the first call, and not by the one the file claims: a file must not be able to put its
- * weights into caches under another trunk's name. home may be NULL for a bundle. Ended with
- * gf_trunk_free(). Threads: any, also on one model. */
-gf_status gf__model_trunk(gf_model *model, const char *home, gf_trunk **out, gf_error *err);
-
-/* The same for a trunk that is known by name and SHA-256: under that name, else under another. */
+/* A trunk of the home that is known by name and SHA-256: under that name, else under another. */
 gf_status gf__home_trunk(const char *home, const char *name, const char *sha256, gf_trunk **out,
                          gf_error *err);
 /* Whether the trunk wants its pictures as the model prepares them. GF_EMISMATCH. */

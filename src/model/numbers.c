@@ -51,6 +51,16 @@ const char *gf_model_column_at(const gf_model *model, size_t i)
     return model->column_names != NULL && i < model->n_features ? model->column_names[i] : NULL;
 }
 
+float gf_model_mean_at(const gf_model *model, size_t i)
+{
+    return model->means != NULL && i < model->n_features ? model->means[i] : 0.0F;
+}
+
+float gf_model_scale_at(const gf_model *model, size_t i)
+{
+    return model->scales != NULL && i < model->n_features ? model->scales[i] : 1.0F;
+}
+
 gf_status gf__model_predict_numbers(const gf_model *model, const float *numbers, size_t n,
                                     float *scores, float *logits, gf_error *err)
 {

@@ -64,7 +64,7 @@ gf_status gf__model_extractor(gf_model *model, const char *home,
     const gf_output_spec output = {model->layer, model->pool};
     *out = NULL;
     mine.precision = gf__model_choose_precision(model, options->precision);
-    gf_status st = gf__model_trunk(model, home, &trunk, err);
+    gf_status st = gf_model_trunk(model, home, &trunk, err);
     if (st == GF_OK)
         st = gf__model_check_recipe(model, trunk, err);
     if (st == GF_OK)

@@ -72,7 +72,7 @@ static gf_status verify_trunk(gf_model *model, const char *home, gf_error *err)
     gf_trunk *trunk = NULL;
     if (gf__model_takes_numbers(model))
         return GF_OK;
-    gf_status st = gf__model_trunk(model, home, &trunk, err);
+    gf_status st = gf_model_trunk(model, home, &trunk, err);
     if (st == GF_OK && !gf_model_is_bundle(model))
         st = gf__trunk_verify(trunk, err);
     gf_trunk_free(trunk);

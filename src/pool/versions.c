@@ -169,7 +169,7 @@ static gf_status hash_inside(const char *path, char sha256[GF__SHA256_HEX], gf_e
     gf_trunk *trunk = NULL;
     gf_status st = gf__model_load_document(path, &model, err);
     if (st == GF_OK)
-        st = gf__model_trunk(model, NULL, &trunk, err);
+        st = gf_model_trunk(model, NULL, &trunk, err);
     if (st == GF_OK)
         snprintf(sha256, GF__SHA256_HEX, "%s", gf_trunk_sha256(trunk));
     gf_trunk_free(trunk);

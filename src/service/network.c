@@ -65,7 +65,7 @@ static gf_status open_model(gf_network *n, const gf_context *context, const char
 {
     gf_status st = gf_model_load(path, &n->model, err);
     if (st == GF_OK)
-        st = gf__model_trunk(n->model, context->home, &n->trunk, err);
+        st = gf_model_trunk(n->model, context->home, &n->trunk, err);
     if (st == GF_OK)
         st = gf_graph_cut(gf_trunk_graph(n->trunk), gf_model_layer(n->model), &n->own, err);
     if (st == GF_OK && gf_model_pool(n->model) != GF_POOL_NONE)

@@ -7,7 +7,7 @@
 #define TOLERANCE 1e-3 /* another CPU's kernels sum in another order */
 
 /* The rows as they came, as the part's only features. */
-gf_status gf__part_rows(gf__part *part, gf_error *err)
+static gf_status take_rows(gf__part *part, gf_error *err)
 {
     const size_t n_columns = gf_dataset_n_columns(part->dataset);
     const size_t shape[2] = {part->n, n_columns};
@@ -33,6 +33,14 @@ static void standardise_rows(gf__part *part, const gf__standardisation *how)
     float *rows = gf_tensor_mutable_data(part->features[0]);
     for (size_t i = 0; i < part->n; i++)
         gf__standardise(how, rows + i * n_columns, rows + i * n_columns, n_columns);
+}
+
+gf_status gf__part_rows(gf__part *part, const gf__standardisation *how, gf_error *err)
+{
+    const gf_status st = take_rows(part, err);
+    if (st == GF_OK)
+        standardise_rows(part, how);
+    return st;
 }
 
 /* The same columns in the same order. */
@@ -76,9 +84,9 @@ gf_status gf__part_numbers_fit(gf__part *train, gf__part *test, float **means, f
         st = check_columns(test->dataset, names, n, err);
     gf__free(names);
     if (st == GF_OK)
-        st = gf__part_rows(train, err);
+        st = take_rows(train, err);
     if (st == GF_OK)
-        st = gf__part_rows(test, err);
+        st = take_rows(test, err);
     if (st != GF_OK)
         return st;
     gf__standardisation_fit(gf_tensor_f32(train->features[0]), train->n, n, *means, *scales);
@@ -102,13 +110,9 @@ gf_status gf__part_numbers(gf__part *part, const gf_model *model, gf_error *err)
         return gf__error_nomem(err, "column names", n * sizeof *names);
     for (size_t i = 0; i < n; i++)
         names[i] = gf_model_column_at(model, i);
-    gf_status st = check_columns(part->dataset, names, n, err);
+    const gf_status st = check_columns(part->dataset, names, n, err);
     gf__free(names);
-    if (st == GF_OK)
-        st = gf__part_rows(part, err);
-    if (st == GF_OK)
-        standardise_rows(part, &how);
-    return st;
+    return st == GF_OK ? gf__part_rows(part, &how, err) : st;
 }
 
 /* Borrowed from the data set, which keeps all rows in memory. */

@@ -1,5 +1,6 @@
 /* service/save.c: a head that a caller fitted with his own hands (gf_fit) into a model file like
  * any other, with class names and a self-test from the data set he gives. */
+#include <math.h>
 #include <string.h>
 
 #include "service/service_priv.h"
@@ -61,7 +62,6 @@ static gf_status prepare_pictures(saving *s, gf_error *err)
     return st;
 }
 
-/* The head takes the columns as they come: mean 0, scale 1. */
 static gf_status prepare_numbers(saving *s, gf_error *err)
 {
     const gf_save_request *r = s->request;
@@ -73,11 +73,18 @@ static gf_status prepare_numbers(saving *s, gf_error *err)
     s->scales = gf__calloc(n, sizeof *s->scales);
     if (s->means == NULL || s->scales == NULL)
         return gf__error_nomem(err, "numbers", n * sizeof *s->means);
-    for (size_t i = 0; i < n; i++)
-        s->scales[i] = 1.0F;
+    for (size_t i = 0; i < n; i++) {
+        s->means[i] = r->means != NULL ? r->means[i] : 0.0F;
+        s->scales[i] = r->scales != NULL ? r->scales[i] : 1.0F;
+        if (!isfinite(s->means[i]) || !isfinite(s->scales[i]) || !(s->scales[i] > 0))
+            return gf_error_set(err, GF_EINVAL,
+                                "column %zu: mean %g and scale %g, expected a scale above 0", i,
+                                (double)s->means[i], (double)s->scales[i]);
+    }
+    const gf__standardisation how = {s->means, s->scales};
     gf_status st = gf__column_names_new(r->dataset, &s->columns, err);
     if (st == GF_OK)
-        st = gf__part_rows(&s->part, err);
+        st = gf__part_rows(&s->part, &how, err);
     return st == GF_OK ? gf__samples_of_numbers(&s->part, r->head, &s->samples, err) : st;
 }
 

@@ -106,8 +106,8 @@ void gf__samples_clear(gf__samples *samples);
  * columns. */
 gf_status gf__part_numbers_fit(gf__part *train, gf__part *test, float **means, float **scales,
                                gf_error *err);
-/* The rows as they are. */
-gf_status gf__part_rows(gf__part *part, gf_error *err);
+/* The same with means and scales that are known. */
+gf_status gf__part_rows(gf__part *part, const gf__standardisation *how, gf_error *err);
 /* The same as the model does it. GF_EMISMATCH also where only one of them is about numbers. */
 gf_status gf__part_numbers(gf__part *part, const gf_model *model, gf_error *err);
 /* Columns of a data set; the list is new, the names are borrowed. */

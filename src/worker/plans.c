@@ -40,7 +40,7 @@ static gf_status load_trunk(gf__plans *plans, const gf__worker_options *options,
     if (st == GF_OK && !gf_model_is_bundle(model))
         st = gf_error_set(err, GF_EINVAL, "%s: holds no trunk", options->trunk_file);
     if (st == GF_OK)
-        st = gf__model_trunk(model, NULL, &plans->trunk, err);
+        st = gf_model_trunk(model, NULL, &plans->trunk, err);
     if (st == GF_OK) {
         plans->claimed_sha256 = gf__strdup(gf_model_trunk_sha256(model));
         if (plans->claimed_sha256 == NULL)

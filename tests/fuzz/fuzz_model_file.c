@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
         return 0;
     for (size_t k = 0; k < gf_model_n_classes(model); k++)
         (void)gf_model_class_at(model, k)[0];
-    (void)gf__model_trunk(model, NULL, &trunk, &err);
+    (void)gf_model_trunk(model, NULL, &trunk, &err);
     gf_trunk_free(trunk);
     gf_model_unref(model);
     return 0;

@@ -208,6 +208,104 @@ TEST(fit__says_so_when_the_loss_explodes)
     free(p);
 }
 
+/* ---- going on ---- */
+
+/* n_epochs of a head in several calls of gf_fit() with one state. */
+static void fit_in_parts(fit_problem *p, gf_head *head, int n_parts, int n_epochs)
+{
+    gf_fit_state *state = NULL;
+    CHECK_OK(gf_fit_state_new(&state, &check_err));
+    const gf_fit_callbacks callbacks = {.state = state};
+    for (int i = 0; i < n_parts; i++) {
+        gf_history *history = NULL;
+        p->options.n_epochs = n_epochs / n_parts;
+        p->options.n_threads = 1 + i % 3; /* the optimizer meets another pool each time */
+        CHECK_OK(gf_fit(head, &p->train, &p->val, &p->options, &callbacks, &history, &check_err));
+        CHECK_EQ(history->n_epochs, n_epochs / n_parts);
+        CHECK_EQ(history->epochs[0].number, 1);
+        gf_history_free(history);
+    }
+    gf_fit_state_free(state);
+}
+
+TEST(fit__in_two_parts_gives_the_bytes_of_one)
+{
+    fit_problem *p = fit_problem_new();
+    for (int optimizer = GF_OPTIMIZER_ADAM; optimizer <= GF_OPTIMIZER_RMSPROP; optimizer++) {
+        gf_head *whole = fit_head_new(0.3), *parts = fit_head_new(0.3);
+        gf_history *history = NULL;
+        p->options.optimizer = (gf_optimizer)optimizer;
+        p->options.n_epochs = 6;
+        p->options.n_threads = 1;
+        CHECK_OK(gf_fit(whole, &p->train, &p->val, &p->options, NULL, &history, &check_err));
+        gf_history_free(history);
+        gf_head_initialise(parts, p->options.seed); /* a state keeps weights as they are */
+        fit_in_parts(p, parts, 2, 6);
+        CHECK(fit_heads_equal(whole, parts));
+        gf_head_free(whole);
+        gf_head_free(parts);
+    }
+    free(p);
+}
+
+TEST(fit__goes_on_only_with_the_state_of_its_own_training)
+{
+    fit_problem *p = fit_problem_new();
+    gf_head *head = fit_head_new(0.0), *other = NULL;
+    gf_fit_state *state = NULL;
+    gf_history *history = NULL;
+    const gf_head_layer layer = {.units = FIT_CLASSES, .activation = GF_HEAD_SOFTMAX};
+    CHECK_OK(gf_head_new(FIT_FEATURES, &layer, 1, &other, &check_err));
+    CHECK_OK(gf_fit_state_new(&state, &check_err));
+    gf_fit_callbacks callbacks = {.state = state};
+    p->options.n_epochs = 1;
+    CHECK_OK(gf_fit(head, &p->train, NULL, &p->options, &callbacks, &history, &check_err));
+    gf_history_free(history);
+    CHECK_FAILS(GF_EMISMATCH, "weights, this one has",
+                gf_fit(other, &p->train, NULL, &p->options, &callbacks, &history, &check_err));
+    p->options.learning_rate = 0.5;
+    CHECK_FAILS(GF_EMISMATCH, "adam with rate 0.001",
+                gf_fit(head, &p->train, NULL, &p->options, &callbacks, &history, &check_err));
+    callbacks.checkpoint_path = "never-written";
+    CHECK_FAILS(GF_EINVAL, "not from both",
+                gf_fit(head, &p->train, NULL, &p->options, &callbacks, &history, &check_err));
+    gf_fit_state_free(state);
+    gf_head_free(head);
+    gf_head_free(other);
+    free(p);
+}
+
+/* ---- class weights ---- */
+
+TEST(fit__weighs_classes_as_it_is_told)
+{
+    fit_problem *p = fit_problem_new();
+    gf_head *balanced = fit_head_new(0.0), *told = fit_head_new(0.0);
+    gf_history *history = NULL;
+    float weights[FIT_CLASSES];
+    p->train.n = 80; /* 27, 27 and 26 rows */
+    p->train.n_views = 1;
+    p->options.n_epochs = 2;
+    p->options.is_balanced = true;
+    for (size_t k = 0; k < FIT_CLASSES; k++)
+        weights[k] = (float)(80.0 / (3.0 * (k < 2 ? 27.0 : 26.0)));
+    CHECK_OK(gf_fit(balanced, &p->train, NULL, &p->options, NULL, &history, &check_err));
+    gf_history_free(history);
+    p->train.class_weights = weights;
+    CHECK_FAILS(GF_EINVAL, "choose one",
+                gf_fit(told, &p->train, NULL, &p->options, NULL, &history, &check_err));
+    p->options.is_balanced = false;
+    CHECK_OK(gf_fit(told, &p->train, NULL, &p->options, NULL, &history, &check_err));
+    gf_history_free(history);
+    CHECK(fit_heads_equal(balanced, told));
+    weights[1] = -1.0f;
+    CHECK_FAILS(GF_EINVAL, "weight of class 1 is -1",
+                gf_fit(told, &p->train, NULL, &p->options, NULL, &history, &check_err));
+    gf_head_free(balanced);
+    gf_head_free(told);
+    free(p);
+}
+
 TEST(fit__survives_every_allocation_failure)
 {
     fit_problem *p = fit_problem_new();
@@ -229,12 +327,12 @@ TEST(fit__survives_every_allocation_failure)
     free(p);
 }
 
-TESTS_MAIN(UNIT(fit__learns_and_reports_every_epoch),
-           UNIT(fit__reports_no_validation_without_data_for_it),
-           UNIT(fit__gives_the_same_bytes_on_one_two_and_three_threads),
-           UNIT(fit__differs_with_the_seed),
-           UNIT(fit__stops_early_and_returns_the_best_epochs_weights),
-           UNIT(fit__balances_classes_of_unequal_size),
-           UNIT(fit__hands_over_the_history_when_stopped),
-           UNIT(fit__refuses_what_cannot_be_trained), UNIT(fit__needs_a_softmax_at_the_end),
-           UNIT(fit__says_so_when_the_loss_explodes), UNIT(fit__survives_every_allocation_failure))
+TESTS_MAIN(
+    UNIT(fit__learns_and_reports_every_epoch), UNIT(fit__reports_no_validation_without_data_for_it),
+    UNIT(fit__gives_the_same_bytes_on_one_two_and_three_threads), UNIT(fit__differs_with_the_seed),
+    UNIT(fit__stops_early_and_returns_the_best_epochs_weights),
+    UNIT(fit__balances_classes_of_unequal_size), UNIT(fit__hands_over_the_history_when_stopped),
+    UNIT(fit__refuses_what_cannot_be_trained), UNIT(fit__needs_a_softmax_at_the_end),
+    UNIT(fit__says_so_when_the_loss_explodes), UNIT(fit__in_two_parts_gives_the_bytes_of_one),
+    UNIT(fit__goes_on_only_with_the_state_of_its_own_training),
+    UNIT(fit__weighs_classes_as_it_is_told), UNIT(fit__survives_every_allocation_failure))

@@ -87,7 +87,7 @@ TEST(model_file__can_be_asked_for_its_document_alone)
     CHECK_EQ(gf_model_n_classes(model), 3);
     CHECK_STR(gf_model_class_at(model, 2), tiny_classes[2]);
     CHECK_STR(gf_model_layer(model), "conv");
-    CHECK_OK(gf__model_trunk(model, NULL, &trunk, &check_err));
+    CHECK_OK(gf_model_trunk(model, NULL, &trunk, &check_err));
     CHECK_EQ(gf__model_choose_precision(model, GF_PRECISION_AUTO), GF_PRECISION_F32);
     gf_trunk_free(trunk);
     gf_model_unref(model);
@@ -117,7 +117,7 @@ TEST(model_file__of_format_1_opens_in_this_version)
     CHECK_OK(gf_model_load(check_fixture("golden/model/format-1.safetensors"), &model, &check_err));
     check_is_tiny(model);
     CHECK(gf_model_is_bundle(model));
-    CHECK_OK(gf__model_trunk(model, NULL, &trunk, &check_err));
+    CHECK_OK(gf_model_trunk(model, NULL, &trunk, &check_err));
     CHECK_STR(gf_trunk_name(trunk), "tiny");
     CHECK_EQ(gf_graph_n_layers(gf_trunk_graph(trunk)), 2); /* as far as the cut */
     gf_model_unref(model);
@@ -235,7 +235,7 @@ TEST(model_file__names_what_is_wrong_with_the_trunk_inside)
         gf_trunk *trunk = NULL;
         tiny_change_model(path, &cases[i]);
         CHECK_OK(gf_model_load(path, &model, &check_err));
-        CHECK(gf__model_trunk(model, NULL, &trunk, &check_err) != GF_OK);
+        CHECK(gf_model_trunk(model, NULL, &trunk, &check_err) != GF_OK);
         if (strstr(check_err.message, messages[i]) == NULL)
             fail_msg("case %zu: %s", i, check_err.message);
         assert_null(trunk);
@@ -256,8 +256,8 @@ TEST(model_file__trunk_inside_is_known_by_its_own_weights)
     gf_model *model = NULL;
     gf_trunk *trunk = NULL, *again = NULL;
     CHECK_OK(gf_model_load(path, &model, &check_err));
-    CHECK_OK(gf__model_trunk(model, NULL, &trunk, &check_err));
-    CHECK_OK(gf__model_trunk(model, NULL, &again, &check_err));
+    CHECK_OK(gf_model_trunk(model, NULL, &trunk, &check_err));
+    CHECK_OK(gf_model_trunk(model, NULL, &again, &check_err));
     CHECK(trunk == again);
     snprintf(first, sizeof first, "%s", gf_trunk_sha256(trunk));
     CHECK(strcmp(first, gf_model_trunk_sha256(model)) != 0);
@@ -267,7 +267,7 @@ TEST(model_file__trunk_inside_is_known_by_its_own_weights)
 
     tiny_change_model(path, &change);
     CHECK_OK(gf_model_load(path, &model, &check_err));
-    CHECK_OK(gf__model_trunk(model, NULL, &trunk, &check_err));
+    CHECK_OK(gf_model_trunk(model, NULL, &trunk, &check_err));
     CHECK(strcmp(first, gf_trunk_sha256(trunk)) != 0);
     gf_trunk_free(trunk);
     gf_model_unref(model);
@@ -342,7 +342,7 @@ TEST(model_save__and_load_survive_every_allocation_failure)
         gf__mem_fail_after(n);
         st = gf_model_load(path, &model, NULL);
         if (st == GF_OK)
-            st = gf__model_trunk(model, NULL, &trunk, NULL);
+            st = gf_model_trunk(model, NULL, &trunk, NULL);
         gf__mem_fail_never();
         CHECK(st == GF_OK || trunk == NULL);
         gf_trunk_free(trunk);

@@ -252,7 +252,7 @@ TEST(predict_numbers__refuses_what_is_no_row_of_the_model)
     CHECK_FAILS(GF_EUNSUPPORTED, "takes 2 numbers, not pictures",
                 gf_predictor_picture(predictor, "x", 1, scores, NULL, &check_err));
     CHECK_FAILS(GF_EUNSUPPORTED, "it has no trunk",
-                gf__model_trunk(model, NULL, &trunk, &check_err));
+                gf_model_trunk(model, NULL, &trunk, &check_err));
     gf_predictor_free(predictor);
     gf_model_unref(model);
 }

@@ -37,8 +37,8 @@ class Model:
             if not isinstance(tensor, engine.Tensor):
                 raise InvalidError(f"Model(inputs=, outputs=) takes outputs of layers, got "
                                    f"{type(tensor).__name__}")
-        self.layers = network.in_keras_order(self.outputs)
-        starts = [layer for layer in self.layers if not layer.inbound]
+        self._layers = network.in_keras_order(self.outputs)
+        starts = [layer for layer in self._layers if not layer.inbound]
         if len(self.inputs) != 1 or starts != [self.inputs[0].layer]:
             found = ", ".join(layer.name for layer in starts)
             raise InvalidError(f"the outputs are computed from {found}, but the inputs are "
@@ -49,6 +49,10 @@ class Model:
                 path.initialise()
 
     # ---- looking -----------------------------------------------------------------------------
+
+    @property
+    def layers(self):
+        return list(self._layers)
 
     @property
     def input(self):
@@ -213,7 +217,7 @@ class Sequential(Model):
 
     def __init__(self, layers=None, name=None):
         super().__init__(name=name or engine.take_name("sequential"))
-        self._stack = []
+        self._stack, self._layers = [], []
         self._base = None
         self.outputs = self.inputs = []
         self._paths = []
@@ -223,20 +227,10 @@ class Sequential(Model):
 
     @property
     def layers(self):
-        return [layer for layer in self._all if not isinstance(layer, L.InputLayer) or
-                layer.info is not None]
-
-    @layers.setter
-    def layers(self, value):
-        self._all = value
-
-    @property
-    def _all(self):
-        return self.__dict__.get("_order") or self._stack
-
-    @_all.setter
-    def _all(self, value):
-        self.__dict__["_order"] = value
+        if not self.outputs:
+            return list(self._stack)
+        return [layer for layer in self._layers
+                if layer.info is not None or not isinstance(layer, L.InputLayer)]
 
     def add(self, layer):
         if isinstance(layer, Model):

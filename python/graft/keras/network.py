@@ -46,6 +46,7 @@ class Path:
         self.trunk = layer.trunk
         self.pool = native.POOL_NONE
         self.standardization = None
+        self.precision = None  # of a loaded model; else what settings say
         self.dense = []  # with .rate_before: dropout of its input, .act: with a following Activation
         self.trailing_dropout = None
         self._read_bottom(chain)
@@ -115,7 +116,7 @@ class Path:
         if self.trunk is not None:
             size = self.trunk.size
             pixels = x if isinstance(x, Pixels) else trunks.to_pixels(x, size)
-            return self.trunk.features(np.asarray(pixels), (self.cut,))[0]
+            return self.trunk.features(np.asarray(pixels), (self.cut,), self.precision)[0]
         return rows(x, self.source.output.shape[1:], self.standardization)
 
 

@@ -27,7 +27,7 @@ def InceptionV3(include_top=True, weights="imagenet", input_tensor=None, input_s
     _check_shape(trunk, input_shape)
     if LAST_BLOCK not in trunk.index:
         raise InvalidError(f"trunk {trunk.name} has no layer {LAST_BLOCK}: it is no Inception-v3")
-    made = _trunk_layers(trunk, trunk.index[LAST_BLOCK])
+    made = trunk_layers(trunk, trunk.index[LAST_BLOCK])
     if include_top:
         return _with_top(trunk, made)
     output = made[-1].output
@@ -46,7 +46,8 @@ def _check_shape(trunk, shape):
                                f"{(*trunk.size, 3)}")
 
 
-def _trunk_layers(trunk, last):
+def trunk_layers(trunk, last):
+    """New layers for those of a trunk, up to number last."""
     made = []
     for info in trunk.layers[:last + 1]:
         inbound = [made[i].output for i in info.inputs]
@@ -102,12 +103,10 @@ def decode_predictions(preds, top=5):
 
 
 def _names(n_classes):
-    """(id, name) of each class: the loaded trunk's own, or ImageNet's."""
+    """(id, name) of each class of the network that was loaded last and has so many. The ids are
+    class_0, class_1, ...: checkpoints bring no WordNet numbers."""
     for trunk in reversed(list(trunks.loaded())):
-        if len(trunk.classes) == n_classes and n_classes != 1000:
+        if len(trunk.classes) == n_classes:
             return [(f"class_{k}", name) for k, name in enumerate(trunk.classes)]
-    if n_classes == 1000:
-        from .imagenet import CLASSES
-        return CLASSES
     raise InvalidError(f"decode_predictions: scores of {n_classes} classes, which no loaded "
                        "network has; name the classes of a model of your own yourself")
