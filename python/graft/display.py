@@ -22,7 +22,6 @@ from .instances import picture_bytes, png_of
 
 COLOURS = ("#3b82f6", "#f97316", "#10b981", "#a855f7", "#ef4444", "#8a8f98")
 FONT = "font-family:system-ui,sans-serif;font-size:12px"
-MAX_PICTURE_PIXELS = 200  # of an embedded array's longer side, about
 MAX_POINTS = 4096
 
 
@@ -313,23 +312,26 @@ def confusion(true, predicted, classes=None):
     )
 
 
-def _pixels(array):
+def _pixels(array, longest):
     """Bytes (H,W,3) of an array of pixels, in bytes, in [0,1] or as networks see them, in [-1,1];
-    small enough to embed."""
+    where a side is longer than that, means of blocks."""
     array = np.asarray(array)
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 3 or array.shape[2] != 3:
         raise ValueError(f"pictures: an array of shape {array.shape}, expected (height, width, 3)")
-    step = max(1, math.ceil(max(array.shape[:2]) / MAX_PICTURE_PIXELS))
-    array = array[::step, ::step]
     if array.dtype != np.uint8:
         if array.min() < 0:
             array = (array + 1) * 127.5
         elif array.max() <= 1:
             array = array * 255
-        array = np.clip(np.rint(array), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(array)
+    step = math.ceil(max(array.shape[:2]) / longest)
+    if step > 1:
+        height, width = (max(1, size // step) for size in array.shape[:2])
+        array = array[: height * step, : width * step]
+        blocks = array.reshape(height, array.shape[0] // height, width, array.shape[1] // width, 3)
+        array = blocks.mean(axis=(1, 3))
+    return np.ascontiguousarray(np.clip(np.rint(array), 0, 255).astype(np.uint8))
 
 
 _KINDS = (
@@ -341,11 +343,11 @@ _KINDS = (
 )
 
 
-def _data_url(picture):
+def _data_url(picture, longest=512):
     if isinstance(picture, (str, bytes, bytearray, memoryview, os.PathLike)):
         content = picture_bytes(picture)
     else:
-        content = png_of(_pixels(picture))
+        content = png_of(_pixels(picture, longest))
     kind = next((kind for start, kind in _KINDS if content.startswith(start)), None)
     if kind is None:
         raise ValueError(f"pictures: {content[:8]!r}... is no PNG, JPEG, GIF, WebP or BMP")
@@ -371,7 +373,7 @@ def _caption(prediction, classes, true):
 def pictures(images, predictions=None, classes=None, true=None, size=112):
     """Pictures in a grid, each with its prediction.
 
-    images       paths, bytes, or arrays (a whole (N,H,W,3) one too)
+    images       paths, bytes, or arrays (a whole (N,H,W,3) one too), which are made smaller
     predictions  rows of scores, answers of Client.classify(), or texts
     classes      names for rows of scores
     true         names of the true classes: what is wrong is framed
@@ -386,7 +388,7 @@ def pictures(images, predictions=None, classes=None, true=None, size=112):
         style += "#ef4444" if is_wrong else "transparent"
         tiles.append(
             f'<figure style="margin:0;width:{size + 4}px"{title}>'
-            f'<img src="{_data_url(image)}" alt="{_escape(text)}" style="{style}"/>'
+            f'<img src="{_data_url(image, size)}" alt="{_escape(text)}" style="{style}"/>'
             f'<figcaption style="text-align:center">{_escape(text)}</figcaption></figure>'
         )
     grid = f"display:flex;flex-wrap:wrap;gap:8px;{FONT}"

@@ -18,6 +18,8 @@ import threading
 import time
 import urllib.parse
 
+from .errors import Error
+
 RETRIED_CODES = (429, 503)
 MAX_WAIT_S = 30.0  # whatever a Retry-After says
 CHUNK_BYTES = 1 << 20
@@ -37,13 +39,14 @@ _STATUS_OF_CODE = {
 }
 
 
-class ApiError(Exception):
+class ApiError(Error):
     """What a server answered instead of a result: code (HTTP; 0 where no server was reached),
     status ("NOT_FOUND"), message."""
 
     def __init__(self, code, status, message):
-        super().__init__(f"{code} {status}: {message}" if code else f"{status}: {message}")
-        self.code, self.status, self.message = code, status, message
+        text = f"{code} {status}: {message}" if code else f"{status}: {message}"
+        super().__init__(text, code)
+        self.status, self.message = status, message
 
 
 def error_of(code, body):

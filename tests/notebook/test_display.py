@@ -172,6 +172,9 @@ class Display(unittest.TestCase):
             with open(path, "wb") as file:
                 file.write(instances.png_of(pixels))
             self.assertEqual(display._data_url(path), wanted)
+        large = np.repeat(np.repeat(pixels, 3, axis=0), 3, axis=1)
+        self.assertEqual(display._data_url(large, longest=7), wanted)
+        self.assertEqual(display._pixels(np.zeros((1, 900, 3)), 100).shape, (1, 100, 3))
         with self.assertRaisesRegex(ValueError, "is no PNG"):
             display._data_url(b"<svg onload=alert(1)>")
         with self.assertRaisesRegex(ValueError, "expected \\(height, width, 3\\)"):
