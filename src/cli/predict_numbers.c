@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/data.h"
+
 typedef struct answers {
     gf__cli *cli;
     gf_classifier *classifier;
@@ -77,30 +79,10 @@ static gf_status parse_row(const char *text, float **out, size_t *n, gf_error *e
     return GF_OK;
 }
 
-/* With the classes of its rows, or without: as many columns as the model takes decide. */
-static gf_status open_rows(const answers *a, const char *path, gf_dataset **out, gf_error *err)
-{
-    const gf_dataset_options unlabelled = {.is_unlabelled = true};
-    const size_t n_inputs = gf_classifier_n_inputs(a->classifier);
-    gf_error own;
-    gf_status st = gf_dataset_open(path, NULL, NULL, out, err);
-    if (st == GF_OK && gf_dataset_n_columns(*out) == n_inputs)
-        return GF_OK;
-    gf_dataset *plain = NULL;
-    if (gf_dataset_open(path, &unlabelled, NULL, &plain, &own) == GF_OK &&
-        gf_dataset_n_columns(plain) == n_inputs) {
-        gf_dataset_free(*out);
-        *out = plain;
-        return GF_OK;
-    }
-    gf_dataset_free(plain);
-    return st;
-}
-
 static gf_status answer_file(answers *a, const char *path, gf_error *err)
 {
     gf_dataset *rows = NULL;
-    gf_status st = open_rows(a, path, &rows, err);
+    gf_status st = gf__dataset_open_rows(path, gf_classifier_n_inputs(a->classifier), &rows, err);
     if (st == GF_OK && gf_dataset_n_columns(rows) == 0)
         st = gf_error_set(err, GF_EFORMAT, "%s: pictures, expected rows of numbers", path);
     for (size_t i = 0; st == GF_OK && i < gf_dataset_n_items(rows); i++) {

@@ -308,3 +308,24 @@ const char *gf_dataset_file_at(const gf_dataset *dataset, size_t i)
     assert(i < dataset->n_items);
     return dataset->features != NULL ? NULL : dataset->items[i].text;
 }
+
+gf_status gf__dataset_open_rows(const char *path, size_t n_columns, gf_dataset **out, gf_error *err)
+{
+    const gf_dataset_options unlabelled = {.is_unlabelled = true};
+    gf_dataset *plain = NULL;
+    gf_status st;
+
+    if (strcmp(gf__path_extension(path), ".npz") == 0)
+        return gf_dataset_open(path, &unlabelled, NULL, out, err);
+    st = gf_dataset_open(path, NULL, NULL, out, err);
+    if (st == GF_OK && (*out)->columns.n == n_columns)
+        return GF_OK;
+    if (gf_dataset_open(path, &unlabelled, NULL, &plain, NULL) == GF_OK &&
+        plain->columns.n == n_columns) {
+        gf_dataset_free(*out);
+        *out = plain;
+        return GF_OK;
+    }
+    gf_dataset_free(plain);
+    return st;
+}

@@ -42,3 +42,10 @@ gf_image_format gf__ending_format(const char *path, const char **foreign)
     }
     return GF_IMAGE_UNKNOWN;
 }
+
+bool gf__is_picture_name(const char *path)
+{
+    const char *foreign = NULL;
+
+    return gf__ending_format(path, &foreign) != GF_IMAGE_UNKNOWN || foreign != NULL;
+}

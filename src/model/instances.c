@@ -207,7 +207,7 @@ static gf_status check_count(const asking *ask, size_t n, gf_error *err)
                             ask->rows);
     if (n > ask->max_instances)
         return gf_error_set(err, GF_ELIMIT, "%s: %zu items, at most %zu may come at once",
-                            ask->rows, n, ask->max_instances);
+                            ask->rows[0] != '\0' ? ask->rows : "the list", n, ask->max_instances);
     ask->out->samples = gf__calloc(n, sizeof *ask->out->samples);
     ask->out->keys = gf__calloc(n, sizeof *ask->out->keys);
     if (ask->out->samples == NULL || ask->out->keys == NULL)
@@ -404,7 +404,8 @@ gf_status gf__instances_parse(const gf_model *model, const gf__instances_form *f
     gf_status st = gf__json_parse_long(body, n_bytes, GF__LONG_CHARS, &memory->document,
                                        &memory->spans, err);
     if (st == GF_OK)
-        st = take_body(&ask, form->columns, err);
+        st = form->rows[0] == '\0' ? take_list(&ask, memory->document, err)
+                                   : take_body(&ask, form->columns, err);
     if (st != GF_OK)
         gf__instances_free(out);
     return st;

@@ -37,7 +37,7 @@ typedef struct gf__instances {
     void *memory;
 } gf__instances;
 typedef struct gf__instances_form {
-    const char *rows;    /* the member that has the list */
+    const char *rows;    /* the member that has the list; "": the body itself is it */
     const char *columns; /* "inputs" of TensorFlow Serving; "": there is no such form */
     size_t max_instances;
 } gf__instances_form;

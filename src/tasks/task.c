@@ -57,6 +57,11 @@ static bool is_search(const gf__task *task)
     return is_any_training(task) && gf__json_find(training, "hyperparameters") != NULL;
 }
 
+static bool is_prediction(const gf__task *task)
+{
+    return is_kind(task, "prediction");
+}
+
 typedef struct work {
     bool (*is_meant)(const gf__task *task);
     gf_status (*run)(gf__task *task, gf__outcome *out, gf_error *err);
@@ -66,6 +71,7 @@ typedef struct work {
 static const work works[] = {
     {is_search, gf__task_search},
     {is_any_training, gf__task_train},
+    {is_prediction, gf__task_predict},
 };
 
 static gf_status run_work(gf__task *task, gf__outcome *out, gf_error *err)
