@@ -8,8 +8,9 @@
 #include <string.h>
 
 #define SPEC         "trainingInput.hyperparameters"
-#define MAX_DISCRETE 1000               /* the API's */
-#define MAX_PARAMS   64                 /* far more than a search can make sense of */
+#define MAX_DISCRETE 1000 /* the API's */
+#define MAX_PARAMS   64   /* far more than a search can make sense of */
+#define MAX_TRIALS   10000
 #define MAX_EXACT    9007199254740992.0 /* 2^53: above it doubles skip whole numbers */
 
 /* One of params; texts are borrowed. */
@@ -215,24 +216,24 @@ static gf_status check_params(const gf__json *params, const char *algorithm, gf_
     return st;
 }
 
-static gf_status check_least(const gf__json *spec, const char *key, int64_t min, gf_error *err)
+static gf_status check_count(const gf__json *spec, const char *key, int64_t min, gf_error *err)
 {
     const int64_t value = gf__json_int(gf__json_find(spec, key), min);
-    if (value >= min)
+    if (value >= min && value <= MAX_TRIALS)
         return GF_OK;
-    return gf_error_set(err, GF_EINVAL, SPEC ".%s: %lld, expected %lld or more", key,
-                        (long long)value, (long long)min);
+    return gf_error_set(err, GF_EINVAL, SPEC ".%s: %lld, expected %lld to %d", key,
+                        (long long)value, (long long)min, MAX_TRIALS);
 }
 
 gf_status gf__job_check_search(const gf__json *spec, gf_error *err)
 {
     const char *previous = gf__json_string(gf__json_find(spec, "resumePreviousJobId"), NULL);
     const char *algorithm = gf__json_string(gf__json_find(spec, "algorithm"), "");
-    gf_status st = check_least(spec, "maxTrials", 1, err);
+    gf_status st = check_count(spec, "maxTrials", 1, err);
     if (st == GF_OK)
-        st = check_least(spec, "maxParallelTrials", 1, err);
+        st = check_count(spec, "maxParallelTrials", 1, err);
     if (st == GF_OK)
-        st = check_least(spec, "maxFailedTrials", 0, err);
+        st = check_count(spec, "maxFailedTrials", 0, err);
     if (st == GF_OK && previous != NULL) {
         st = gf__name_check("job", previous, err);
         if (st != GF_OK)
