@@ -22,6 +22,7 @@ demo: build
 
 ## test     every test that Debian and npm packages can serve
 test: build
+	@tools/install-deps.sh slurm
 	@tools/test.sh $(BUILD)
 
 ## check    layers, format, static analysis, banned calls, headers, docs
@@ -31,7 +32,7 @@ check: build
 
 ## asan     the suite under AddressSanitizer and UndefinedBehaviorSanitizer
 asan:
-	@tools/install-deps.sh build test
+	@tools/install-deps.sh build test slurm
 	@tools/build.sh build-asan -Db_sanitize=address,undefined -Dbuildtype=debugoptimized -Db_lundef=false
 	@tools/test.sh build-asan
 
