@@ -206,7 +206,7 @@ GF_API gf_status gf_registry_run_operation(gf_registry *registry, const char *na
  * create  body: Job with jobId and either trainingInput or predictionInput. *job is the stored one,
  *         QUEUED. What it needs (packages, inputs, a model) is looked for when it starts; addresses
  *         are gs://BUCKET/PATH, or plain paths where takes_local_paths. GF_EINVAL a field that is
- *         missing or cannot be (the message begins with its path), GF_EUNSUPPORTED containers,
+ *         missing or cannot be (the message begins with its path), GF_EUNSUPPORTED containers, TFRecords,
  *         GF_EEXISTS.
  * get     GF_ENOTFOUND.
  * list    {"jobs": [...], "nextPageToken": "..."}, or {}; newest first. Filters as elsewhere

@@ -274,17 +274,32 @@ static gf_status check_model(gf_registry *registry, const gf__json *input, const
     return st;
 }
 
+/* The API's formats that graft neither reads nor writes are said so before the job waits. */
+static gf_status check_formats(const gf__json *input, gf_error *err)
+{
+    const char *format = gf__json_string(gf__json_find(input, "dataFormat"), "");
+    const char *written = gf__json_string(gf__json_find(input, "outputDataFormat"), "JSON");
+    if (format[0] == '\0' || strcmp(format, "DATA_FORMAT_UNSPECIFIED") == 0)
+        return gf_error_set(err, GF_EINVAL,
+                            "predictionInput.dataFormat: missing, expected JSON, TEXT or CSV");
+    if (strncmp(format, "TF_RECORD", 9) == 0)
+        return gf_error_set(err, GF_EUNSUPPORTED,
+                            "predictionInput.dataFormat: %s; graft reads JSON, TEXT and CSV",
+                            format);
+    if (strncmp(written, "TF_RECORD", 9) == 0 || strcmp(written, "CSV") == 0)
+        return gf_error_set(err, GF_EUNSUPPORTED,
+                            "predictionInput.outputDataFormat: %s; graft writes JSON", written);
+    return GF_OK;
+}
+
 static gf_status check_prediction(gf_registry *registry, const gf__json *input, const char *project,
                                   gf_error *err)
 {
-    const char *format = gf__json_string(gf__json_find(input, "dataFormat"), "");
     gf_status st = check_model(registry, input, project, err);
+    if (st == GF_OK)
+        st = check_formats(input, err);
     if (st != GF_OK)
         return st;
-    if (format[0] == '\0' || strcmp(format, "DATA_FORMAT_UNSPECIFIED") == 0)
-        return gf_error_set(err, GF_EINVAL,
-                            "predictionInput.dataFormat: missing, expected JSON, TEXT, CSV, "
-                            "TF_RECORD or TF_RECORD_GZIP");
     if (gf__json_n_items(gf__json_find(input, "inputPaths")) == 0)
         return gf_error_set(err, GF_EINVAL,
                             "predictionInput.inputPaths: missing, expected one address or more");

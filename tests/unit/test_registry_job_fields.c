@@ -529,6 +529,26 @@ TEST(prediction__has_one_model_inputs_and_an_output)
     take(PREDICTION, FROM "\"uri\":\"gs://bucket/m/\",\"outputPath\":\"gs://bucket/o\"");
 }
 
+TEST(prediction__refuses_formats_that_graft_has_not)
+{
+    static const char *const members[][2] = {
+        {"\"dataFormat\":\"TF_RECORD\"", "dataFormat: TF_RECORD; graft reads JSON, TEXT and CSV"},
+        {"\"dataFormat\":\"TF_RECORD_GZIP\"", "dataFormat: TF_RECORD_GZIP; graft reads"},
+        {"\"dataFormat\":\"CSV\",\"outputDataFormat\":\"CSV\"",
+         "outputDataFormat: CSV; graft writes JSON"},
+        {"\"dataFormat\":\"CSV\",\"outputDataFormat\":\"TF_RECORD\"",
+         "outputDataFormat: TF_RECORD; graft writes JSON"},
+    };
+    char body[256];
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(body, sizeof body,
+                 "{\"jobId\":\"j\",\"predictionInput\":{\"uri\":\"gs://bucket/m\",%s}}",
+                 members[i][0]);
+        refuse(body, GF_EUNSUPPORTED, members[i][1]);
+        CHECK(strncmp(check_err.message, "predictionInput.", 16) == 0);
+    }
+}
+
 TESTS_MAIN(HOME_UNIT(job__is_training_or_prediction_under_a_name),
            HOME_UNIT(job_id__has_at_most_128_characters),
            HOME_UNIT(fields__are_of_the_kinds_that_the_api_has),
@@ -543,4 +563,5 @@ TESTS_MAIN(HOME_UNIT(job__is_training_or_prediction_under_a_name),
            HOME_UNIT(parameters__have_names_types_and_their_values),
            HOME_UNIT(grid_search__refuses_ranges_of_fractions),
            HOME_UNIT(search__has_at_most_64_parameters_of_1000_values),
-           HOME_UNIT(prediction__has_one_model_inputs_and_an_output))
+           HOME_UNIT(prediction__has_one_model_inputs_and_an_output),
+           HOME_UNIT(prediction__refuses_formats_that_graft_has_not))
