@@ -17,6 +17,7 @@ seed_folder() {
     model_file) echo model ;;
     hdf5) echo zoo ;;
     tfjs) echo zoo/small_quantised ;;
+    torch) echo zoo/torch ;;
     *) echo none ;;
     esac
 }

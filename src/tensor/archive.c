@@ -4,7 +4,7 @@
  * a small file cannot ask for much memory, and what is unpacked must end where it claims with the
  * checksum it claims. Writing is one pass in which libzip pulls. The same members give the same
  * bytes: every date is the zip format's first day, as numpy writes it. */
-#include "tensor/archive_priv.h"
+#include "tensor/archive.h"
 
 #include <string.h>
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tensor/archive_priv.h"
+#include "tensor/archive.h"
 #include "tensor/name_index_priv.h"
 #include "tensor/npy_priv.h"
 

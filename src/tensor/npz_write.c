@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tensor/archive_priv.h"
+#include "tensor/archive.h"
 #include "tensor/npy_priv.h"
 
 /* A member on its way into the archive. */

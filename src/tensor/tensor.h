@@ -3,6 +3,7 @@
 #define GRAFT_SRC_TENSOR_H
 
 #include "graft/tensor.h"
+#include "tensor/archive.h"
 
 /* Gives back the memory that reading the tensors of an opened file has filled. */
 void gf__safetensors_release_pages(const gf_safetensors *file);

@@ -11,15 +11,24 @@ static const char *const inception_v3_blocks[] = {"mixed0", "mixed1", "mixed2", 
                                                   "mixed4", "mixed5", "mixed6", "mixed7",
                                                   "mixed8", "mixed9", "mixed10"};
 
+static const char *const efficientnet_lite0_blocks[] = {
+    "block1a_project_bn", "block2b_add", "block3b_add",        "block4c_add",
+    "block5c_add",        "block6d_add", "block7a_project_bn", "top_activation"};
+
 static const struct architecture {
     const char *name;
     const char *title; /* for messages */
     gf_status (*layers)(size_t n_classes, gf_graph **out, gf_error *err);
     const char *const *blocks;
     size_t n_blocks;
+    float scale, shift; /* of pixels */
 } architectures[] = {
     {"inception_v3", "Inception-v3", gf__inception_v3_layers, inception_v3_blocks,
-     sizeof inception_v3_blocks / sizeof inception_v3_blocks[0]},
+     sizeof inception_v3_blocks / sizeof inception_v3_blocks[0], 1.0f / 127.5f, -1.0f},
+    {"efficientnet_lite0", "EfficientNet-Lite0", gf__efficientnet_lite0_layers,
+     efficientnet_lite0_blocks,
+     sizeof efficientnet_lite0_blocks / sizeof efficientnet_lite0_blocks[0], 1.0f / 128.0f,
+     -127.0f / 128.0f},
 };
 #define N_ARCHITECTURES (sizeof architectures / sizeof architectures[0])
 
@@ -35,6 +44,14 @@ static const struct architecture *find_architecture(const char *name)
 bool gf__architecture_is_known(const char *name)
 {
     return find_architecture(name) != NULL;
+}
+
+/* Every Keras application that graft can run was trained on [-1,1]. */
+void gf__architecture_input(const char *name, float *scale, float *shift)
+{
+    const struct architecture *known = name != NULL ? find_architecture(name) : NULL;
+    *scale = known != NULL ? known->scale : 1.0f / 127.5f;
+    *shift = known != NULL ? known->shift : -1.0f;
 }
 
 /* ---- comparing ---- */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "zoo/zoo_priv.h"
+#include "zoo/torch_priv.h"
 
 /* ---- finding ---- */
 
@@ -29,13 +29,16 @@ static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *
         *kind = GF__SOURCE_HDF5;
     else if (start < n && head[start] == '{')
         *kind = GF__SOURCE_TFJS;
+    else if (n >= 4 &&
+             (memcmp(head, "PK\x03\x04", 4) == 0 || memcmp(head, "\x80\x02\x8a\x0a", 4) == 0))
+        *kind = GF__SOURCE_TORCH;
     else if (strcmp(gf__path_extension(path), ".js") == 0)
         *kind = GF__SOURCE_NPM;
     else
         return gf_error_set(
             err, GF_EFORMAT,
             "%s: is not a checkpoint that can be read: a TensorFlow.js model.json or "
-            "model.min.js, or a Keras .h5 file",
+            "model.min.js, a Keras .h5 file, or a PyTorch .pth file (or a wheel with one in it)",
             path);
     return GF_OK;
 }
@@ -163,16 +166,11 @@ static gf_status name_classes(const gf__source *source, gf__checkpoint *checkpoi
 
 /* ---- importing ---- */
 
-/* Every Keras application that graft can run so far was trained on [-1,1]. */
-static void set_input_recipe(gf__checkpoint *checkpoint)
+static gf_status read_checkpoint(const gf__source *source, const char *name, const char *home,
+                                 const gf_observer *obs, gf__checkpoint *out, gf_error *err)
 {
-    checkpoint->scale = 1.0f / 127.5f;
-    checkpoint->shift = -1.0f;
-}
-
-static gf_status read_checkpoint(const gf__source *source, const char *home, const gf_observer *obs,
-                                 gf__checkpoint *out, gf_error *err)
-{
+    if (source->kind == GF__SOURCE_TORCH)
+        return gf__torch_read(source->path, name, out, err);
     if (source->kind == GF__SOURCE_HDF5)
         return gf__hdf5_read(source->path, home, obs, out, err);
     return gf__tfjs_read(source, obs, out, err);
@@ -193,7 +191,7 @@ gf_status gf_zoo_import(const char *path, const char *name, const char *home, ch
     st = gf__make_dirs(home, err);
     if (st != GF_OK)
         goto done;
-    st = read_checkpoint(&source, home, obs, &checkpoint, err);
+    st = read_checkpoint(&source, name, home, obs, &checkpoint, err);
     if (st != GF_OK)
         goto done;
     st = gf__architecture_match(checkpoint.graph, name, &checkpoint.architecture, err);
@@ -204,7 +202,7 @@ gf_status gf_zoo_import(const char *path, const char *name, const char *home, ch
     st = name_classes(&source, &checkpoint, err);
     if (st != GF_OK)
         goto done;
-    set_input_recipe(&checkpoint);
+    gf__architecture_input(checkpoint.architecture, &checkpoint.scale, &checkpoint.shift);
     st = gf__trunk_save(&checkpoint, name, home, hex, err);
     if (st == GF_OK && sha256 != NULL)
         memcpy(sha256, hex, sizeof hex);

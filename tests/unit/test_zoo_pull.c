@@ -179,7 +179,7 @@ TEST(pull__published_name_with_other_content_is_refused)
 
 TEST(pull__unknown_network_names_the_known_one)
 {
-    CHECK_FAILS(GF_ENOTFOUND, "known is inception_v3",
+    CHECK_FAILS(GF_ENOTFOUND, "known are inception_v3",
                 gf_zoo_pull("resnet50", NULL, true, "/nowhere", NULL, &check_err));
 }
 

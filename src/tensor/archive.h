@@ -1,4 +1,4 @@
-/* tensor/archive_priv.h: zip archives for .npz; archive.c alone sees libzip.
+/* tensor/archive.h: zip archives, for .npz and for checkpoints; archive.c alone sees libzip.
  *
  *     st = gf__archive_open(bytes, n_bytes, &archive, err);
  *     st = gf__archive_begin(archive, i, &size, err);         unpack member i, of `size` bytes
@@ -7,8 +7,8 @@
  *     gf__archive_end(archive);                               also after a failure
  *
  * One member at a time, one thread at a time. */
-#ifndef GRAFT_SRC_ARCHIVE_PRIV_H
-#define GRAFT_SRC_ARCHIVE_PRIV_H
+#ifndef GRAFT_SRC_ARCHIVE_H
+#define GRAFT_SRC_ARCHIVE_H
 
 #include "base/base.h"
 

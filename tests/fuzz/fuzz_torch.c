@@ -1,0 +1,15 @@
+/* fuzz_torch.c: any bytes as a file of torch.save(), and as the pickle inside one. */
+#include "fuzz.h"
+#include "zoo/torch_priv.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
+{
+    gf__torch_file file = {0};
+    gf__pickle pickle = {0};
+    gf_error err;
+    (void)gf__torch_parse(bytes, n_bytes, &file, &err);
+    gf__torch_file_free(&file);
+    (void)gf__pickle_run(bytes, n_bytes, &pickle, &err);
+    gf__pickle_free(&pickle);
+    return 0;
+}
