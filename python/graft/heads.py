@@ -4,7 +4,7 @@ import ctypes
 import numpy as np
 
 from . import native, settings
-from .errors import InvalidError, UnsupportedError
+from .errors import CanceledError, InvalidError, UnsupportedError
 
 
 class HeadLayer:
@@ -85,7 +85,7 @@ def fit(head, train, val, optimizer, n_epochs, batch_size, state, class_weights,
         if val is not None:
             logs.update(val_loss=found.val_loss, val_accuracy=found.val_accuracy)
         try:
-            return on_epoch(found.number - 1, logs) is not False
+            return on_epoch(found.number - 1, logs) is not False and not interrupts.is_asked
         except BaseException as error:  # it must not pass through C
             raised.append(error)
             return False
@@ -95,13 +95,10 @@ def fit(head, train, val, optimizer, n_epochs, batch_size, state, class_weights,
     val_data = None if val is None else ctypes.byref(_fit_data(*val))
     history = native.Handle(lib.gf_history_free)
     try:
-        native.call(lib.gf_fit, head.handle, ctypes.byref(data), val_data, ctypes.byref(options),
-                    ctypes.byref(callbacks), history.out())
-    except InvalidError:
-        if raised:
-            raise raised[0] from None
-        raise
-    except KeyboardInterrupt:  # GF_ECANCELED: a callback stopped it, or raised
+        with native.Interrupts() as interrupts:
+            native.call(lib.gf_fit, head.handle, ctypes.byref(data), val_data,
+                        ctypes.byref(options), ctypes.byref(callbacks), history.out())
+    except CanceledError:  # a callback stopped it, or raised
         if raised:
             raise raised[0] from None
 

@@ -11,6 +11,7 @@ import ctypes.util
 import glob
 import logging
 import os
+import signal
 import threading
 
 from . import errors
@@ -273,6 +274,8 @@ def _open():
 
 
 def _declare(library, path):
+    if not hasattr(library, "gf_version"):
+        raise ImportError(f"{path} is no library of graft; set GRAFT_LIBRARY to libgraft.so")
     library.gf_version.restype = ctypes.c_char_p
     found = library.gf_version().decode()
     if found.split(".")[:2] != VERSION.split(".")[:2]:
@@ -344,12 +347,36 @@ def _log(_user, level, message):
             "%s", message.decode(errors="replace"))
 
 
-def call_stoppable(function, *arguments, progress=None):
-    """Calls what takes a gf_observer before its results: function(*before, observer, *after).
+class Interrupts:
+    """While the library works, Ctrl-C is noted in .is_asked instead of raised: an exception that
+    comes anywhere in a callback would be lost in C. It is raised at the end."""
 
-    arguments has the name OBSERVER where the observer belongs. The call runs in a thread of its
-    own, so that Ctrl-C is seen by the main one, which then asks it to stop. progress(stage, n_done,
-    n_total) may return False to stop.
+    def __enter__(self):
+        self.is_asked = False
+        self._before = None
+        if threading.current_thread() is threading.main_thread():
+            before = signal.getsignal(signal.SIGINT)
+            if callable(before):
+                self._before = before
+                signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def _note(self, number, frame):
+        self.is_asked = True
+
+    def __exit__(self, kind, error, trace):
+        if self._before is None:
+            return
+        signal.signal(signal.SIGINT, self._before)
+        if self.is_asked:
+            self._before(signal.SIGINT, None)  # Python's own raises KeyboardInterrupt
+
+
+def call_stoppable(function, *arguments, progress=None):
+    """Calls what takes a gf_observer: arguments has OBSERVER where it belongs.
+
+    The call runs in a thread of its own, so that the main one can take Ctrl-C; the library is then
+    asked to stop. progress(stage, n_done, n_total) may return False to stop, too.
     """
     state = {"stop": False, "error": None}
     done = threading.Event()
@@ -362,7 +389,7 @@ def call_stoppable(function, *arguments, progress=None):
                     state["stop"] = True
             except BaseException as error:  # it must not pass through C
                 state["stop"], state["error"] = True, error
-        return not state["stop"]
+        return not (state["stop"] or interrupts.is_asked)
 
     observer = gf_observer(watch, _log, None)
     passed = [ctypes.byref(observer) if value is OBSERVER else value for value in arguments]
@@ -375,17 +402,9 @@ def call_stoppable(function, *arguments, progress=None):
         finally:
             done.set()
 
-    thread = threading.Thread(target=run, name="graft", daemon=True)
-    thread.start()
-    interrupt = None
-    while not done.is_set():
-        try:
-            done.wait()
-        except KeyboardInterrupt as error:
-            interrupt, state["stop"] = error, True
-    thread.join()
-    if interrupt is not None:
-        raise interrupt
+    with Interrupts() as interrupts:
+        threading.Thread(target=run, name="graft", daemon=True).start()
+        done.wait()
     if state["error"] is not None:
         raise state["error"]
 
