@@ -114,7 +114,7 @@ static gf_status clean_name(const char *name, char *clean, gf_error *err)
         if (n_part == 2 && strncmp(part, "..", 2) == 0)
             return refuse(name, "\"..\" in a name; expected one below the package", err);
         if (n_part > 0 && !(n_part == 1 && part[0] == '.')) {
-            if (n + n_part + 2 > MAX_NAME || ++depth > MAX_DEPTH)
+            if (n_part > NAME_MAX || n + n_part + 2 > MAX_NAME || ++depth > MAX_DEPTH)
                 return refuse(name, "a name that is too long or too deep", err);
             if (n > 0)
                 clean[n++] = '/';
@@ -145,10 +145,6 @@ static gf_status open_parent(const unpacking *u, const char *name, int *parent, 
     int at = dup(u->root);
     const char *rest = name;
     for (const char *slash; at >= 0 && (slash = strchr(rest, '/')) != NULL; rest = slash + 1) {
-        if ((size_t)(slash - rest) > NAME_MAX) {
-            errno = ENAMETOOLONG;
-            break;
-        }
         memcpy(part, rest, (size_t)(slash - rest));
         part[slash - rest] = '\0';
         int next = -1;
@@ -159,11 +155,8 @@ static gf_status open_parent(const unpacking *u, const char *name, int *parent, 
     }
     *parent = at;
     *base = rest;
-    if (at >= 0 && strchr(rest, '/') == NULL)
-        return GF_OK;
     if (at >= 0)
-        close(at);
-    *parent = -1;
+        return GF_OK;
     if (errno == ENOTDIR || errno == ELOOP)
         return refuse(name, "lies below something that is no folder", err);
     return gf__error_errno(err, errno, "%.120s: its folder", name);
@@ -220,17 +213,28 @@ static gf_status copy_data(unpacking *u, int fd, gf_error *err)
     return st;
 }
 
+/* For a file or a link: an earlier one of its name goes. */
+static gf_status clear_place(const unpacking *u, int parent, const char *base, gf_error *err)
+{
+    if (unlinkat(parent, base, 0) == 0 || errno == ENOENT)
+        return GF_OK;
+    if (errno == EISDIR || errno == EPERM) /* what a folder gives here and elsewhere */
+        return refuse(u->name, "a file and a folder of one name", err);
+    return gf__error_errno(err, errno, "%.120s: cannot replace", u->name);
+}
+
 /* A later entry of the same name takes the place of the earlier one, as tar does it. */
 static gf_status unpack_file(unpacking *u, struct archive_entry *entry, int parent,
                              const char *base, gf_error *err)
 {
     const mode_t mode = (u->lib.entry_perm(entry) & 0111) != 0 ? 0755 : 0644;
-    if (unlinkat(parent, base, 0) != 0 && errno != ENOENT)
-        return refuse(u->name, "a file and a folder of one name", err);
+    gf_status st = clear_place(u, parent, base, err);
+    if (st != GF_OK)
+        return st;
     const int fd = openat(parent, base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (fd < 0)
         return gf__error_errno(err, errno, "%.120s: cannot write", u->name);
-    gf_status st = copy_data(u, fd, err);
+    st = copy_data(u, fd, err);
     if (close(fd) != 0 && st == GF_OK)
         st = gf__error_errno(err, errno, "%.120s: cannot write", u->name);
     return st;
@@ -274,11 +278,10 @@ static gf_status unpack_link(const unpacking *u, const char *target, int parent,
 {
     if (target == NULL || !stays_inside(u->name, target))
         return refuse(u->name, "a link to something outside of the package", err);
-    if (unlinkat(parent, base, 0) != 0 && errno != ENOENT)
-        return refuse(u->name, "a link and a folder of one name", err);
-    if (symlinkat(target, parent, base) != 0)
+    const gf_status st = clear_place(u, parent, base, err);
+    if (st == GF_OK && symlinkat(target, parent, base) != 0)
         return gf__error_errno(err, errno, "%.120s: cannot make the link", u->name);
-    return GF_OK;
+    return st;
 }
 
 /* A second name of a file that came before: of a real one, at the end of real folders. */
@@ -297,9 +300,10 @@ static gf_status unpack_second_name(const unpacking *u, const char *target, int 
     if (fstatat(target_parent, target_base, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
         !S_ISREG(info.st_mode))
         st = refuse(u->name, "a second name of a file that is not in the package before it", err);
-    else if (strcmp(clean, u->name) != 0 &&
-             ((unlinkat(parent, base, 0) != 0 && errno != ENOENT) ||
-              linkat(target_parent, target_base, parent, base, 0) != 0))
+    else if (strcmp(clean, u->name) != 0)
+        st = clear_place(u, parent, base, err);
+    if (st == GF_OK && strcmp(clean, u->name) != 0 &&
+        linkat(target_parent, target_base, parent, base, 0) != 0)
         st = gf__error_errno(err, errno, "%.120s: cannot make the link", u->name);
     close(target_parent);
     return st;

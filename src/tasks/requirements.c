@@ -2,7 +2,9 @@
  * from what the packages carry, asked of their setup.py where they carry nothing, and installed by pip
  * unless it can be imported already: graft's own package and Debian's numpy need no network. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "tasks/tasks_priv.h"
 
@@ -51,36 +53,59 @@ static const char *python_of(const gf__task *task)
 
 /* ---- what packages carry ---- */
 
-static char *read_text(const char *dir, const char *name)
+/* *text is new, NULL where there is no such file. */
+static gf_status read_text(const char *dir, const char *name, char **text, gf_error *err)
 {
-    char *path = gf__path_join(dir, name), *text = NULL;
     size_t n_bytes = 0;
-    if (path != NULL && gf__is_file(path))
-        (void)gf__read_file(path, MAX_METADATA_BYTES, &text, &n_bytes, NULL);
+    gf_status st = GF_OK;
+    char *path = gf__path_join(dir, name);
+    *text = NULL;
+    if (path == NULL)
+        return gf__error_nomem(err, "a path", 0);
+    if (gf__is_file(path))
+        st = gf__read_file(path, MAX_METADATA_BYTES, text, &n_bytes, err);
     gf__free(path);
-    return text;
+    return st;
 }
 
-/* The line at *at without its end, a copy; *at moves to the next. NULL after the last one. */
-static char *next_line(const char **at)
+typedef struct line { /* a part of a text: without its end and the white space before that */
+    const char *text;
+    int n;
+} line;
+
+/* The line at *at, which moves to the next one; false after the last. */
+static bool next_line(const char **at, line *out)
 {
-    if (**at == '\0')
-        return NULL;
-    const size_t n_chars = strcspn(*at, "\n");
+    const char *start = *at;
+    const size_t n_chars = strcspn(start, "\n");
     size_t n_kept = n_chars;
-    while (n_kept > 0 && strchr(" \t\r", (*at)[n_kept - 1]) != NULL)
+    if (*start == '\0')
+        return false;
+    while (n_kept > 0 && strchr(" \t\r", start[n_kept - 1]) != NULL)
         n_kept--;
-    char *line = gf__strndup(*at, n_kept);
-    *at += n_chars + ((*at)[n_chars] == '\n');
-    return line;
+    *at = start + n_chars + (start[n_chars] == '\n');
+    *out = (line){.text = start,
+                  .n = (int)n_kept}; /* a text is no longer than MAX_METADATA_BYTES */
+    return true;
 }
 
-static const char *field_value(const char *line, const char *name)
+/* "Name: value": the value, where the line is that field. */
+static bool is_field(const line *of, const char *name, line *value)
 {
-    const size_t n_chars = strlen(name);
-    if (strncasecmp(line, name, n_chars) != 0 || line[n_chars] != ':')
-        return NULL;
-    return line + n_chars + 1 + strspn(line + n_chars + 1, " \t");
+    const int n_name = (int)strlen(name);
+    if (of->n <= n_name || strncasecmp(of->text, name, (size_t)n_name) != 0 ||
+        of->text[n_name] != ':')
+        return false;
+    int start = n_name + 1;
+    while (start < of->n && strchr(" \t", of->text[start]) != NULL)
+        start++;
+    *value = (line){.text = of->text + start, .n = of->n - start};
+    return true;
+}
+
+static bool is_text(const line *of, const char *text)
+{
+    return (size_t)of->n == strlen(text) && strncasecmp(of->text, text, (size_t)of->n) == 0;
 }
 
 typedef struct metadata {
@@ -93,43 +118,47 @@ static metadata read_fields(const char *text, gf__texts *requirements)
 {
     metadata found = {0};
     const char *at = text;
-    char *line;
-    while ((line = next_line(&at)) != NULL && line[0] != '\0') {
-        const char *version = field_value(line, "Metadata-Version");
-        const char *requirement = field_value(line, "Requires-Dist");
-        const char *dynamic = field_value(line, "Dynamic");
-        if (version != NULL) /* 2.2: what is not called dynamic is final */
-            found.is_complete = strcmp(version, "2.2") >= 0;
-        if (dynamic != NULL && strcasecmp(dynamic, "Requires-Dist") == 0)
+    line of, value;
+    while (next_line(&at, &of) && of.n > 0) {
+        if (is_field(&of, "Metadata-Version",
+                     &value)) /* 2.2: what is not called dynamic is final */
+            found.is_complete = value.n > 0 && strtod(value.text, NULL) >= 2.2;
+        if (is_field(&of, "Dynamic", &value) && is_text(&value, "Requires-Dist"))
             found.is_complete = false;
-        if (requirement != NULL) {
-            gf__texts_add(requirements, requirement);
-            found.has_requirements = true;
-        }
-        gf__free(line);
+        if (!is_field(&of, "Requires-Dist", &value))
+            continue;
+        gf__texts_take(requirements, gf__strndup(value.text, (size_t)value.n));
+        found.has_requirements = true;
     }
-    gf__free(line);
     return found;
 }
 
 /* setuptools' requires.txt: lines, and sections: "[extra]" is somebody's wish, "[:marker]" a condition. */
 static void read_requires(const char *text, gf__texts *requirements)
 {
-    char marker[512] = "";
+    line marker = {.text = "", .n = 0}, of;
     bool is_extra = false;
     const char *at = text;
-    char *line;
-    while ((line = next_line(&at)) != NULL) {
-        const size_t n_chars = strlen(line);
-        if (n_chars > 2 && line[0] == '[' && line[n_chars - 1] == ']') {
-            is_extra = line[1] != ':';
-            snprintf(marker, sizeof marker, "%.*s", (int)(is_extra ? 0 : n_chars - 3), line + 2);
-        } else if (n_chars > 0 && line[0] != '#' && !is_extra) {
+    while (next_line(&at, &of)) {
+        if (of.n > 2 && of.text[0] == '[' && of.text[of.n - 1] == ']') {
+            is_extra = of.text[1] != ':';
+            marker = (line){.text = of.text + 2, .n = of.n - 3};
+        } else if (of.n > 0 && of.text[0] != '#' && !is_extra) {
             gf__texts_take(requirements,
-                           gf__asprintf("%s%s%s", line, marker[0] != '\0' ? " ; " : "", marker));
+                           gf__asprintf("%.*s%s%.*s", of.n, of.text, marker.n > 0 ? " ; " : "",
+                                        marker.n, marker.text));
         }
-        gf__free(line);
     }
+}
+
+static gf_status read_requires_in(const char *dir, gf__texts *requirements, gf_error *err)
+{
+    char *text = NULL;
+    const gf_status st = read_text(dir, "requires.txt", &text, err);
+    if (text != NULL)
+        read_requires(text, requirements);
+    gf__free(text);
+    return st;
 }
 
 static bool is_egg_info(const char *name)
@@ -138,41 +167,47 @@ static bool is_egg_info(const char *name)
     return n_chars > 9 && strcmp(name + n_chars - 9, ".egg-info") == 0;
 }
 
-/* Looks into NAME.egg-info in a folder: whether there is one. */
-static bool read_egg_info(const char *dir, gf__texts *requirements)
+/* Looks for NAME.egg-info in a folder, if there is one of that name. */
+static gf_status read_egg_info(const char *dir, gf__texts *requirements, bool *is_found,
+                               gf_error *err)
 {
     gf__dir_list list;
-    bool is_found = false;
-    if (gf__list_dir(dir, &list, NULL) != GF_OK)
-        return false;
-    for (size_t i = 0; i < list.n_names && !is_found; i++) {
-        char *inner = is_egg_info(list.names[i]) ? gf__path_join(dir, list.names[i]) : NULL;
-        if (inner != NULL && gf__is_dir(inner)) {
-            char *text = read_text(inner, "requires.txt");
-            if (text != NULL)
-                read_requires(text, requirements);
-            gf__free(text);
-            is_found = true;
-        }
+    *is_found = false;
+    if (!gf__is_dir(dir))
+        return GF_OK;
+    gf_status st = gf__list_dir(dir, &list, err);
+    if (st != GF_OK)
+        return st;
+    for (size_t i = 0; i < list.n_names && !*is_found && st == GF_OK; i++) {
+        if (!is_egg_info(list.names[i]))
+            continue;
+        char *inner = gf__path_join(dir, list.names[i]);
+        *is_found = inner != NULL && gf__is_dir(inner); /* setuptools of long ago wrote a file */
+        if (inner == NULL)
+            st = gf__error_nomem(err, "a path", 0);
+        else if (*is_found)
+            st = read_requires_in(inner, requirements, err);
         gf__free(inner);
     }
     gf__dir_list_free(&list);
-    return is_found;
+    return st;
 }
 
-static bool mentions(const char *dir, const char *name, const char *word)
+/* Whether one of its files may say something of requirements: a word that they cannot do without. */
+static gf_status look_for_requirements(const char *root, bool *may_have, gf_error *err)
 {
-    char *text = read_text(dir, name);
-    const bool is_there = text != NULL && strstr(text, word) != NULL;
-    gf__free(text);
-    return is_there;
-}
-
-static bool may_have_requirements(const char *root)
-{
-    return mentions(root, "setup.py", "install_requires") ||
-           mentions(root, "setup.cfg", "install_requires") ||
-           mentions(root, "pyproject.toml", "dependencies");
+    static const char *const places[][2] = {{"setup.py", "install_requires"},
+                                            {"setup.cfg", "install_requires"},
+                                            {"pyproject.toml", "dependencies"}};
+    gf_status st = GF_OK;
+    *may_have = false;
+    for (size_t i = 0; i < sizeof places / sizeof *places && st == GF_OK; i++) {
+        char *text = NULL;
+        st = read_text(root, places[i][0], &text, err);
+        *may_have = *may_have || (text != NULL && strstr(text, places[i][1]) != NULL);
+        gf__free(text);
+    }
+    return st;
 }
 
 /* The sdist was not made by setuptools: its setup.py tells, into a folder beside it. */
@@ -180,6 +215,7 @@ static gf_status ask_setup(gf__task *task, const gf__unpacked *package, gf__text
                            gf_error *err)
 {
     gf__texts argv = {0};
+    bool is_found = false;
     char *setup = gf__path_join(package->root, "setup.py");
     char *base = gf__asprintf("%s.egg", package->dir);
     gf_status st = setup != NULL && base != NULL ? gf__make_dirs(base, err)
@@ -198,28 +234,42 @@ static gf_status ask_setup(gf__task *task, const gf__unpacked *package, gf__text
         st = run_step(task, "packageUris: asking setup.py for its install_requires", &argv,
                       package->root, "", err);
     if (st == GF_OK)
-        (void)read_egg_info(base, requirements);
+        st = read_egg_info(base, requirements, &is_found, err);
     gf__texts_free(&argv);
     gf__free(setup);
     gf__free(base);
     return st;
 }
 
+/* What the sdist carries; *is_known false: nothing that says so. */
+static gf_status read_sdist(const gf__unpacked *package, gf__texts *requirements, bool *is_known,
+                            gf_error *err)
+{
+    char *src = gf__path_join(package->root, "src"), *text = NULL;
+    bool may_have = false;
+    *is_known = false;
+    gf_status st = src != NULL ? read_egg_info(package->root, requirements, is_known, err)
+                               : gf__error_nomem(err, "a path", 0);
+    if (st == GF_OK && !*is_known)
+        st = read_egg_info(src, requirements, is_known, err);
+    gf__free(src);
+    if (st != GF_OK || *is_known)
+        return st;
+    st = read_text(package->root, "PKG-INFO", &text, err);
+    const metadata found = text != NULL ? read_fields(text, requirements) : (metadata){0};
+    gf__free(text);
+    if (st == GF_OK)
+        st = look_for_requirements(package->root, &may_have, err);
+    *is_known = found.has_requirements || found.is_complete || !may_have;
+    return st;
+}
+
 static gf_status find_of_sdist(gf__task *task, const gf__unpacked *package, gf__texts *requirements,
                                gf_error *err)
 {
-    char *src = gf__path_join(package->root, "src");
-    const bool has_egg = read_egg_info(package->root, requirements) ||
-                         (src != NULL && read_egg_info(src, requirements));
-    gf__free(src);
-    if (has_egg)
-        return GF_OK;
-    char *text = read_text(package->root, "PKG-INFO");
-    const metadata found = text != NULL ? read_fields(text, requirements) : (metadata){0};
-    gf__free(text);
-    if (found.has_requirements || found.is_complete || !may_have_requirements(package->root))
-        return GF_OK;
-    return ask_setup(task, package, requirements, err);
+    bool is_known = false;
+    const gf_status st = read_sdist(package, requirements, &is_known, err);
+    return st == GF_OK && !is_known ? ask_setup(task, package, requirements, err) : st;
 }
 
 gf_status gf__requirements_find(gf__task *task, const gf__unpacked *package,
@@ -311,11 +361,9 @@ static gf_status run_pip(gf__task *task, const char *list, gf_error *err)
 static void say_missing(gf__task *task, const char *text)
 {
     const char *at = text;
-    char *line;
-    while ((line = next_line(&at)) != NULL) {
-        gf__task_say(task, "Installing %s", line);
-        gf__free(line);
-    }
+    line of;
+    while (next_line(&at, &of))
+        gf__task_say(task, "Installing %.*s", of.n, of.text);
 }
 
 gf_status gf__requirements_install(gf__task *task, const gf__texts *requirements, gf_error *err)
@@ -328,7 +376,7 @@ gf_status gf__requirements_install(gf__task *task, const gf__texts *requirements
         return gf__error_nomem(err, "a path", 0);
     gf_status st = check(task, requirements, list, err);
     if (st == GF_OK)
-        text = read_text(task->options->dir, "requirements.txt");
+        st = read_text(task->options->dir, "requirements.txt", &text, err);
     if (text != NULL && text[0] != '\0') {
         say_missing(task, text);
         st = run_pip(task, list, err);
