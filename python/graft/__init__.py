@@ -29,9 +29,12 @@ def __getattr__(name):
     if name == "Image":
         from .images import Image
         return Image
-    if name == "Client":
-        from .client import Client
-        return Client
+    if name in ("Client", "ApiError"):
+        from . import client
+        return getattr(client, name)
+    if name == "display":
+        import importlib
+        return importlib.import_module(".display", __name__)
     raise AttributeError(f"module 'graft' has no attribute {name!r}")
 
 
@@ -41,5 +44,5 @@ def load_ipython_extension(ipython):
     magics.load_ipython_extension(ipython)
 
 
-__all__ = ["Client", "Error", "Image", "configure", "errors", "load", "paths", "report_metric",
-           "set_seed", "settings"]
+__all__ = ["ApiError", "Client", "Error", "Image", "configure", "display", "errors", "load", "paths",
+           "report_metric", "set_seed", "settings"]

@@ -7,11 +7,13 @@ import os
 import threading
 import time
 import unittest
+import unittest.mock
 
 import numpy as np
 
 from scene import harness
 
+import graft
 from graft import client as graft_client
 from graft import transport
 from graft.client import ApiError, Client
@@ -315,6 +317,21 @@ class ScriptedServer(harness.Case):
             list(client.jobs.stream_logs("j", retry_for_s=0.3))
 
 
+class Read(harness.Case):
+    def test_reads_in_a_job_from_the_folder_and_else_from_the_server(self):
+        folder = self.scratch()
+        os.makedirs(os.path.join(folder, "here"))
+        harness.write(os.path.join(folder, "here", "x.bin"), b"from the folder")
+        with unittest.mock.patch.dict(os.environ, GRAFT_BUCKETS=folder):
+            self.assertEqual(graft_client.read("gs://here/x.bin"), b"from the folder")
+        server = harness.Server(harness.new_home(folder))
+        self.addCleanup(server.stop)
+        server.upload("gs://here/x.bin", b"from the server")
+        with unittest.mock.patch.dict(os.environ, GRAFT_SERVER=server.url):
+            os.environ.pop("GRAFT_BUCKETS", None)
+            self.assertEqual(graft_client.read("gs://here/x.bin"), b"from the server")
+
+
 class Small(unittest.TestCase):
     def test_retry_after_is_a_number_or_a_date_or_grows(self):
         self.assertEqual(transport.retry_after_s("7", 0), 7)
@@ -322,6 +339,12 @@ class Small(unittest.TestCase):
         self.assertEqual(transport.retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT", 0), 0)
         self.assertEqual(transport.retry_after_s("soon", 1), 0.5)
         self.assertEqual(transport.retry_after_s(None, 2), 1.0)
+
+    def test_what_the_package_itself_gives(self):
+        self.assertIs(graft.Client, Client)
+        self.assertIs(graft.ApiError, ApiError)
+        self.assertTrue(issubclass(ApiError, graft.Error))
+        self.assertTrue(callable(graft.display.layers))
 
     def test_addresses_and_servers_that_cannot_be(self):
         with self.assertRaisesRegex(ValueError, "expected gs://BUCKET/PATH"):

@@ -1,5 +1,6 @@
 """%%ml_run cloud in a real kernel against a real server: the log comes while the job runs,
-interrupting the cell cancels the job, a program that fails says why, a project's token is enough."""
+interrupting the cell cancels the job, a program that fails says why, a project's token is enough.
+"""
 
 import os
 import queue
@@ -13,7 +14,7 @@ from jupyter_client.manager import KernelManager
 
 from graft.client import ApiError, Client
 
-INIT = "%load_ext graft\n%ml_init -projectId p -bucket b"
+INIT = "%load_ext graft\n%ml_init -projectId p -bucket job-bucket"
 
 
 class Kernel:
@@ -116,17 +117,17 @@ class Cloud(harness.ServerCase):
             "print(word)\nprint('args', sys.argv[1:])\nprint('complaint', file=sys.stderr)\n"
             "print('Grüße', __name__)\n"
             "from graft.paths import prepare_parent\n"
-            "open(prepare_parent('gs://b/p/out.txt'), 'w').write('made')"
+            "open(prepare_parent('gs://job-bucket/p/out.txt'), 'w').write('made')"
         )
         job = self.job_of(text)
         self.assertEqual(job["state"], "SUCCEEDED", text)
         for said in ("from the first cell\n", "complaint\n", "Grüße __main__\n"):
             self.assertIn(said, text)
         self.assertIn("'--epochs', '3'", text)
-        self.assertIn(f"--job-dir', 'gs://b/p/{job['jobId']}/", text.replace("=", "', '"))
-        self.assertIn("gs://b/p/out.txt: 4 bytes", text)
+        self.assertIn(f"--job-dir', 'gs://job-bucket/p/{job['jobId']}/", text.replace("=", "', '"))
+        self.assertIn("gs://job-bucket/p/out.txt: 4 bytes", text)
         self.assertNotIn("trainer-0.0.0.tar.gz", text)
-        self.assertEqual(self.client.buckets.get("gs://b/p/out.txt"), b"made")
+        self.assertEqual(self.client.buckets.get("gs://job-bucket/p/out.txt"), b"made")
         self.assertIn("SUCCEEDED", self.kernel.run("print(ml_job.state)"))
 
     def test_the_log_comes_while_the_job_runs_and_an_interrupt_cancels_it(self):
@@ -156,8 +157,8 @@ class Cloud(harness.ServerCase):
         self.assertNotIn("magics.py", self.kernel.traceback)
 
     def test_a_time_limit_ends_a_loop(self):
-        self.kernel.run("%ml_init -projectId p -bucket b -maxRunningTime 1s")
-        self.addCleanup(self.kernel.run, "%ml_init -projectId p -bucket b")
+        self.kernel.run("%ml_init -projectId p -bucket job-bucket -maxRunningTime 1s")
+        self.addCleanup(self.kernel.run, "%ml_init -projectId p -bucket job-bucket")
         text = self.kernel.run("%%ml_run cloud\nwhile True:\n    pass")
         self.assertIn("JobFailed", text)
         self.assertEqual(self.job_of(text)["state"], "FAILED")
@@ -185,8 +186,8 @@ class Cloud(harness.ServerCase):
         with self.assertRaises(ApiError) as refused:
             Client(server.url, project="p").jobs.list()
         self.assertEqual(refused.exception.code, 401)
-        init = f"%ml_init -projectId p -bucket b -server {server.url} -token"
-        self.addCleanup(self.kernel.run, "%ml_init -projectId p -bucket b")
+        init = f"%ml_init -projectId p -bucket job-bucket -server {server.url} -token"
+        self.addCleanup(self.kernel.run, "%ml_init -projectId p -bucket job-bucket")
         self.kernel.run(f"{init} {token}")
         text = self.kernel.run("%%ml_run cloud\nprint('with a token')")
         self.assertIn("with a token\n", text)
@@ -196,9 +197,9 @@ class Cloud(harness.ServerCase):
 
     def test_a_bad_requirement_is_told_with_the_job(self):
         self.kernel.run(
-            "%%ml_init -projectId p -bucket b\ninstall_requires = ['no-such-package @ file:///no/such/place']"
+            "%%ml_init -projectId p -bucket job-bucket\ninstall_requires = ['no-such-package @ file:///no/such/place']"
         )
-        self.addCleanup(self.kernel.run, "%ml_init -projectId p -bucket b")
+        self.addCleanup(self.kernel.run, "%ml_init -projectId p -bucket job-bucket")
         text = self.kernel.run("%%ml_run cloud\nprint('never')")
         self.assertIn("JobFailed", text)
         self.assertIn("no-such-package", text.split("JobFailed")[1])
