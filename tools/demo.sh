@@ -78,16 +78,29 @@ curl -sS --fail-with-body --data-binary "@$picture" -H 'Content-Type: image/png'
 echo
 run predict --model pictures "$picture" --top 3 -v
 run pools
+
+say "8. The article's notebook: a job, what it made, a version of that, Google's own client"
+# what an earlier run left in this home
+if "$graft" models describe OperaCapitol --project opera >/dev/null 2>&1; then
+    "$graft" versions delete v1 --model OperaCapitol --project opera --quiet >/dev/null 2>&1 || true
+    "$graft" models delete OperaCapitol --project opera --quiet >/dev/null
+fi
+show "jupyter nbconvert --execute examples/opera_capitol.ipynb"
+GRAFT_PICTURES=$pictures GRAFT_LIBRARY=$(dirname "$graft")/libgraft.so tools/run-notebook.sh examples/opera_capitol.ipynb demo/opera_capitol.ipynb
+python3 tools/show-notebook.py demo/opera_capitol.ipynb "%load_ext graft"
+run jobs list --project opera
+run bucket ls gs://opera-capitol/opera/mdl/ --long
 stop_server
 
 say "Made"
-ls -l demo/pictures.safetensors demo/report.html
+ls -l demo/pictures.safetensors demo/report.html demo/opera_capitol.ipynb
 cat <<NEXT
 
 Next:
   xdg-open demo/report.html                                       look at the report
   build/graft info demo/pictures.safetensors --home $home       everything in the model file
   build/graft features demo/pictures-held-out/*food* --home $home --plot demo/features.png
+  jupyter notebook demo/opera_capitol.ipynb                       the notebook, with what it showed
   build/graft train YOUR-PICTURES/ --home $home                 a folder with one folder a class
   build/graft serve --home $home                                the model that was just deployed
 NEXT
