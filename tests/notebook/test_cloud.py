@@ -197,7 +197,8 @@ class Cloud(harness.ServerCase):
 
     def test_a_bad_requirement_is_told_with_the_job(self):
         self.kernel.run(
-            "%%ml_init -projectId p -bucket job-bucket\ninstall_requires = ['no-such-package @ file:///no/such/place']"
+            "%%ml_init -projectId p -bucket job-bucket\n"
+            "install_requires = ['no-such-package @ file:///no/such/place']"
         )
         self.addCleanup(self.kernel.run, "%ml_init -projectId p -bucket job-bucket")
         text = self.kernel.run("%%ml_run cloud\nprint('never')")
