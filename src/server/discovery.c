@@ -31,6 +31,17 @@ static gf_status read_document(gf__json **out, gf_error *err)
     return gf__json_parse(gf__ml_v1_document, gf__ml_v1_document_size, out, err);
 }
 
+/* {"oauth2": {"scopes": {}}}: where a document names scopes, Google's clients want an account of Google's
+ * before they ask anything. Here a token is sent where the user gives one, and none is needed on
+ * loopback. */
+static gf__json *no_scopes(void)
+{
+    gf__json *auth = gf__json_object(), *oauth2 = gf__json_object();
+    gf__json_set(oauth2, "scopes", gf__json_object());
+    gf__json_set(auth, "oauth2", oauth2);
+    return auth;
+}
+
 static gf_status respond_document(gf_server *server, gf__request *request, gf__response *response,
                                   gf_error *err)
 {
@@ -43,6 +54,7 @@ static gf_status respond_document(gf_server *server, gf__request *request, gf__r
         gf__json_set_string(document, "baseUrl", root);
         gf__json_set_string(document, "mtlsRootUrl", root);
         gf__json_set_string(document, "servicePath", "");
+        gf__json_set(document, "auth", no_scopes());
         st = gf__respond_json(request, response, document, err);
     }
     gf__free(root);

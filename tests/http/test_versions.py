@@ -100,6 +100,7 @@ class Registry(harness.ServerCase):
             document = self.ask("GET", path).json
             self.assertEqual(document["rootUrl"], self.server.url + "/")
             self.assertIn("predict", document["resources"]["projects"]["methods"])
+            self.assertEqual(document["auth"]["oauth2"]["scopes"], {}, "Google's clients would ask for an account")
 
 
 class Restart(harness.HomeCase):
