@@ -11,6 +11,7 @@ import words
 import numpy as np
 
 import graft
+import graft.datasets
 from graft import settings
 from graft.keras import backend
 from graft.keras.applications.inception_v3 import InceptionV3, decode_predictions, preprocess_input
@@ -347,6 +348,33 @@ class Files(unittest.TestCase):
         again = graft.load(path)
         self.assertEqual(again.classes, ["0", "1"])
         np.testing.assert_allclose(again.predict(X[:2]), want, atol=1e-6)
+
+    def test_data_sets_into_arrays(self):
+        np.savez(words.scratch("three.npz"), features=X[:3], labels=[0, 2, 1])
+        found = graft.datasets.load(words.scratch("three.npz"))
+        self.assertTrue(np.array_equal(found.features, X[:3]))
+        self.assertEqual(found.classes, ["0", "1", "2"])
+        folder = words.scratch("folder")
+        for i, name in enumerate(FILES[6:10]):
+            os.makedirs(os.path.join(folder, ["plants", "food"][i % 2]), exist_ok=True)
+            os.symlink(name, os.path.join(folder, ["plants", "food"][i % 2], os.path.basename(name)))
+        found = graft.datasets.load(folder)
+        self.assertEqual(found.classes, ["food", "plants"])
+        self.assertEqual(found.labels.tolist(), [0, 0, 1, 1])
+        self.assertTrue(np.array_equal(found.features, X[[7, 9, 6, 8]]))
+        with self.assertRaisesRegex(FileNotFoundError, "no such file"):
+            graft.datasets.load(words.scratch("nothing"))
+        with self.assertRaisesRegex(ValueError, "no class folders"):
+            graft.datasets.load(os.path.join(folder, "food"))
+
+    def test_a_sequence_begins_with_a_network(self):
+        base = InceptionV3(include_top=False)
+        base.trainable = False
+        model = Sequential([base, GlobalAveragePooling2D(), Dense(2, activation="softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        model.fit(X, Y.argmax(axis=1), epochs=10, verbose=0)
+        self.assertGreaterEqual(model.evaluate(X, Y.argmax(axis=1))[1], 0.8)
+        self.assertEqual(len(model.layers), 313)
 
     def test_weights_alone(self):
         model, other = transfer_model(), transfer_model()
