@@ -1,0 +1,198 @@
+"""What `graft job` does on the nodes of a real Slurm, started by the runner: programs of users, a search, batch prediction over an
+array with a node that is lost in the middle."""
+import collections
+import glob
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import unittest
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "../http")]
+import cluster  # noqa: E402
+import harness  # noqa: E402
+from cluster import wait_for  # noqa: E402
+
+DRIVER = os.environ.get("GRAFT_SLURM_DRIVER") or sys.exit("GRAFT_SLURM_DRIVER is not set; run make test")
+SLURM = None
+
+TASK = """
+import argparse, json, os, sys, time
+parser = argparse.ArgumentParser()
+parser.add_argument("what")
+parser.add_argument("--job-dir")
+parser.add_argument("--lr", type=float)
+options = parser.parse_args()
+print("on", os.environ["SLURMD_NODENAME"], flush=True)
+if options.what == "fail":
+    raise ValueError("no such opera")
+while options.what == "hold" and not os.path.exists(options.job_dir + "/go"):
+    open(options.job_dir + "/up", "a").write(os.environ["SLURMD_NODENAME"] + "\\n")
+    time.sleep(0.2)
+if options.what == "search":
+    with open(os.environ["CLOUD_ML_HP_METRIC_FILE"], "a") as file:
+        file.write(json.dumps({"timestamp": time.time(), "trial": os.environ.get("CLOUD_ML_TRIAL_ID", ""), "accuracy": 1 - abs(options.lr - 0.5),
+                               "global_step": "1"}) + "\\n")
+"""
+
+
+def setUpModule():
+    global SLURM
+    SLURM = cluster.Cluster()
+    SLURM.__enter__()
+    unittest.addModuleCleanup(SLURM.__exit__, None)
+
+
+def write_package(path):
+    files = {"op-1.0/setup.py": "from setuptools import setup\nsetup(name='op', version='1.0', packages=['op'])\n",
+             "op-1.0/op/__init__.py": "", "op-1.0/op/task.py": TASK}
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+
+
+class Jobs(unittest.TestCase):
+    n_jobs = 0
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="graft-slurm-jobs-")
+        self.addCleanup(folder.cleanup)
+        self.home = harness.new_home(folder.name)
+        self.bucket = f"{self.home}/buckets/bucket"
+        os.makedirs(self.bucket)
+        self.addCleanup(self.clear)
+
+    def clear(self):
+        for number in {job[0] for job in SLURM.jobs() if job[2] in ("PENDING", "RUNNING")}:
+            SLURM.run("scancel", number, check=False)
+        wait_for(lambda: not SLURM.run("squeue", "-h"), "an empty queue")
+
+    def start(self, kind, work, **spec):
+        """What the keeper writes, and what it asks the runner for."""
+        Jobs.n_jobs += 1
+        self.job, self.dir, self.n_shards = Jobs.n_jobs, f"{self.home}/jobs/{Jobs.n_jobs}", spec.get("nShards", 1)
+        os.makedirs(self.dir)
+        document = {"format": 1, "name": f"projects/p/jobs/j{self.job}", "kind": kind, "home": self.home, "buckets": f"{self.home}/buckets",
+                    "program": harness.GRAFT, "nCpus": 1, "maxRunningS": 600, "graceMs": 2000, "nShards": 1, kind: work, **spec}
+        harness.write(f"{self.dir}/spec.json", json.dumps(document).encode())
+        self.place = self.call("start")
+        self.assertRegex(self.place, r"^[0-9]+(\+[0-9]+)?$")
+
+    def call(self, call):
+        done = subprocess.run([DRIVER, self.home, harness.GRAFT, call, str(self.job), "1", "--shards", str(self.n_shards),
+                               "--place", getattr(self, "place", ""), "--seconds", "600"],
+                              env=SLURM.environment, timeout=60, stdout=subprocess.PIPE, encoding="utf-8", check=False)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return done.stdout.strip()
+
+    def end(self, limit_s=60):
+        """The result, once no process is left."""
+        wait_for(lambda: self.call("look").startswith("ENDED"), f"the end of {self.place}", limit_s)
+        try:
+            return json.loads(harness.read(f"{self.dir}/result.json"))
+        except FileNotFoundError:
+            left = "".join(harness.read(path).decode() for path in glob.glob(f"{self.dir}/slurm-*.out"))
+            raise AssertionError(f"no result; {self.call('look')}; {left}") from None
+
+    def log(self):
+        return [json.loads(line)["message"] for line in harness.read(f"{self.dir}/log").splitlines()[1:]]
+
+    def start_package(self, *args, **more):
+        write_package(f"{self.bucket}/op-1.0.tar.gz")
+        self.job_dir = f"{self.bucket}/out"
+        os.makedirs(self.job_dir, exist_ok=True)
+        self.start("training", {"pythonModule": "op.task", "args": list(args), "jobDir": f"{self.bucket}/out",
+                                "packageUris": ["gs://bucket/op-1.0.tar.gz"], "packages": [f"{self.bucket}/op-1.0.tar.gz"], **more})
+
+    def test_a_package_succeeds(self):
+        self.start_package("succeed")
+        result = self.end()
+        self.assertEqual(result["state"], "SUCCEEDED", result)
+        self.assertIn("on n1", self.log())
+
+    def test_a_package_fails(self):
+        self.start_package("fail")
+        result = self.end()
+        self.assertEqual(result["state"], "FAILED", result)
+        self.assertIn("no such opera", result["errorMessage"])
+
+    def test_a_package_is_cancelled(self):
+        self.start_package("hold")
+        wait_for(lambda: os.path.exists(f"{self.job_dir}/up"), "it runs")
+        self.call("stop")
+        self.assertEqual(self.end()["state"], "CANCELLED")
+
+    def test_an_attempt_runs_again_when_its_node_was_lost(self):
+        self.start_package("hold")
+        node = wait_for(lambda: os.path.exists(f"{self.job_dir}/up") and harness.read(f"{self.job_dir}/up").split(), "it runs")[0].decode()
+        SLURM.kill_node(node)
+        try:
+            wait_for(lambda: self.call("look") and len(set(harness.read(f"{self.job_dir}/up").split())) == 2, "it runs elsewhere")
+            harness.write(f"{self.job_dir}/go", b"")
+            result = self.end()
+        finally:
+            SLURM.start_node(node)
+        self.assertEqual((result["state"], result["attempt"]), ("SUCCEEDED", 1), result)
+
+    def test_a_search(self):
+        self.start_package("search", hyperparameters={
+            "goal": "MAXIMIZE", "hyperparameterMetricTag": "accuracy", "maxTrials": 4, "maxParallelTrials": 2, "algorithm": "RANDOM_SEARCH",
+            "params": [{"parameterName": "lr", "type": "DOUBLE", "minValue": 0.1, "maxValue": 0.9}]})
+        result = self.end()
+        self.assertEqual(result["state"], "SUCCEEDED", result)
+        trials = result["output"]["trials"]
+        self.assertEqual(sorted(trial["trialId"] for trial in trials), ["1", "2", "3", "4"])
+        values = [trial["finalMetric"]["objectiveValue"] for trial in trials]
+        self.assertEqual(values, sorted(values, reverse=True))
+
+    # ---- batch prediction ----
+
+    def test_batch_prediction_survives_the_loss_of_a_node(self):
+        n_shards, n_pictures = 6, 180
+        model = harness.stamps()
+        found = [path for kind in harness.KINDS for path in harness.pictures(kind)]
+        os.mkdir(f"{self.bucket}/in")
+        for i in range(n_pictures):
+            shutil.copy(found[i % len(found)], f"{self.bucket}/in/{i:04}.png")
+        self.start("prediction", {"dataFormat": "JSON", "inputPaths": ["gs://bucket/in/*"], "outputPath": "gs://bucket/out", "model": model},
+                   nShards=n_shards)
+        array = self.place.split("+")[0]
+
+        def half_done():
+            for number, task, state, node, _ in SLURM.jobs():
+                if number == array and state == "RUNNING" and not os.path.exists(f"{self.dir}/shards/{task}.json"):
+                    notes = glob.glob(f"{self.dir}/shards/{task}.notes")
+                    if notes and os.path.getsize(notes[0]) > 0:
+                        return task, node
+            return None
+        task, node = wait_for(half_done, "a shard in the middle of its work")
+        SLURM.kill_node(node)
+        try:
+            self.assertFalse(os.path.exists(f"{self.dir}/shards/{task}.json"), "it was lost before it was done")
+            result = self.end(limit_s=90)
+        finally:
+            SLURM.start_node(node)
+        self.assertEqual(result["state"], "SUCCEEDED", result)
+        self.assertEqual((result["output"]["predictionCount"], result["output"]["errorCount"]), (str(n_pictures), "0"))
+        shards = sorted(os.path.basename(path) for path in glob.glob(f"{self.bucket}/out/prediction.results-*"))
+        self.assertEqual(shards, [f"prediction.results-{k:05}-of-{n_shards:05}" for k in range(n_shards)])
+        lines = [json.loads(line) for name in shards for line in harness.read(f"{self.bucket}/out/{name}").splitlines()]
+        items = collections.Counter(line["item"] for line in lines)
+        self.assertEqual(items, collections.Counter(f"gs://bucket/in/{i:04}.png" for i in range(n_pictures)))
+        scores = {line["item"]: line["outputs"] for line in lines}
+        for i in (0, 91, n_pictures - 1):
+            (expected,) = harness.expected_scores(model, f"{self.bucket}/in/{i:04}.png")
+            for got, want in zip(scores[f"gs://bucket/in/{i:04}.png"], expected):
+                self.assertAlmostEqual(got, want, places=4)
+        self.assertIn("Restarts=1", SLURM.run("scontrol", "show", "job", "-o", f"{array}_{task}"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
