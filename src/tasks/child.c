@@ -455,6 +455,7 @@ void gf__children_kill_all(gf__children *all)
         drain_signals(all->child_fd);
         reap(all);
     }
+    reap(all); /* who died between the look and the list */
 }
 
 static void close_if_open(int fd)
