@@ -85,13 +85,13 @@ static gf_status run_work(gf__task *task, gf__outcome *out, gf_error *err)
 
 /* ---- opening and closing ---- */
 
-/* For people and for keepers: who it is that holds it. */
+/* For people and for keepers: who it is that holds it. The first line is whole at any moment. */
 static gf_status sign_lock(const char *path, int attempt, gf_error *err)
 {
     char text[64];
     const int n = snprintf(text, sizeof text, "%d %d\n", attempt, (int)getpid());
-    const int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-    const bool is_written = fd >= 0 && write(fd, text, (size_t)n) == n;
+    const int fd = open(path, O_WRONLY | O_CLOEXEC);
+    const bool is_written = fd >= 0 && write(fd, text, (size_t)n) == n && ftruncate(fd, n) == 0;
     const gf_status st = is_written ? GF_OK : gf__error_errno(err, errno, "%s: cannot write", path);
     if (fd >= 0)
         close(fd);
