@@ -146,6 +146,9 @@ typedef struct gf_features_request {
     bool has_pool;
     gf_pool pool;
     gf_precision precision; /* default AUTO */
+    /* Above 0: only part number shard (from 0) of so many of a data set's pictures, and only into the
+     * cache: several processes, or machines with one home, share the work. */
+    size_t n_shards, shard;
 } gf_features_request;
 
 typedef struct gf_features_result {
@@ -154,9 +157,9 @@ typedef struct gf_features_result {
     size_t n_skipped, n_cached;
     size_t n_layers;
     char **layers;        /* as they are called in the network */
-    gf_tensor **features; /* (n_items, ...) float32, one a layer */
-    char **items;         /* n_items names */
-    size_t *labels;       /* n_items; NULL for a picture */
+    gf_tensor **features; /* (n_items, ...) float32, one a layer; NULL each with n_shards */
+    char **items;         /* n_items names; NULL with n_shards */
+    size_t *labels;       /* n_items; NULL for a picture, and with n_shards */
     char **class_names;
     size_t n_classes;
 } gf_features_result;

@@ -1,4 +1,5 @@
 /* cli/cmd_features.c: graft features: the output of any layer, as numbers, arrays and pictures. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -6,7 +7,7 @@
 #define MAX_PRINTED_VALUES 8192
 
 typedef struct features_settings {
-    const char *model, *pool, *precision, *output, *plot;
+    const char *model, *pool, *precision, *output, *plot, *shard;
     gf__cli_list layers;
 } features_settings;
 
@@ -31,6 +32,10 @@ static const gf__option options[] = {
     GF__TEXT("--plot", "F.png|F.svg", "no plot", features_settings, plot,
              "Draw the first picture's features: a line for a vector, a strip of maps for a "
              "spatial layer."),
+    GF__TEXT("--shard", "K/N", "all of it", features_settings, shard,
+             "Compute only part K (from 0) of N of a data set, and only into the cache: several "
+             "machines "
+             "with one home folder share the work, and a run without --shard then finds it there."),
 };
 
 typedef struct summary {
@@ -113,6 +118,50 @@ static gf_pool parse_pool(const char *word)
     return strcmp(word, "max") == 0 ? GF_POOL_MAX : GF_POOL_NONE;
 }
 
+static gf_status print_shard(const gf__cli *cli, const gf_features_result *result,
+                             const char *shard, gf_error *err)
+{
+    if (!cli->is_json) {
+        printf("shard %s: %zu pictures, %zu from the cache, %zu could not be read\n", shard,
+               result->n_items, result->n_cached, result->n_skipped);
+        return GF_OK;
+    }
+    gf__json *document = gf__json_object();
+    gf__json_set_string(document, "shard", shard);
+    gf__json_set_int(document, "n_items", (int64_t)result->n_items);
+    gf__json_set_int(document, "n_unreadable", (int64_t)result->n_skipped);
+    gf__json_set_int(document, "n_cached", (int64_t)result->n_cached);
+    return gf__cli_print_json(document, err);
+}
+
+static bool read_number(const char **text, size_t *out)
+{
+    char *end = NULL;
+    const unsigned long long number = strtoull(*text, &end, 10);
+    const bool is_digits = **text >= '0' && **text <= '9' && number <= 1000000;
+    *out = (size_t)number;
+    *text = end;
+    return is_digits;
+}
+
+/* "1/4". */
+static gf_status parse_shard(const features_settings *s, gf_features_request *r, gf_error *err)
+{
+    const char *at = s->shard;
+    if (at == NULL)
+        return GF_OK;
+    const bool is_pair = read_number(&at, &r->shard) && *at++ == '/' &&
+                         read_number(&at, &r->n_shards) && *at == '\0';
+    if (!is_pair || r->shard >= r->n_shards)
+        return gf_error_set(err, GF_EINVAL, "--shard %s: expected K/N, K from 0 to N - 1",
+                            s->shard);
+    if (s->output != NULL || s->plot != NULL)
+        return gf_error_set(err, GF_EINVAL,
+                            "--shard only fills the cache: leave --output and --plot to a run "
+                            "without it");
+    return GF_OK;
+}
+
 static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
 {
     const features_settings *s = settings;
@@ -131,13 +180,17 @@ static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
                             request.source);
     gf_status st = gf_precision_parse(s->precision, &request.precision, err);
     if (st == GF_OK)
+        st = parse_shard(s, &request, err);
+    if (st == GF_OK)
         st = gf_service_features(&request, &cli->observer, &result, err);
     gf__bar_end(&cli->bar);
     if (st == GF_OK && s->output != NULL)
         st = gf_features_save(result, s->output, err);
     if (st == GF_OK && s->plot != NULL)
         st = gf_features_plot(result, s->plot, err);
-    if (st == GF_OK && cli->is_json)
+    if (st == GF_OK && s->shard != NULL)
+        st = print_shard(cli, result, s->shard, err);
+    else if (st == GF_OK && cli->is_json)
         st = print_json(result, err);
     else if (st == GF_OK)
         print_text(result);

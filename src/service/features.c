@@ -121,6 +121,49 @@ static gf_status extract_dataset(const gf_features_request *r, gf_extractor *ext
     return st;
 }
 
+/* The pictures of one shard, a piece in a row, into the cache. */
+static gf_status fill_cache(const gf_features_request *r, const gf_dataset *dataset,
+                            gf_extractor *extractor, const gf_observer *obs,
+                            gf_features_result *result, gf_error *err)
+{
+    const size_t n_all = gf_dataset_n_items(dataset), each = n_all / r->n_shards;
+    const size_t rest = n_all % r->n_shards;
+    const size_t first = each * r->shard + (r->shard < rest ? r->shard : rest);
+    const size_t n = each + (r->shard < rest);
+    size_t *items = gf__calloc(n, sizeof *items);
+    bool *is_bad = gf__calloc(n, sizeof *is_bad);
+    const gf_extract_request request = {
+        .items = items, .n_items = n, .is_bad = is_bad, .n_cached = &result->n_cached};
+    gf_status st = items != NULL && is_bad != NULL ? GF_OK : gf__error_nomem(err, "items", n);
+    for (size_t i = 0; i < n && st == GF_OK; i++)
+        items[i] = first + i;
+    if (st == GF_OK && n > 0)
+        st = gf_extractor_dataset(extractor, dataset, &request, obs, result->features, err);
+    for (size_t i = 0; i < n && st == GF_OK; i++)
+        result->n_skipped += is_bad[i];
+    result->n_items = n - result->n_skipped;
+    for (size_t i = 0; i < result->n_layers; i++) {
+        gf_tensor_free(result->features[i]);
+        result->features[i] = NULL;
+    }
+    gf__free(is_bad);
+    gf__free(items);
+    return st;
+}
+
+static gf_status extract_shard(const gf_features_request *r, gf_extractor *extractor,
+                               const gf_observer *obs, gf_features_result *result, gf_error *err)
+{
+    gf_dataset *dataset = NULL;
+    gf_status st = gf_dataset_open(r->source, NULL, obs, &dataset, err);
+    if (st == GF_OK)
+        st = gf__dataset_wants_pictures(dataset, err);
+    if (st == GF_OK)
+        st = fill_cache(r, dataset, extractor, obs, result, err);
+    gf_dataset_free(dataset);
+    return st;
+}
+
 /* A file that begins like a picture is one; everything else is opened as a data set. */
 static gf_status is_picture(const char *path, bool *out, gf_error *err)
 {
@@ -157,6 +200,10 @@ static gf_status run_request(const gf_features_request *r, const gf_observer *ob
     if (st == GF_OK)
         st = is_picture(r->source, &is_one_picture, err);
     result->is_dataset = !is_one_picture;
+    if (st == GF_OK && r->n_shards > 0 && (is_one_picture || r->shard >= r->n_shards))
+        st = gf_error_set(err, GF_EINVAL,
+                          "shard %zu of %zu of %s: expected a data set and a shard from 0 to %zu",
+                          r->shard, r->n_shards, r->source, r->n_shards - 1);
     if (st == GF_OK)
         st = gf_trunk_load(r->context.home, r->trunk, &trunk, err);
     if (st == GF_OK)
@@ -164,7 +211,9 @@ static gf_status run_request(const gf_features_request *r, const gf_observer *ob
     if (st == GF_OK)
         st = gf__service_extractor(&r->context, trunk, specs, result->n_layers, r->precision,
                                    !is_one_picture, &extractor, err);
-    if (st == GF_OK)
+    if (st == GF_OK && r->n_shards > 0)
+        st = extract_shard(r, extractor, obs, result, err);
+    else if (st == GF_OK)
         st = is_one_picture ? extract_picture(r, extractor, result, err)
                             : extract_dataset(r, extractor, obs, result, err);
     gf_extractor_free(extractor);
@@ -198,7 +247,8 @@ void gf_features_result_free(gf_features_result *result)
         gf_tensor_free(result->features[i]);
     gf__free(result->features);
     gf__strings_free(result->layers, result->n_layers);
-    gf__strings_free(result->items, result->n_items);
+    if (result->items != NULL)
+        gf__strings_free(result->items, result->n_items);
     gf__strings_free(result->class_names, result->n_classes);
     gf__free(result->labels);
     gf__free(result);

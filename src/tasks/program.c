@@ -26,9 +26,17 @@ static const char *module_of(const gf__task *task)
     return gf__json_string(training_field(task, "pythonModule"), "");
 }
 
-static bool is_own_trainer(const gf__task *task)
+/* The command of the program that does the job, "train" for graft.train; NULL: a user's module. */
+static const char *own_command(const gf__task *task)
 {
-    return strcmp(module_of(task), "graft.train") == 0;
+    static const char *const commands[] = {"train", "features"};
+    const char *module = module_of(task);
+    if (strncmp(module, "graft.", 6) != 0)
+        return NULL;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(module + 6, commands[i]) == 0)
+            return commands[i];
+    return NULL;
 }
 
 static const char *job_id(const gf__task *task)
@@ -153,6 +161,7 @@ static gf_status add_outputs(const gf__task *task, const char *job_dir, gf__text
 {
     const gf__json *args = training_field(task, "args");
     const bool has_output = has_option(args, "--output") || has_option(args, "-o");
+    const bool is_training = strcmp(own_command(task), "train") == 0;
     char *path = NULL;
     if (job_dir == NULL)
         return GF_OK;
@@ -160,11 +169,12 @@ static gf_status add_outputs(const gf__task *task, const char *job_dir, gf__text
     if (st != GF_OK)
         return st;
     if (!has_output)
-        gf__texts_take(argv, gf__asprintf("--output=%s/model.safetensors", path));
-    if (!has_option(args, "--report"))
+        gf__texts_take(argv, gf__asprintf("--output=%s/%s", path,
+                                          is_training ? "model.safetensors" : "features.npz"));
+    if (is_training && !has_option(args, "--report"))
         gf__texts_take(argv, gf__asprintf("--report=%s/report.html", path));
     /* An attempt that died left its checkpoint beside the model. */
-    if (!has_output && task->options->attempt > 1 && !has_option(args, "--resume"))
+    if (is_training && !has_output && task->options->attempt > 1 && !has_option(args, "--resume"))
         gf__texts_add(argv, "--resume");
     gf__free(path);
     return GF_OK;
@@ -186,7 +196,7 @@ static gf_status make_parent(const char *path, gf_error *err)
 
 static gf_status make_output_dirs(const gf__texts *argv, gf_error *err)
 {
-    static const char *const outputs[] = {"--output", "-o", "--report"};
+    static const char *const outputs[] = {"--output", "-o", "--report", "--plot"};
     gf_status st = GF_OK;
     for (size_t i = 0; i < argv->n && st == GF_OK; i++)
         for (size_t k = 0; k < sizeof outputs / sizeof *outputs && st == GF_OK; k++) {
@@ -203,7 +213,7 @@ static gf_status fill_own_arguments(const gf__task *task, const gf__trial_argume
                                     const char *job_dir, gf__texts *argv, gf_error *err)
 {
     gf__texts_add(argv, spec_text(task, "program"));
-    gf__texts_add(argv, "train");
+    gf__texts_add(argv, own_command(task));
     gf__texts_take(argv, gf__asprintf("--home=%s", spec_text(task, "home")));
     gf__texts_take(argv, gf__asprintf("--threads=%lld", (long long)count_threads(task, trial)));
     gf_status st = add_outputs(task, job_dir, argv, err);
@@ -289,7 +299,7 @@ static gf_status fill_environment(const gf__task *task, const gf__trial_argument
     set(env, "CLOUD_ML_HP_METRIC_FILE", metric_file);
     set(env, "OMP_NUM_THREADS", threads);
     gf__texts_take(env, tensorflow_config(task, trial));
-    if (!is_own_trainer(task)) {
+    if (own_command(task) == NULL) {
         set(env, "PYTHONPATH", task->python_path);
         set(env, "PYTHONUNBUFFERED", "1");
     }
@@ -328,8 +338,8 @@ gf_status gf__program_new(gf__task *task, const gf__trial_arguments *trial, gf__
     if (st == GF_OK)
         st = make_job_dir(task, trial, &job_dir, err);
     if (st == GF_OK)
-        st = is_own_trainer(task) ? fill_own_arguments(task, trial, job_dir, &argv, err)
-                                  : fill_user_arguments(task, trial, job_dir, &argv, err);
+        st = own_command(task) != NULL ? fill_own_arguments(task, trial, job_dir, &argv, err)
+                                       : fill_user_arguments(task, trial, job_dir, &argv, err);
     if (st == GF_OK)
         st = gf__texts_status(&argv, err);
     if (st == GF_OK)
@@ -363,7 +373,7 @@ static bool lacks_module(const gf__task *task, const char *tail)
     static const char says[] = ": No module named ";
     const char *last = strrchr(tail, '\n');
     const char *found = strstr(last != NULL ? last + 1 : tail, says);
-    return found != NULL && !is_own_trainer(task) && found[sizeof says - 1] != '\'';
+    return found != NULL && own_command(task) == NULL && found[sizeof says - 1] != '\'';
 }
 
 static void describe_end(const gf__task *task, int exit_status, const char *tail, gf__buffer *out)

@@ -337,20 +337,40 @@ static bool has_same_features(const searching *s, const gf__trial *a, const gf__
     return true;
 }
 
-/* Whether another trial is computing the features that this one needs: the first that asks fills the cache for all, and
- * tells by its first metric that it has. */
+/* Whether a trial has told by a metric that the features this one needs are in the cache. */
+static bool has_features(const searching *s, const gf__trial *trial)
+{
+    for (size_t i = 0; i < s->trials.n; i++)
+        if (s->trials.at[i]->metrics.n > 0 && has_same_features(s, trial, s->trials.at[i]))
+            return true;
+    return false;
+}
+
+/* Whether another trial is computing the features that this one needs: the first that asks fills the
+ * cache for all. */
 static bool waits_for_features(const searching *s, const gf__trial *trial)
 {
-    bool is_coming = false;
-    for (size_t i = 0; s->is_graft && i < s->trials.n; i++) {
-        const gf__trial *other = s->trials.at[i];
-        if (other == trial || !has_same_features(s, trial, other))
+    if (!s->is_graft || has_features(s, trial))
+        return false;
+    for (size_t i = 0; i < s->trials.n; i++)
+        if (s->trials.at[i]->state == GF__TRIAL_RUNNING &&
+            has_same_features(s, trial, s->trials.at[i]))
+            return true;
+    return false;
+}
+
+/* While it computes what the others wait for, it has all of the job's CPUs. */
+static gf_status give_all_threads(const searching *s, gf__program *program, gf_error *err)
+{
+    const int64_t n_cpus = gf__json_int(gf__json_find(s->task->spec, "nCpus"), 1);
+    for (char **argument = program->argv; *argument != NULL; argument++) {
+        if (strncmp(*argument, "--threads=", 10) != 0)
             continue;
-        if (other->metrics.n > 0)
-            return false;
-        is_coming = is_coming || other->state == GF__TRIAL_RUNNING;
+        gf__free(*argument);
+        *argument = gf__asprintf("--threads=%lld", (long long)n_cpus);
+        return *argument != NULL ? GF_OK : gf__error_nomem(err, "an argument", 0);
     }
-    return is_coming;
+    return GF_OK;
 }
 
 static void say_values(searching *s, const gf__trial *trial)
@@ -374,9 +394,13 @@ static gf_status start(searching *s, gf__trial *trial, gf_error *err)
                                            .values = (const char *const *)trial->texts,
                                            .n = s->space.n_params};
     gf_status st = gf__program_new(s->task, &arguments, &trial->program, err);
+    if (st == GF_OK && s->is_graft && s->n_running == 0 && !has_features(s, trial))
+        st = give_all_threads(s, &trial->program, err);
     gf__free(names);
-    if (st != GF_OK)
+    if (st != GF_OK) {
+        gf__program_free(&trial->program);
         return st;
+    }
     const gf__child_options options = {.argv = trial->program.argv,
                                        .env = trial->program.env,
                                        .dir = trial->program.dir,

@@ -62,6 +62,14 @@ static bool is_prediction(const gf__task *task)
     return is_kind(task, "prediction");
 }
 
+static bool is_features(const gf__task *task)
+{
+    const gf__json *training = gf__json_find(task->spec, "training");
+    return is_any_training(task) &&
+           strcmp(gf__json_string(gf__json_find(training, "pythonModule"), ""), "graft.features") ==
+               0;
+}
+
 typedef struct work {
     bool (*is_meant)(const gf__task *task);
     gf_status (*run)(gf__task *task, gf__outcome *out, gf_error *err);
@@ -70,6 +78,7 @@ typedef struct work {
 /* The first that is meant. */
 static const work works[] = {
     {is_search, gf__task_search},
+    {is_features, gf__task_features},
     {is_any_training, gf__task_train},
     {is_prediction, gf__task_predict},
 };
