@@ -51,7 +51,8 @@ say "6. The same model behind an API"
 picture=$(ls demo/pictures-held-out/*food*.png | head -1)
 rm -f demo/port
 show "graft serve --port 0 &"
-"$graft" serve --port 0 --port-file demo/port >demo/serve.log 2>&1 &
+# Jobs run the python3 of the server's path: Debian's own, which has numpy.
+PATH="/usr/bin:$PATH" "$graft" serve --port 0 --port-file demo/port >demo/serve.log 2>&1 &
 server=$!
 while [ ! -s demo/port ]; do
     kill -0 "$server" 2>/dev/null || { cat demo/serve.log >&2; exit 1; }

@@ -44,7 +44,7 @@ def split_address(address):
 
 
 def read(address):
-    """The bytes of gs://BUCKET/PATH, the same in a notebook and in a job: in a job from the bucket's
+    """The bytes of gs://BUCKET/PATH, in a notebook and in a job alike: in a job from the bucket's
     folder, else from the server that $GRAFT_SERVER names."""
     if os.environ.get("GRAFT_BUCKETS"):
         with open(paths.resolve(address), "rb") as file:

@@ -8,12 +8,12 @@
 Everything of a job lies below gs://BUCKET/PROJECT/JOB/, which a token of that project may use.
 """
 
+import hashlib
 import io
 import sys
 import tarfile
 import time
 
-from .client import JOB_ENDS
 from .transport import ApiError
 
 PACKAGE, VERSION, MODULE = "trainer", "0.0.0", "trainer.task"
@@ -75,8 +75,19 @@ def sdist(program, requires=()):
     return buffer.getvalue()
 
 
-def new_job_id():
-    return f"mlmagic__{int(time.time())}"
+def free_job_id(client):
+    """mlmagic__EPOCH, with a number behind it where that one is taken."""
+    first = f"mlmagic__{int(time.time())}"
+    job_id, n = first, 1
+    while True:
+        try:
+            client.jobs.get(job_id)
+        except ApiError as error:
+            if error.code == 404:
+                return job_id
+            raise
+        n += 1
+        job_id = f"{first}_{n}"
 
 
 def _objects(client, bucket):
@@ -157,26 +168,23 @@ def print_line(stream, text):
 def submit(client, package, bucket, job_id=None, args=(), job_dir=None, **training):
     """Uploads a package's bytes and creates the job; the Run.
 
+    job_id    default: free_job_id().
     training  of the API's trainingInput: scaleTier, region, runtimeVersion ...
     """
-    job_id = job_id or new_job_id()
+    job_id = job_id or free_job_id(client)
     before = _objects(client, bucket)
     folder = f"gs://{bucket}/{client.project}/{job_id}"
-    address = f"{folder}/{PACKAGE}-{VERSION}.tar.gz"
-    client.buckets.put(package, address)
+    # By its hash: where the id is taken, the package of that job stays what it was.
+    digest = hashlib.sha256(package).hexdigest()
+    address = client.buckets.put(package, f"{folder}/packages/{digest}/{PACKAGE}-{VERSION}.tar.gz")
     run = Run(client, bucket, job_id, address, before)
     training = {name: value for name, value in training.items() if value}
     training.setdefault("scaleTier", "BASIC")
-    training.update(
-        packageUris=[address], pythonModule=MODULE, jobDir=job_dir or folder + "/", args=list(args)
-    )
+    training["packageUris"], training["pythonModule"] = [address], MODULE
+    training["jobDir"], training["args"] = job_dir or folder + "/", list(args)
     try:
         run.job = client.jobs.create(job_id, training_input=training)
     except KeyboardInterrupt:
         run.cancel()
         raise
     return run
-
-
-def has_ended(job):
-    return job.get("state") in JOB_ENDS
