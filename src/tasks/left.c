@@ -7,10 +7,8 @@
 
 #include "tasks/tasks_priv.h"
 
-#define FULL_DISK_TRIES   30
-#define FULL_DISK_WAIT_MS 1000
-#define RESULT_MAX_BYTES  ((size_t)256 << 20) /* trials and all */
-#define LOG_CHUNK_BYTES   ((size_t)1 << 20)
+#define RESULT_MAX_BYTES ((size_t)256 << 20) /* trials and all */
+#define LOG_CHUNK_BYTES  ((size_t)1 << 20)
 
 static const char *const state_names[] = {"SUCCEEDED", "FAILED", "CANCELLED"};
 
@@ -94,9 +92,9 @@ gf_status gf__left_result(const gf__task_options *options, gf__end_state state,
     char *path = result_path(options);
     gf__json *result = new_result(options, state, error_message, output);
     gf_status st = GF_EIO;
-    for (int i = 0; i < FULL_DISK_TRIES && st == GF_EIO; i++) {
+    for (int i = 0; i < GF__DISK_TRIES && st == GF_EIO; i++) {
         if (i > 0)
-            (void)poll(NULL, 0, FULL_DISK_WAIT_MS);
+            (void)poll(NULL, 0, GF__DISK_WAIT_MS);
         st = write_document(path, result, err);
     }
     gf__json_free(result);

@@ -2,6 +2,7 @@
  * is a result; where there cannot be one, the process ends with a failure and its keeper sees a crash. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -232,12 +233,24 @@ static gf_status end_task(gf__task *task, gf_status st, const gf__outcome *outco
     return gf__left_result(task->options, state, message, outcome->output, err);
 }
 
+/* A full disk is waited for: each attempt that dies of it is one of few. */
+static gf_status open_patiently(const gf__task_options *options, gf__task **out, gf_error *err)
+{
+    gf_status st = GF_EIO;
+    for (int i = 0; i < GF__DISK_TRIES && st == GF_EIO; i++) {
+        if (i > 0)
+            (void)poll(NULL, 0, GF__DISK_WAIT_MS);
+        st = gf__task_open(options, out, err);
+    }
+    return st;
+}
+
 gf_status gf__task_run(const gf__task_options *options, gf_error *err)
 {
     gf__task *task = NULL;
     gf__outcome outcome = {0};
     gf_error failure = {0};
-    gf_status st = gf__task_open(options, &task, err);
+    gf_status st = open_patiently(options, &task, err);
     if (st != GF_OK)
         return st;
     if (!gf__left_is_done(options)) {

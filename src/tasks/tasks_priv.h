@@ -111,6 +111,10 @@ gf_status gf__spec_read(const char *path, gf__json **out, gf_error *err);
 
 /* left.c */
 
+/* A full disk is given that many times that long to get some room. */
+#define GF__DISK_TRIES   30
+#define GF__DISK_WAIT_MS 1000
+
 /* How it ended, as result.json says it: a shard's goes to shards/K.json. A full disk is waited for. */
 typedef enum gf__end_state { GF__END_SUCCEEDED, GF__END_FAILED, GF__END_CANCELLED } gf__end_state;
 gf_status gf__left_result(const gf__task_options *options, gf__end_state state,
