@@ -49,7 +49,7 @@ fuzz:
 
 ## interop  comparisons with Keras, scikit-learn, numpy, ONNX Runtime (PyPI)
 interop: build
-	@tools/install-deps.sh bench
+	@tools/install-deps.sh bench npm
 	@tools/interop.sh $(BUILD)
 
 ## bench    speed and numerics beside the peers; results in bench/results

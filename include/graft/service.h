@@ -178,9 +178,17 @@ GF_API gf_status gf_features_plot(const gf_features_result *result, const char *
 /* ---- leaving for other programs -------------------------------------------------------------- */
 
 typedef enum gf_export_format {
-    GF_EXPORT_ONNX /* opset 13: ONNX Runtime, OpenVINO, Triton ... */
+    GF_EXPORT_ONNX, /* opset 13: ONNX Runtime, OpenVINO, Triton ... */
+    GF_EXPORT_TFJS  /* a folder: TensorFlow.js' layers-model */
 } gf_export_format;
 GF_API gf_status gf_export_format_parse(const char *name, gf_export_format *out, gf_error *err);
+
+typedef enum gf_quantisation {
+    GF_QUANTISE_NONE,
+    GF_QUANTISE_FLOAT16,
+    GF_QUANTISE_UINT8
+} gf_quantisation;
+GF_API gf_status gf_quantisation_parse(const char *name, gf_quantisation *out, gf_error *err);
 
 typedef struct gf_export_request {
     gf_context context;
@@ -189,6 +197,7 @@ typedef struct gf_export_request {
     const char *output;
     /* Without the trunk: features (or a table's columns) to scores. */
     bool is_head_only;
+    gf_quantisation quantisation; /* of the kernels; TFJS only */
 } gf_export_request;
 /* What the format cannot say is refused: GF_EUNSUPPORTED. docs/formats.md tells what each keeps.
  * GF_EINVAL the output is the model itself. */

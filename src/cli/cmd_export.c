@@ -2,20 +2,24 @@
 #include "cli/cli.h"
 
 typedef struct export_settings {
-    const char *format, *output;
+    const char *format, *output, *quantisation;
     bool is_head_only;
 } export_settings;
 
 static const gf__option options[] = {
-    GF__TEXT("--format", "onnx", "onnx", export_settings, format, "What to write."),
+    GF__TEXT("--format", "onnx|tfjs", "onnx", export_settings, format, "What to write."),
     GF__TEXT("--output", "FILE", NULL, export_settings, output, "Where to write it. Needed."),
+    GF__TEXT("--quantize", "none|float16|uint8", "none", export_settings, quantisation,
+             "Store kernels in fewer bytes. tfjs only."),
     GF__FLAG("--head-only", export_settings, is_head_only,
              "Without the trunk: features in, scores out."),
 };
 
 static void preset(void *settings)
 {
-    ((export_settings *)settings)->format = "onnx";
+    export_settings *s = settings;
+    s->format = "onnx";
+    s->quantisation = "none";
 }
 
 static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
@@ -28,6 +32,8 @@ static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
     if (s->output == NULL)
         return gf_error_set(err, GF_EINVAL, "no --output FILE to write to");
     gf_status st = gf_export_format_parse(s->format, &request.format, err);
+    if (st == GF_OK)
+        st = gf_quantisation_parse(s->quantisation, &request.quantisation, err);
     if (st == GF_OK)
         st = gf_service_export(&request, err);
     if (st == GF_OK)
@@ -45,9 +51,13 @@ const gf__command gf__command_export = {
         "ONNX: one file with trunk and head. Its input is float32 (N, height, width, 3), RGB, "
         "scaled as the network wants it; the file's properties say how (\"preprocessing\"), and "
         "name the classes (\"classes\"). Its output \"scores\" is (N, classes). A model of "
-        "numbers takes rows of its columns as they are.",
-    .examples = "graft export flowers.safetensors --output flowers.onnx\n"
-                "graft export flowers.safetensors --head-only --output head.onnx",
+        "numbers takes rows of its columns as they are.\n\n"
+        "TensorFlow.js (tfjs): a folder with model.json and shards, for tf.loadLayersModel(). The "
+        "same input, output and properties (userDefinedMetadata).",
+    .examples =
+        "graft export flowers.safetensors --output flowers.onnx\n"
+        "graft export flowers.safetensors --head-only --output head.onnx\n"
+        "graft export flowers.safetensors --format tfjs --quantize uint8 --output web/flowers",
     .options = options,
     .n_options = GF__N_OPTIONS(options),
     .settings_size = sizeof(export_settings),

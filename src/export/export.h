@@ -6,6 +6,12 @@
 #include "graph/graph.h"
 #include "model/model.h"
 
+typedef enum gf__export_quantisation {
+    GF__EXPORT_F32, /* none */
+    GF__EXPORT_F16,
+    GF__EXPORT_U8
+} gf__export_quantisation;
+
 /* A model as one network, from its input to its scores: what every format writes. All borrowed. */
 typedef struct gf__export_source {
     const char *name;      /* of the network in the file */
@@ -13,10 +19,10 @@ typedef struct gf__export_source {
     const char *const *class_names;
     size_t n_classes;
     const gf_recipe *recipe; /* how a picture becomes the input; NULL: the input is numbers */
-    /* Columns of a model of numbers: standardised inside the file, so that rows go in as they are. NULL: none. */
-    const gf__standardisation *standardisation;
-    const char *const *column_names;
-    const char *trunk_name, *layer; /* where the features come from; NULL: a table */
+    const char *const
+        *column_names; /* of a model of numbers, which the graph standardises; or NULL */
+    const char *trunk_name, *layer;       /* where the features come from; NULL: a table */
+    gf__export_quantisation quantisation; /* of weights, where the format has it: GF_EUNSUPPORTED */
 } gf__export_source;
 
 /* ONNX, opset 13: input "input" float32 (N,H,W,C) as the network takes it (scaled), or (N,D); output
@@ -24,5 +30,9 @@ typedef struct gf__export_source {
  * Written aside and renamed; the same model gives the same bytes. GF_EUNSUPPORTED names a layer that
  * has no operator there; GF_ELIMIT: 2 GB are the most that protobuf can hold. */
 gf_status gf__export_onnx(const gf__export_source *source, const char *path, gf_error *err);
+
+/* TensorFlow.js' layers-model: path becomes a folder with model.json and shards of 4 MiB; properties are
+ * its userDefinedMetadata. Quantised: kernels only. GF_EEXISTS. */
+gf_status gf__export_tfjs(const gf__export_source *source, const char *path, gf_error *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "export/export_priv.h"
 #include "export/onnx_priv.h"
 
 enum { IR_VERSION = 7, OPSET = 13, N_PROPERTIES = 8 };
@@ -252,63 +253,25 @@ static void add_property(gf__onnx *onnx, const char *key, const char *value)
     onnx->model.metadata_props[onnx->model.n_metadata_props++] = property;
 }
 
-static void add_json_property(gf__onnx *onnx, const char *key, gf__json *json)
-{
-    gf__buffer text = {0};
-    gf__json_write(json, false, &text);
-    gf__buffer_append(&text, "", 1);
-    if (text.failed)
-        onnx->is_out_of_memory = true;
-    else
-        add_property(onnx, key, gf__onnx_text(onnx, "%s", text.data));
-    gf__buffer_free(&text);
-    gf__json_free(json);
-}
-
-static gf__json *names_json(const char *const *names, size_t n)
-{
-    gf__json *list = gf__json_array();
-    for (size_t i = 0; i < n; i++)
-        gf__json_append(list, gf__json_new_string(names[i]));
-    return list;
-}
-
 static void add_properties(gf__onnx *onnx, const gf__export_source *source)
 {
-    add_json_property(onnx, "classes", names_json(source->class_names, source->n_classes));
-    if (source->recipe != NULL) {
-        gf__json *recipe = gf__json_object();
-        gf__json_set_string(recipe, "color", "RGB");
-        gf__json_set_string(recipe, "layout", "NHWC");
-        gf__json_set_int(recipe, "height", (int64_t)source->recipe->height);
-        gf__json_set_int(recipe, "width", (int64_t)source->recipe->width);
-        gf__json_set_string(recipe, "resize", "antialiased bilinear (triangle)");
-        gf__json_set_number(recipe, "scale", (double)source->recipe->scale);
-        gf__json_set_number(recipe, "shift", (double)source->recipe->shift);
-        add_json_property(onnx, "preprocessing", recipe);
+    gf__json *properties = gf__export_properties(source);
+    for (size_t i = 0; i < gf__json_n_items(properties); i++) {
+        const gf__json *value = gf__json_value_at(properties, i);
+        gf__buffer text = {0};
+        if (gf__json_is_string(value))
+            gf__buffer_puts(&text, gf__json_string(value, ""));
+        else
+            gf__json_write(value, false, &text);
+        gf__buffer_append(&text, "", 1);
+        if (text.failed)
+            onnx->is_out_of_memory = true;
+        else
+            add_property(onnx, gf__onnx_text(onnx, "%s", gf__json_key_at(properties, i)),
+                         gf__onnx_text(onnx, "%s", text.data));
+        gf__buffer_free(&text);
     }
-    if (source->column_names != NULL)
-        add_json_property(
-            onnx, "columns",
-            names_json(source->column_names, gf_layer_shape(gf_graph_layer_at(onnx->net, 0))[0]));
-    if (source->trunk_name != NULL)
-        add_property(onnx, "trunk", source->trunk_name);
-    if (source->layer != NULL)
-        add_property(onnx, "layer", source->layer);
-}
-
-/* Rows of a table are standardised before the first layer sees them. */
-static void add_standardisation(gf__onnx *onnx, const gf__export_source *source)
-{
-    const size_t n = gf_layer_shape(gf_graph_layer_at(onnx->net, 0))[0];
-    float *means = gf__onnx_weight(onnx, "means", &n, 1);
-    float *scales = gf__onnx_weight(onnx, "scales", &n, 1);
-    if (means == NULL || scales == NULL)
-        return;
-    memcpy(means, source->standardisation->means, n * sizeof *means);
-    memcpy(scales, source->standardisation->scales, n * sizeof *scales);
-    gf__onnx_node(onnx, "Sub", "centred", (const char *const[]){"input", "means", NULL});
-    gf__onnx_node(onnx, "Div", "standardised", (const char *const[]){"centred", "scales", NULL});
+    gf__json_free(properties);
 }
 
 static gf_status build(gf__onnx *onnx, const gf__export_source *source, gf_error *err)
@@ -316,11 +279,6 @@ static gf_status build(gf__onnx *onnx, const gf__export_source *source, gf_error
     const size_t n = gf_graph_n_layers(source->graph);
     const gf_layer *first = gf_graph_layer_at(source->graph, 0);
     onnx->values = gf__onnx_new(onnx, n * sizeof *onnx->values);
-    onnx->input = "input";
-    if (source->standardisation != NULL) {
-        add_standardisation(onnx, source);
-        onnx->input = "standardised";
-    }
     for (size_t i = 0; i < n && !onnx->is_out_of_memory; i++) {
         const gf_status st = gf__onnx_layer(onnx, i, err);
         if (st != GF_OK)
@@ -382,6 +340,8 @@ static gf_status write_file(const gf__onnx *onnx, const char *path, gf_error *er
 gf_status gf__export_onnx(const gf__export_source *source, const char *path, gf_error *err)
 {
     gf__onnx onnx = {.net = source->graph};
+    if (source->quantisation != GF__EXPORT_F32)
+        return gf_error_set(err, GF_EUNSUPPORTED, "ONNX files are written in float32 only");
     gf_onnx__model__init(&onnx.model);
     gf_onnx__graph__init(&onnx.graph);
     gf_status st = build(&onnx, source, err);

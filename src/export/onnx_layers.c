@@ -135,9 +135,9 @@ typedef gf_status emit_layer(const layer_at *at, gf_error *err);
 static gf_status emit_input(const layer_at *at, gf_error *err)
 {
     if (is_map(at->layer))
-        add_transpose(at, at->onnx->input, at->output, true);
+        add_transpose(at, "input", at->output, true);
     else
-        gf__onnx_node(at->onnx, "Identity", at->output, INPUTS(at->onnx->input));
+        gf__onnx_node(at->onnx, "Identity", at->output, INPUTS("input"));
     return GF_OK;
 }
 

@@ -13,7 +13,6 @@ typedef struct gf__onnx {
     GfOnnx__Graph graph;
     size_t node_capacity, initializer_capacity;
     const gf_graph *net;
-    const char *input;   /* what the first layer takes */
     const char **values; /* of each layer: the name of its output */
     struct gf__block *blocks;
     bool is_out_of_memory;

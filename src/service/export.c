@@ -10,6 +10,7 @@ static const struct {
     gf_status (*write)(const gf__export_source *source, const char *path, gf_error *err);
 } formats[] = {
     [GF_EXPORT_ONNX] = {"onnx", gf__export_onnx},
+    [GF_EXPORT_TFJS] = {"tfjs", gf__export_tfjs},
 };
 #define N_FORMATS (sizeof formats / sizeof *formats)
 
@@ -21,7 +22,61 @@ gf_status gf_export_format_parse(const char *name, gf_export_format *out, gf_err
             return GF_OK;
         }
     }
-    return gf_error_set(err, GF_EINVAL, "format \"%.32s\" is unknown, expected onnx", name);
+    return gf_error_set(err, GF_EINVAL, "format \"%.32s\" is unknown, expected onnx or tfjs", name);
+}
+
+_Static_assert((int)GF_QUANTISE_NONE == (int)GF__EXPORT_F32 &&
+                   (int)GF_QUANTISE_FLOAT16 == (int)GF__EXPORT_F16 &&
+                   (int)GF_QUANTISE_UINT8 == (int)GF__EXPORT_U8,
+               "the public names are the same numbers");
+
+gf_status gf_quantisation_parse(const char *name, gf_quantisation *out, gf_error *err)
+{
+    static const char *const names[] = {"none", "float16", "uint8"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(names[i], name) == 0) {
+            *out = (gf_quantisation)i;
+            return GF_OK;
+        }
+    }
+    return gf_error_set(err, GF_EINVAL,
+                        "quantisation \"%.32s\" is unknown, expected none, float16 or uint8", name);
+}
+
+static gf_status new_vector(const float *values, size_t n, gf_tensor **out, gf_error *err)
+{
+    const gf_status st = gf_tensor_new(GF_DTYPE_F32, &n, 1, out, err);
+    if (st == GF_OK)
+        memcpy(gf_tensor_mutable_data(*out), values, n * sizeof *values);
+    return st;
+}
+
+/* (x - mean) / scale as every format can say it: a BatchNormalization without gamma, beta and
+ * epsilon, whose variance is the square of the scale. */
+static gf_status add_standardisation(const gf_model *model, gf_graph *graph, gf_error *err)
+{
+    const gf__layer_config config = {.class_id = GF__LAYER_BATCH_NORMALIZATION,
+                                     .name = "standardisation"};
+    const gf__standardisation how = gf__model_standardisation(model);
+    const size_t n = gf_model_n_inputs(model), input = 0;
+    size_t index = 0;
+    gf_tensor *mean = NULL, *variance = NULL;
+    gf_status st = gf__graph_add(graph, &config, &input, 1, &index, err);
+    if (st == GF_OK)
+        st = new_vector(how.means, n, &mean, err);
+    if (st == GF_OK)
+        st = new_vector(how.scales, n, &variance, err);
+    for (size_t i = 0; st == GF_OK && i < n; i++)
+        ((float *)gf_tensor_mutable_data(variance))[i] *= how.scales[i];
+    if (st == GF_OK)
+        st = gf__graph_set_weight(graph, index, "moving_mean", mean, err);
+    mean = st == GF_OK ? NULL : mean; /* the graph's now */
+    if (st == GF_OK)
+        st = gf__graph_set_weight(graph, index, "moving_variance", variance, err);
+    variance = st == GF_OK ? NULL : variance;
+    gf_tensor_free(mean);
+    gf_tensor_free(variance);
+    return st;
 }
 
 /* A network of the head alone: features, or a table's columns, to scores. */
@@ -36,6 +91,8 @@ static gf_status head_graph(const gf_model *model, gf_graph **out, gf_error *err
     gf_status st = gf__graph_new("head", out, err);
     if (st == GF_OK)
         st = gf__graph_add(*out, &input, NULL, 0, &index, err);
+    if (st == GF_OK && gf_model_trunk_name(model) == NULL)
+        st = add_standardisation(model, *out, err);
     return st == GF_OK ? gf__append_head(*out, gf_model_head(model), err) : st;
 }
 
@@ -57,8 +114,6 @@ static gf_status write_model(const gf_export_request *request, const gf_model *m
 {
     const gf_recipe recipe = gf_model_recipe(model);
     const bool is_table = gf_model_trunk_name(model) == NULL;
-    const gf__standardisation standardisation = is_table ? gf__model_standardisation(model)
-                                                         : (gf__standardisation){NULL, NULL};
     const char **classes = NULL, **columns = NULL;
     gf_status st = name_list(model, gf_model_n_classes(model), gf_model_class_at, &classes, err);
     if (st == GF_OK && is_table)
@@ -70,10 +125,10 @@ static gf_status write_model(const gf_export_request *request, const gf_model *m
             .class_names = classes,
             .n_classes = gf_model_n_classes(model),
             .recipe = is_table || request->is_head_only ? NULL : &recipe,
-            .standardisation = is_table ? &standardisation : NULL,
             .column_names = columns,
             .trunk_name = gf_model_trunk_name(model),
             .layer = gf_model_layer(model),
+            .quantisation = (gf__export_quantisation)request->quantisation,
         };
         st = formats[request->format].write(&source, request->output, err);
     }

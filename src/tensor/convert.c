@@ -2,6 +2,7 @@
  *
  * One loop per type, picked from a table. 64-bit integers and doubles are rounded to the nearest
  * float, doubles past its range become infinite, as numpy's astype(float32) does. */
+#include <math.h>
 #include <string.h>
 
 #include "tensor/tensor_priv.h"
@@ -32,6 +33,26 @@ float gf__f16_to_f32(uint16_t half)
         return float_of_bits(sign | bits_of_float(magnitude));
     }
     return float_of_bits(sign | (exponent + 127 - 15) << 23 | fraction << 13);
+}
+
+/* Half the distance between two halves is added, so that ties go to the even one; what overflows is
+ * infinite, what is too small is a subnormal or zero. */
+uint16_t gf__f32_to_f16(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000u);
+    const uint32_t magnitude = bits & 0x7fffffffu;
+    if (magnitude > 0x7f800000u)
+        return (uint16_t)(sign | 0x7e00u);
+    if (magnitude >= 0x477ff000u)
+        return (uint16_t)(sign | 0x7c00u);
+    if (magnitude < 0x38800000u) { /* below 2^-14: in units of 2^-24 */
+        const float scaled = fabsf(value) * 16777216.0f;
+        return (uint16_t)(sign | (uint16_t)nearbyintf(scaled));
+    }
+    const uint32_t rounded = magnitude + 0xfffu + (magnitude >> 13 & 1u);
+    return (uint16_t)(sign | (uint16_t)((rounded - 0x38000000u) >> 13));
 }
 
 float gf__bf16_to_f32(uint16_t bfloat)

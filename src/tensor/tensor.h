@@ -16,6 +16,7 @@ gf_status gf__tensor_copy(const gf_tensor *tensor, gf_tensor **out, gf_error *er
 gf_tensor *gf__tensor_ref(gf_tensor *tensor);
 
 float gf__f16_to_f32(uint16_t half);
+uint16_t gf__f32_to_f16(float value); /* round to nearest even, NaN stays NaN */
 float gf__bf16_to_f32(uint16_t bfloat);
 uint16_t gf__f32_to_bf16(float value); /* round to nearest even, NaN stays NaN */
 

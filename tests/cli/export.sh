@@ -12,3 +12,8 @@ try $graft export iris.safetensors -o nowhere/iris.onnx
 try $graft export missing.safetensors -o missing.onnx
 try $graft export iris.onnx -o other.onnx
 ls
+try $graft export iris.safetensors --format tfjs --quantize uint8 -o web
+ls web
+try $graft export iris.safetensors --format tfjs -o web
+try $graft export iris.safetensors --quantize uint8 -o iris8.onnx
+try $graft export iris.safetensors --format tfjs --quantize int4 -o web4
