@@ -4,6 +4,7 @@
  * its result is there. Slurm holds such a job for two minutes; we do not. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,26 +89,13 @@ static gf_status check_commands(gf_error *err)
     return GF_OK;
 }
 
-static gf_status real_path(const char *path, char **out, gf_error *err)
-{
-    char *real = realpath(path, NULL);
-    *out = NULL;
-    if (real == NULL)
-        return gf__error_errno(err, errno, "%s", path);
-    *out = gf__strdup(real);
-    free(real); /* the C library's */
-    return *out != NULL ? GF_OK : gf__error_nomem(err, "a path", strlen(path));
-}
-
 /* The home by its real path: the same whatever way it was written. */
 static gf_status make_tag(const char *home, char tag[GF__SLURM_TAG + 1], gf_error *err)
 {
-    char hex[GF__SHA256_HEX], *path = NULL;
-    const gf_status st = real_path(home, &path, err);
-    if (st != GF_OK)
-        return st;
+    char hex[GF__SHA256_HEX], path[PATH_MAX];
+    if (realpath(home, path) == NULL)
+        return gf__error_errno(err, errno, "%s", home);
     gf__sha256_hex(path, strlen(path), hex);
-    gf__free(path);
     if (hex[0] == '\0')
         return gf__error_nomem(err, "a hash", GF__SHA256_HEX);
     memcpy(tag, hex, GF__SLURM_TAG);
@@ -135,11 +123,12 @@ static gf_status slurm_open(const gf__jobs_options *options, void **out, gf_erro
         return gf__error_nomem(err, "a runner", sizeof *self);
     const char *partition = options->slurm_partition;
     self->observer = options->observer;
+    self->program = gf__strdup(options->program);
     self->partition = gf__strdup(partition != NULL ? partition : "");
     snprintf(self->user, sizeof self->user, "%lu", (unsigned long)geteuid());
-    gf_status st = self->partition != NULL ? GF_OK : gf__error_nomem(err, "a runner", 0);
-    if (st == GF_OK) /* /proc/self/exe is another program on another machine */
-        st = real_path(options->program, &self->program, err);
+    gf_status st = self->program != NULL && self->partition != NULL
+                       ? GF_OK
+                       : gf__error_nomem(err, "a runner", strlen(options->program));
     if (st == GF_OK)
         st = make_tag(options->home, self->tag, err);
     if (st == GF_OK)
