@@ -145,6 +145,6 @@ def _numbers(y, n_classes, where):
     y = y[:, 0]
     bad = np.flatnonzero(~((y >= 0) & (y < n_classes) & (y == np.floor(y))))
     if len(bad):
-        raise InvalidError(f"{where}[{bad[0]}] is {y[bad[0]]!r}, expected a class number from 0 to "
+        raise InvalidError(f"{where}[{bad[0]}] is {y[bad[0]]}, expected a class number from 0 to "
                            f"{n_classes - 1}")
     return y.astype(np.uintp)

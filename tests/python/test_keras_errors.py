@@ -1,6 +1,7 @@
 """Every mistake is answered with what was found, what was expected and what to write instead."""
 import os
 import re
+import shutil
 import subprocess
 import sys
 import unittest
@@ -285,6 +286,19 @@ class Library(unittest.TestCase):
             libc = next(line.split()[-1] for line in file if re.search(r"/libc\.so", line))
         done = self.run_python("from graft import native; native.lib()", GRAFT_LIBRARY=libc)
         self.assertRegex(done.stderr, r"ImportError: .*is no library of graft")
+
+    def test_an_installed_package_finds_the_library_of_its_prefix(self):
+        prefix = words.scratch("prefix with a space")
+        package = os.path.join(prefix, "share/graft/python/graft")
+        shutil.copytree(os.path.dirname(graft.__file__), package, ignore=shutil.ignore_patterns("__pycache__"))
+        library = os.path.join(prefix, "lib/some-linux-gnu/libgraft.so.0")
+        os.makedirs(os.path.dirname(library))
+        os.symlink(os.environ["GRAFT_LIBRARY"], library)
+        environment = {name: value for name, value in os.environ.items() if name != "GRAFT_LIBRARY"}
+        done = subprocess.run([sys.executable, "-c", "from graft import native; print(native.lib()._name)"],
+                              capture_output=True, text=True, check=False,
+                              env=dict(environment, PYTHONPATH=os.path.dirname(package)))
+        self.assertEqual(done.stdout.strip(), library, done.stderr)
 
     def test_importing_needs_no_library(self):
         done = self.run_python("import graft, graft.keras; print(graft.__version__)", GRAFT_LIBRARY="/nowhere/x.so")

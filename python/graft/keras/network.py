@@ -116,7 +116,8 @@ class Path:
         if self.trunk is not None:
             size = self.trunk.size
             pixels = x if isinstance(x, Pixels) else trunks.to_pixels(x, size)
-            return self.trunk.features(np.asarray(pixels), (self.cut,), self.precision)[0]
+            return self.trunk.features(np.ascontiguousarray(pixels), (self.cut,),
+                                       self.precision)[0]
         return rows(x, self.source.output.shape[1:], self.standardization)
 
 
