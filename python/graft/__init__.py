@@ -44,5 +44,5 @@ def load_ipython_extension(ipython):
     magics.load_ipython_extension(ipython)
 
 
-__all__ = ["ApiError", "Client", "Error", "Image", "configure", "display", "errors", "load", "paths",
-           "report_metric", "set_seed", "settings"]
+__all__ = ["ApiError", "Client", "Error", "Image", "configure", "display", "errors", "load",
+           "paths", "report_metric", "set_seed", "settings"]

@@ -33,7 +33,8 @@ def load(path, size=(299, 299)):
         if "classes" in file.files:
             classes = [str(name) for name in file["classes"]]
         else:
-            n = labels.shape[1] if labels.ndim == 2 and labels.shape[1] > 1 else int(labels.max()) + 1
+            is_one_hot = labels.ndim == 2 and labels.shape[1] > 1
+            n = labels.shape[1] if is_one_hot else int(labels.max()) + 1
             classes = [str(k) for k in range(n)]
         return Dataset(file["features"], labels, classes)
 

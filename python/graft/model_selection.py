@@ -38,7 +38,7 @@ def _fraction(test_size, train_size, n):
     if isinstance(test_size, (int, np.integer)) and not isinstance(test_size, bool):
         if not 0 < test_size < n:
             raise InvalidError(f"train_test_split: test_size is {test_size} of {n} rows")
-        # The library takes ceil(fraction * n); half a row less than asked for is above test_size - 1.
+        # The library takes ceil(fraction * n): half a row less than asked for gives what was asked.
         return (test_size - 0.5) / n
     if not 0 < test_size < 1:
         raise InvalidError(f"train_test_split: test_size is {test_size!r}, expected a fraction "

@@ -133,18 +133,19 @@ class gf_save_request(ctypes.Structure):
 
 # Short words for the table of functions below.
 _C = {
-    "int": ctypes.c_int, "bool": ctypes.c_bool, "size": ctypes.c_size_t, "u64": ctypes.c_uint64,
-    "double": ctypes.c_double, "float": ctypes.c_float, "text": ctypes.c_char_p, "ptr": ctypes.c_void_p,
+    "void": None, "int": ctypes.c_int, "bool": ctypes.c_bool, "size": ctypes.c_size_t,
+    "index": ctypes.c_ssize_t, "u64": ctypes.c_uint64, "float": ctypes.c_float,
+    "double": ctypes.c_double, "text": ctypes.c_char_p, "ptr": ctypes.c_void_p,
     "out": c_void_pp, "sizes": c_size_p, "floats": c_float_p, "texts": c_char_pp,
-    "error": ctypes.POINTER(gf_error), "observer": ctypes.POINTER(gf_observer), "index":
-    ctypes.c_ssize_t, "void": None, "image_options": ctypes.POINTER(gf_image_options),
-    "specs": ctypes.POINTER(gf_output_spec), "context": ctypes.POINTER(gf_context),
+    "error": ctypes.POINTER(gf_error), "observer": ctypes.POINTER(gf_observer),
+    "image_options": ctypes.POINTER(gf_image_options), "specs": ctypes.POINTER(gf_output_spec),
     "extractor_options": ctypes.POINTER(gf_extractor_options),
     "arrays": ctypes.POINTER(gf_dataset_arrays), "layers": ctypes.POINTER(gf_head_layer),
     "fit_data": ctypes.POINTER(gf_fit_data), "options": ctypes.POINTER(gf_train_options),
     "callbacks": ctypes.POINTER(gf_fit_callbacks), "save": ctypes.POINTER(gf_save_request),
-    "split_options": ctypes.POINTER(gf_split_options), "extractor_options!": gf_extractor_options,
-    "options!": gf_train_options, "head_layer!": gf_head_layer,
+    "split_options": ctypes.POINTER(gf_split_options),
+    "extractor_options!": gf_extractor_options, "options!": gf_train_options,
+    "head_layer!": gf_head_layer,
 }
 
 # name: result, arguments. A result of "st" is a gf_status with a gf_error last.

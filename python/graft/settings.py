@@ -1,4 +1,4 @@
-"""What the library is told and never finds out by itself: the home folder, threads, precision, seed.
+"""What the library is told and never finds out itself: the home folder, threads, precision, seed.
 
 The C library does not read the environment; this module does, once for each question.
 """

@@ -56,7 +56,7 @@ class Trunk:
         automatic = native.lib().gf_precision_resolve(native.PRECISION["auto"])
         return precision == "f32" or automatic == native.PRECISION[precision]
 
-    def features(self, pixels, cuts, precision=None):
+    def features(self, pixels, cuts, precision=None, progress=None):
         """One array an output, (N, ...) float32, of pixels (N, height, width, 3) uint8."""
         extractor = self.extractor(cuts, precision)
         content = hashlib.blake2b(pixels, digest_size=32).digest() + repr(pixels.shape).encode()
@@ -64,7 +64,7 @@ class Trunk:
         if key in _remembered:
             _remembered.move_to_end(key)
             return _remembered[key]
-        found = extractor.run(pixels)
+        found = extractor.run(pixels, progress)
         _remembered[key] = found
         while len(_remembered) > 1 and sum(array.nbytes for arrays in _remembered.values()
                                            for array in arrays) > REMEMBERED_BYTES:
@@ -123,12 +123,12 @@ class Extractor:
         n_dims = native.lib().gf_extractor_output_shape(self.handle, i, shape)
         return tuple(shape[:n_dims])
 
-    def run(self, pixels):
+    def run(self, pixels, progress=None):
         lib = native.lib()
         tensors = (ctypes.c_void_p * self.n_outputs)()
         dataset = Pictures(pixels)
         native.call_stoppable(lib.gf_extractor_dataset, self.handle, dataset.handle, None,
-                              native.OBSERVER, tensors)
+                              native.OBSERVER, tensors, progress=progress)
         try:
             return [np.ctypeslib.as_array(lib.gf_tensor_f32(tensor), (len(pixels), *shape)).copy()
                     for tensor, shape in zip(tensors, self.shapes)]

@@ -180,7 +180,7 @@ class Training(unittest.TestCase):
         trunk = graft.trunks.load()
         extractor = trunk.extractor((("mixed1", 1),))
         runs, run = [], extractor.run
-        extractor.run = lambda pixels: runs.append(len(pixels)) or run(pixels)
+        extractor.run = lambda pixels, progress: runs.append(len(pixels)) or run(pixels, progress)
         self.addCleanup(delattr, extractor, "run")
         model.fit(x, Y, epochs=1, verbose=0, validation_data=(X.copy(), Y))
         model.evaluate(x, Y)
@@ -332,8 +332,11 @@ class Files(unittest.TestCase):
             self.assertAlmostEqual(scores[name], float(score), places=5)
         self.assertIn("2 stored pictures", graft_program("verify", where))
         self.assertEqual(again.document["training"]["history"]["epochs"][-1]["epoch"], 5)
-        again.compile("adam", "categorical_crossentropy", ["accuracy"])
+        self.assertEqual(again.evaluate(X, Y), model.evaluate(X, Y))  # compiled as it was
         again.fit(X, Y, epochs=1, verbose=0)
+        again.save("gs://bucket/folder/")
+        self.assertTrue(np.array_equal(graft.load("gs://bucket/folder/model.safetensors").predict(X), again.predict(X)))
+        self.assertEqual(again.predict_classes(X).tolist(), again.predict(X).argmax(axis=1).tolist())
 
     def test_a_bundle_needs_no_home(self):
         model = transfer_model()

@@ -280,6 +280,18 @@ class CallbackList:
         self._call("on_epoch_end", epoch, logs)
 
 
+def features_shown(verbose):
+    """Shows on a terminal how far the network is, for extraction's progress; None: nothing."""
+    if verbose != 1 or not sys.stdout.isatty():
+        return None
+
+    def show(stage, n_done, n_total):
+        end = "\r\033[K" if n_done == n_total else ""
+        sys.stdout.write(f"\r{stage}: {n_done}/{n_total}{end}")
+        sys.stdout.flush()
+    return show
+
+
 class Progress:
     """What fit prints: verbose 1 a bar an epoch, 2 a line an epoch, 0 nothing."""
 

@@ -153,6 +153,10 @@ class Model:
 
     predict_on_batch = predict
 
+    def predict_classes(self, x, batch_size=None, verbose=0):
+        """Numbers of the classes with the largest scores."""
+        return self.predict(x).argmax(axis=-1)
+
     def compile(self, optimizer="rmsprop", loss=None, metrics=None, **options):
         _refuse(options, "compile")
         self.optimizer = optimizers.get(optimizer)
@@ -191,6 +195,7 @@ class Model:
     def save(self, path, overwrite=True, include_optimizer=True, classes=None, bundle=False):
         """Writes a graft model: `graft predict` and `graft serve` take it as it is.
 
+        path     a file; one that ends in a slash is a folder, for model.safetensors
         classes  names, in the order of the outputs (else model.classes, else '0', '1', ...)
         bundle   with the pretrained network inside
         """

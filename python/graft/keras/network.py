@@ -22,7 +22,7 @@ def ancestors(outputs):
 
 
 def in_keras_order(outputs):
-    """Layers as model.layers has them: the trunk's by their number, others behind their input."""
+    """Layers as model.layers has them: a trunk's by their number, others behind their input."""
     places = {}
     for layer in ancestors(outputs):
         if layer.info is not None:
@@ -33,7 +33,7 @@ def in_keras_order(outputs):
 
 
 class Path:
-    """The way to one output: source (a trunk's layer, or an Input), pool, then the head's layers."""
+    """The way to an output: source (a trunk's layer, or an Input), pool, then the head's layers."""
 
     def __init__(self, output):
         chain, layer = [], output.layer
@@ -47,7 +47,7 @@ class Path:
         self.pool = native.POOL_NONE
         self.standardization = None
         self.precision = None  # of a loaded model; else what settings say
-        self.dense = []  # with .rate_before: dropout of its input, .act: with a following Activation
+        self.dense = []  # of HeadPart
         self.trailing_dropout = None
         self._read_bottom(chain)
         self._read_head(chain)
@@ -111,17 +111,19 @@ class Path:
             if not part.layer.has_weights:
                 part.layer.set_weights(head.get(i))
 
-    def features(self, x):
+    def features(self, x, progress=None):
         """What the first Dense layer takes, or (without one) the output."""
         if self.trunk is not None:
             size = self.trunk.size
             pixels = x if isinstance(x, Pixels) else trunks.to_pixels(x, size)
-            return self.trunk.features(np.ascontiguousarray(pixels), (self.cut,),
-                                       self.precision)[0]
+            return self.trunk.features(np.ascontiguousarray(pixels), (self.cut,), self.precision,
+                                       progress)[0]
         return rows(x, self.source.output.shape[1:], self.standardization)
 
 
 class HeadPart:
+    """A Dense layer with the rate of the Dropout before it and the Activation behind it."""
+
     def __init__(self, layer, rate):
         self.layer, self.rate, self.activation = layer, rate, layer.activation
 
@@ -157,7 +159,7 @@ def rows(x, shape, standardization=None):
 
 
 def pictures(x, size):
-    """Picture files (paths or bytes, one or a list) as Pixels, or None where x is something else."""
+    """Picture files (paths or bytes, one or a list) as Pixels; None where x is something else."""
     if isinstance(x, (str, bytes)) or hasattr(x, "__fspath__") or isinstance(x, images.Image):
         x = [x]
     if not isinstance(x, (list, tuple)) or not x:

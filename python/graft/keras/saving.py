@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import native, paths, settings, trunks
 from ..errors import ExistsError, InvalidError, UnsupportedError
-from . import layers as L, models, training
+from . import layers as L, models, optimizers, training
 
 
 def save(model, path, overwrite, classes, bundle):
@@ -52,6 +52,9 @@ def _describe_input(request, way):
 
 
 def _free_path(path, overwrite):
+    if os.fspath(path).endswith("/"):
+        path = os.fspath(path) + "model.safetensors"
+        os.makedirs(os.path.dirname(paths.resolve(path)), exist_ok=True)
     where = paths.prepare_parent(path)
     if os.path.isdir(where):
         raise InvalidError(f"save: {path} is a folder; give a file's name, like "
@@ -141,7 +144,21 @@ def load(path):
                      for k in range(lib.gf_model_n_classes(handle))]
     model._paths[0].precision = precision
     model.document = json.loads(lib.gf_model_document(handle).decode())
+    _compile_again(model)
     return model
+
+
+def _compile_again(model):
+    """As it was compiled when it was saved; a model of the program is not compiled."""
+    training_record = model.document.get("training") or {}
+    options = training_record.get("options") or {}
+    if training_record.get("api") != "graft.keras" or not options.get("optimizer"):
+        return
+    config = dict(options["optimizer"])
+    kind = type(optimizers.get(config.pop("name")))
+    if not config.get("momentum"):
+        config.pop("momentum", None)
+    model.compile(kind(**config), options["loss"], options.get("metrics"))
 
 
 def _columns(handle):

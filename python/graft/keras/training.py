@@ -110,7 +110,7 @@ def fit(model, x, y, options):
     prefix = filled_head(path, frozen, True) if frozen else None
 
     def features_of(x):
-        found = path.features(x)
+        found = path.features(x, C.features_shown(options.verbose))
         found = np.ascontiguousarray(found.reshape(len(found), -1))
         return found if prefix is None else prefix.predict(found)
 
@@ -226,7 +226,8 @@ class Run:
         self.callbacks.train_end()
         model.history = self.history
         model._training = {
-            "loss": model.loss, "optimizer": model.optimizer.get_config(),
+            "loss": model.loss, "metrics": list(model.metrics),
+            "optimizer": model.optimizer.get_config(),
             "batch_size": options.batch_size, "n_train": n_train,
             "n_test": 0 if val is None else len(val[0]), "epochs": len(self.history.epoch)}
         return self.history
