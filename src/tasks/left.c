@@ -65,12 +65,22 @@ bool gf__left_is_done(const gf__task_options *options)
     gf__json *result = read_document(path);
     const int64_t attempt = gf__json_int(gf__json_find(result, "attempt"), -1);
     const char *state = gf__json_string(gf__json_find(result, "state"), "");
-    /* A whole job's end is final. A shard that failed may do better in the next attempt. */
-    const bool is_done = result != NULL && (!is_shard(options) || attempt == options->attempt ||
-                                            strcmp(state, state_names[GF__END_SUCCEEDED]) == 0);
+    /* A whole job's end is final. A shard that failed may do better in the next attempt. Who was asked to end
+     * and is started all the same was not cancelled: Slurm wanted its node for another job. */
+    const bool is_done = result != NULL && strcmp(state, state_names[GF__END_CANCELLED]) != 0 &&
+                         (!is_shard(options) || attempt == options->attempt ||
+                          strcmp(state, state_names[GF__END_SUCCEEDED]) == 0);
     gf__json_free(result);
     gf__free(path);
     return is_done;
+}
+
+void gf__left_clear(const gf__task_options *options)
+{
+    char *path = result_path(options);
+    if (path != NULL)
+        (void)unlink(path);
+    gf__free(path);
 }
 
 static gf__json *new_result(const gf__task_options *options, gf__end_state state,

@@ -254,6 +254,7 @@ gf_status gf__task_run(const gf__task_options *options, gf_error *err)
     if (st != GF_OK)
         return st;
     if (!gf__left_is_done(options)) {
+        gf__left_clear(options);
         st = gf__task_check(task, &failure);
         if (st == GF_OK)
             st = run_work(task, &outcome, &failure);

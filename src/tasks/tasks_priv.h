@@ -119,8 +119,10 @@ gf_status gf__spec_read(const char *path, gf__json **out, gf_error *err);
 typedef enum gf__end_state { GF__END_SUCCEEDED, GF__END_FAILED, GF__END_CANCELLED } gf__end_state;
 gf_status gf__left_result(const gf__task_options *options, gf__end_state state,
                           const char *error_message, const gf__json *output, gf_error *err);
-/* Whether a result is there already. */
+/* Whether a result is there already that stays. CANCELLED does not: who is started again is to work. */
 bool gf__left_is_done(const gf__task_options *options);
+/* Takes away what does not stay, so that a crash after it is seen as one. */
+void gf__left_clear(const gf__task_options *options);
 /* "DIR/log" of a shard is DIR/shards/K.log/log: one writer a log. */
 char *gf__left_log_dir(const gf__task_options *options);
 /* After the shards: their lines go into the job's log. */

@@ -6,7 +6,7 @@
         subprocess.run([...], env=slurm.environment)
 
 All of it ends with the block, and with this process, however that ends. Needs Debian's slurmctld, slurmd, slurm-client and munge,
-no systemd, no cgroups, and root (slurmd starts jobs as other users). Every call has a time limit: a job that no node can run
+no systemd, no cgroups, and no root: without it, jobs are of the same user. Every call has a time limit: a job that no node can run
 waits for ever.
 """
 import contextlib

@@ -141,6 +141,17 @@ class Jobs(unittest.TestCase):
             SLURM.start_node(node)
         self.assertEqual((result["state"], result["attempt"]), ("SUCCEEDED", 1), result)
 
+    def test_an_attempt_runs_again_when_slurm_wants_its_node(self):
+        """Preempted: asked to end, and queued again. Nobody has cancelled the job."""
+        self.start_package("hold")
+        wait_for(lambda: os.path.exists(f"{self.job_dir}/up"), "it runs")
+        SLURM.run("scontrol", "requeue", self.place)
+        wait_for(lambda: self.call("look").startswith("WAITING"), "it waits again")
+        os.unlink(f"{self.job_dir}/up")
+        wait_for(lambda: self.call("look") and os.path.exists(f"{self.job_dir}/up"), "it runs again")
+        harness.write(f"{self.job_dir}/go", b"")
+        self.assertEqual(self.end()["state"], "SUCCEEDED")
+
     def test_a_search(self):
         self.start_package("search", hyperparameters={
             "goal": "MAXIMIZE", "hyperparameterMetricTag": "accuracy", "maxTrials": 4, "maxParallelTrials": 2, "algorithm": "RANDOM_SEARCH",

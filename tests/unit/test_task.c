@@ -246,6 +246,22 @@ TEST(cancel__while_it_runs)
     check_result("CANCELLED", "the job was cancelled while it was running");
 }
 
+/* Slurm asks a job to end whose node it wants for another, and starts it again: the same attempt. */
+TEST(cancel__is_not_the_end_of_one_that_is_started_again)
+{
+    int pipe;
+    make_packages();
+    const pid_t pid = start_telling("wait", 0, 0, &pipe);
+    kill(pid, SIGTERM);
+    check_ended(pid, pipe);
+    write_op_spec("\"die\"", 0, 0);
+    CHECK_EQ(run_job(), 0);
+    check_result("FAILED", "killed by signal 9");
+    write_op_spec("\"succeed\"", 0, 0);
+    CHECK_EQ(run_job(), 0);
+    check_result("FAILED", "killed by signal 9"); /* that one stays */
+}
+
 TEST(cancel__of_one_that_ignores_it)
 {
     int pipe;
@@ -368,6 +384,7 @@ TESTS_MAIN(CASE(spec__errors_name_the_field), CASE(spec__survives_every_allocati
            CASE(addresses__do_not_leave_the_buckets), CASE(module__gets_arguments_and_environment),
            CASE(module__that_fails_says_why), CASE(module__that_is_missing_is_named),
            CASE(module__killed_by_a_signal_says_which), CASE(cancel__while_it_runs),
+           CASE(cancel__is_not_the_end_of_one_that_is_started_again),
            CASE(cancel__of_one_that_ignores_it), CASE(time_limit__ends_an_endless_loop),
            CASE(daemons__do_not_outlive_the_job),
            CASE(killed_process__leaves_no_child_and_no_result),
