@@ -189,6 +189,19 @@ class Training(unittest.TestCase):
         self.assertTrue(np.array_equal(model.predict(X[3:5]), scores[3:5]))
         self.assertEqual(runs, [2])
 
+    def test_warnings_of_the_library_are_logged(self):
+        home = words.scratch("home without a cache")
+        os.mkdir(home)
+        os.symlink(os.path.join(words.HOME, "trunks"), os.path.join(home, "trunks"))
+        with open(os.path.join(home, "features"), "w", encoding="utf-8") as file:
+            file.write("a file in the place of the folder")
+        settings.configure(home=home)
+        self.addCleanup(settings.configure, home=words.HOME)
+        model = transfer_model()
+        with self.assertLogs("graft", "WARNING") as logged:
+            model.predict(X[:1] // 2)
+        self.assertIn("the feature cache is not written", logged.output[0])
+
     def test_two_runs_give_the_same_bytes_and_two_fits_go_on(self):
         paths = []
         for parts in ((4,), (4,), (2, 2)):
