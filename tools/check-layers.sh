@@ -60,7 +60,7 @@ only_in 'gif_lib' src/image/decode_gif.c
 only_in 'cairo' src/image/plot_png.c
 only_in '(oneapi/dnnl/)?dnnl|omp\.h' src/engine/dnnl.c
 only_in 'sqlite3' src/registry/db.c
-only_in 'hdf5' src/zoo/graft-h5.c
+only_in 'hdf5' src/zoo/graft-h5.c src/zoo/h5_write.c
 only_in 'protobuf-c|onnx\.pb-c' src/export/onnx_priv.h
 only_in 'seccomp|cap-ng|linux/landlock' src/worker/sandbox.c
 only_in 'archive(_entry)?\.h' src/tasks/archive.c

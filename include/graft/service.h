@@ -179,7 +179,8 @@ GF_API gf_status gf_features_plot(const gf_features_result *result, const char *
 
 typedef enum gf_export_format {
     GF_EXPORT_ONNX, /* opset 13: ONNX Runtime, OpenVINO, Triton ... */
-    GF_EXPORT_TFJS  /* a folder: TensorFlow.js' layers-model */
+    GF_EXPORT_TFJS, /* a folder: TensorFlow.js' layers-model */
+    GF_EXPORT_KERAS /* Keras' HDF5 model (.h5), of 2.x, which 3.x opens, too */
 } gf_export_format;
 GF_API gf_status gf_export_format_parse(const char *name, gf_export_format *out, gf_error *err);
 

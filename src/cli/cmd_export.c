@@ -7,7 +7,7 @@ typedef struct export_settings {
 } export_settings;
 
 static const gf__option options[] = {
-    GF__TEXT("--format", "onnx|tfjs", "onnx", export_settings, format, "What to write."),
+    GF__TEXT("--format", "onnx|tfjs|keras", "onnx", export_settings, format, "What to write."),
     GF__TEXT("--output", "FILE", NULL, export_settings, output, "Where to write it. Needed."),
     GF__TEXT("--quantize", "none|float16|uint8", "none", export_settings, quantisation,
              "Store kernels in fewer bytes. tfjs only."),
@@ -53,7 +53,9 @@ const gf__command gf__command_export = {
         "name the classes (\"classes\"). Its output \"scores\" is (N, classes). A model of "
         "numbers takes rows of its columns as they are.\n\n"
         "TensorFlow.js (tfjs): a folder with model.json and shards, for tf.loadLayersModel(). The "
-        "same input, output and properties (userDefinedMetadata).",
+        "same input, output and properties (userDefinedMetadata).\n\n"
+        "Keras (keras): a .h5 model for keras.models.load_model() of Keras 2 and 3, without the "
+        "properties.",
     .examples =
         "graft export flowers.safetensors --output flowers.onnx\n"
         "graft export flowers.safetensors --head-only --output head.onnx\n"

@@ -11,6 +11,7 @@ static const struct {
 } formats[] = {
     [GF_EXPORT_ONNX] = {"onnx", gf__export_onnx},
     [GF_EXPORT_TFJS] = {"tfjs", gf__export_tfjs},
+    [GF_EXPORT_KERAS] = {"keras", gf__export_keras},
 };
 #define N_FORMATS (sizeof formats / sizeof *formats)
 
@@ -22,7 +23,8 @@ gf_status gf_export_format_parse(const char *name, gf_export_format *out, gf_err
             return GF_OK;
         }
     }
-    return gf_error_set(err, GF_EINVAL, "format \"%.32s\" is unknown, expected onnx or tfjs", name);
+    return gf_error_set(err, GF_EINVAL, "format \"%.32s\" is unknown, expected onnx, tfjs or keras",
+                        name);
 }
 
 _Static_assert((int)GF_QUANTISE_NONE == (int)GF__EXPORT_F32 &&

@@ -1,4 +1,4 @@
-/* graft-h5: INPUT.h5 OUTPUT.safetensors. The one program that links libhdf5; zoo/hdf5_child.c runs
+/* graft-h5: INPUT.h5 OUTPUT.safetensors, and the other way with --write (h5_write.c). The one program that links libhdf5; zoo/hdf5_child.c runs
  * it and hdf5.c says what it writes. It reads what Keras 2 wrote: groups of weights in the order of
  * the attributes layer_names and weight_names, of a weights file or of a whole model. It limits
  * itself before it opens anything: the input is not to be trusted. */
@@ -12,6 +12,7 @@
 
 #include "base/base.h"
 #include "tensor/tensor.h"
+#include "zoo/h5_write_priv.h"
 
 #define MAX_NAMES    65536
 #define MAX_NAME     512
@@ -318,14 +319,17 @@ static gf_status convert(const char *input, const char *output, gf_error *err)
 int main(int argc, char **argv)
 {
     gf_error err;
-    if (argc != 3) {
-        fprintf(stderr, "usage: graft-h5 INPUT.h5 OUTPUT.safetensors\n");
+    const bool is_writing = argc == 4 && strcmp(argv[1], "--write") == 0;
+    if (argc != 3 && !is_writing) {
+        fprintf(stderr, "usage: graft-h5 INPUT.h5 OUTPUT.safetensors\n"
+                        "       graft-h5 --write INPUT.safetensors OUTPUT.h5\n");
         return 2;
     }
     limit_self();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* one message of ours instead of its stack */
     H5PLset_loading_state(0);              /* no code named by the file */
-    if (convert(argv[1], argv[2], &err) == GF_OK)
+    if ((is_writing ? gf__h5_write(argv[2], argv[3], &err) : convert(argv[1], argv[2], &err)) ==
+        GF_OK)
         return 0;
     fprintf(stderr, "%s\n", err.message);
     return 1;

