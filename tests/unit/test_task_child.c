@@ -85,11 +85,7 @@ TEST(output__without_newlines_is_cut_between_characters)
         0);
     close_task();
     char *text = read_log(job);
-    size_t n_bullets = 0, n_lines = 0;
-    for (const char *at = text; (at = strstr(at, "\xe2\x80\xa2")) != NULL; at += 3)
-        n_bullets++;
-    for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++)
-        n_lines++;
+    const size_t n_bullets = count_byte(text, '\xe2'), n_lines = count_byte(text, '\n');
     CHECK(strstr(text, "\xef\xbf\xbd") == NULL); /* nothing had to be replaced */
     gf__free(text);
     CHECK_EQ(n_bullets, 2000000);
