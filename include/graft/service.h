@@ -146,8 +146,8 @@ typedef struct gf_features_request {
     bool has_pool;
     gf_pool pool;
     gf_precision precision; /* default AUTO */
-    /* Above 0: only part number shard (from 0) of so many of a data set's pictures, and only into the
-     * cache: several processes, or machines with one home, share the work. */
+    /* Above 0: only part number shard (from 0) of so many of a data set's pictures, and only into
+     * the cache: several processes, or machines with one home, share the work. */
     size_t n_shards, shard;
 } gf_features_request;
 

@@ -109,8 +109,8 @@ typedef struct training {
     const char *metrics; /* its path; NULL: none */
 } training;
 
-/* A line as cloudml-hypertune writes them, but for the tags. The file is opened for each: a reader sees whole
- * lines, and a search that is short of files none that wait. */
+/* A line as cloudml-hypertune writes them, but for the tags. The file is opened for each: a reader
+ * sees whole lines, and a search that is short of files none that wait. */
 static void note_metrics(training *t, const gf_epoch *epoch)
 {
     struct timespec now;

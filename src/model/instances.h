@@ -1,5 +1,6 @@
-/* model/instances.h: what clients send a model as JSON, into samples: every spelling of a picture, lists of
- * numbers, rows of named columns. The server's bodies and the lines of a batch job come through here.
+/* model/instances.h: what clients send a model as JSON, into samples: every spelling of a picture,
+ * lists of numbers, rows of named columns. The server's bodies and the lines of a batch job come
+ * through here.
  *
  *     gf__instances all;
  *     const gf__instances_form form = {.rows = "instances", .columns = "", .max_instances = 64};
@@ -47,8 +48,8 @@ gf_status gf__instances_parse(const gf_model *model, const gf__instances_form *f
                               size_t n_bytes, gf__instances *out, gf_error *err);
 void gf__instances_free(gf__instances *all); /* a zeroed one is fine */
 
-/* base64 of an encoded picture, in any alphabet, padded or not, or a data URL. Decoded where it lies
- * if is_own (text may be changed), else into the arena. */
+/* base64 of an encoded picture, in any alphabet, padded or not, or a data URL. Decoded where it
+ * lies if is_own (text may be changed), else into the arena. */
 gf_status gf__sample_of_base64(gf__arena *arena, const char *text, size_t n_chars, bool is_own,
                                gf_sample *out, gf_error *err);
 
@@ -69,7 +70,8 @@ gf_status gf__numbers_read(gf__arena *arena, const gf__json_spans *spans, const 
  * reused. GF_ESHAPE, GF_EFORMAT. */
 gf_status gf__sample_of_numbers(gf__numbers *numbers, gf_sample *out, gf_error *err);
 
-/* Whether the model begins with a trunk, and so takes pictures (or its features), not only numbers. */
+/* Whether the model begins with a trunk, and so takes pictures (or its features), not only
+ * numbers. */
 bool gf__model_takes_pictures(const gf_model *model);
 
 #endif

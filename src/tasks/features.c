@@ -1,6 +1,7 @@
-/* tasks/features.c: pythonModule "graft.features": `graft features` with the job's args, by shards. Each shard fills the
- * home's cache with its part; then one run without a shard finds everything there and writes what was asked
- * for. So a shard has nothing to leave, and one that is done again costs next to nothing. */
+/* tasks/features.c: pythonModule "graft.features": `graft features` with the job's args, by
+ * shards. Each shard fills the home's cache with its part; then one run without a shard finds
+ * everything there and writes what was asked for. So a shard has nothing to leave, and one that is
+ * done again costs next to nothing. */
 #include <string.h>
 
 #include "tasks/shards_priv.h"

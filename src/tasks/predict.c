@@ -1,5 +1,6 @@
-/* tasks/predict.c: a batch prediction job: its shards, and their sum. Also where there is one shard only, a process of its own
- * does it: a picture that kills a decoder kills that one, and this one starts the next. */
+/* tasks/predict.c: a batch prediction job: its shards, and their sum. Also where there is one
+ * shard only, a process of its own does it: a picture that kills a decoder kills that one, and
+ * this one starts the next. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* tasks/predict_inputs.c: which inputs a batch prediction has. Decided once, by whoever comes first, and kept in
- * DIR/inputs.json: shards on several machines and attempts after a crash must agree on the numbers of inputs, whatever
- * is put into the folders meanwhile. */
+/* tasks/predict_inputs.c: which inputs a batch prediction has. Decided once, by whoever comes
+ * first, and kept in DIR/inputs.json: shards on several machines and attempts after a crash must
+ * agree on the numbers of inputs, whatever is put into the folders meanwhile. */
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
@@ -276,8 +276,8 @@ static bool is_bucket_address(const char *address)
     return strncmp(address, "gs://", 5) == 0;
 }
 
-/* "gs://b/photos/cat*": the folder before the first part with a wildcard is gone through, names below it are
- * matched. A '*' at the end takes whole folders, too: what Google calls a prefix. */
+/* "gs://b/photos/cat*": the folder before the first part with a wildcard is gone through, names
+ * below it are matched. A '*' at the end takes whole folders, too: what Google calls a prefix. */
 static gf_status find_pattern(finding *f, const char *address, gf_error *err)
 {
     const size_t n_plain = strcspn(address, "*?[");

@@ -1,7 +1,8 @@
-/* tasks/predict_notes.c: what a shard has done, kept while it does it. A process that a picture kills leaves two
- * things behind: the lines of inputs that were done (shards/K.notes), and what its threads had in their hands (shards/K.busy,
- * shared memory on a file, which outlives the process without a system call an input). The next process does only what is
- * missing, and holds each of those inputs for suspect.
+/* tasks/predict_notes.c: what a shard has done, kept while it does it. A process that a picture
+ * kills leaves two things behind: the lines of inputs that were done (shards/K.notes), and what
+ * its threads had in their hands (shards/K.busy, shared memory on a file, which outlives the
+ * process without a system call an input). The next process does only what is missing, and holds
+ * each of those inputs for suspect.
  *
  *     {"i": 17, "result": {...}}      {"i": 18, "error": {...}}      {"i": 19, "strike": true} */
 #include <errno.h>

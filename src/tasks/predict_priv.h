@@ -1,13 +1,14 @@
-/* tasks/predict_priv.h: batch prediction: what is to be predicted (predict_inputs.c), what a shard has done so far
- * (predict_notes.c), the shard itself (predict_shard.c), all of them and their sum (predict.c).
+/* tasks/predict_priv.h: batch prediction: what is to be predicted (predict_inputs.c), what a shard
+ * has done so far (predict_notes.c), the shard itself (predict_shard.c), all of them and their sum
+ * (predict.c).
  *
  * Beside jobs.h's files a job's folder then has
- *     inputs.json           what is to be predicted, decided once: {"format": 1, "nInputs": N, "files":
- *                           [{"address", "path", "kind", "n", "error" (one that cannot be opened)}]}
+ *     inputs.json           what is to be predicted, decided once: {"format": 1, "nInputs": N,
+ *                           "files": [{"address", "path", "kind", "n", "error" (of a broken one)}]}
  *     shards/K.notes        what became of each input, line by line as it is known
- *     shards/K.busy         the inputs that the shard's threads have in their hands, one int64 a thread
- * Inputs are numbered through all files; each shard has a piece in a row, the first ones one more where they do
- * not divide evenly. */
+ *     shards/K.busy         the inputs that the shard's threads have in their hands
+ * Inputs are numbered through all files; each shard has a piece in a row, the first ones one more
+ * where they do not divide evenly. */
 #ifndef GRAFT_TASKS_PREDICT_PRIV_H
 #define GRAFT_TASKS_PREDICT_PRIV_H
 
@@ -37,9 +38,9 @@ typedef struct gf__inputs {
     size_t n_files, capacity;
     size_t n;
 } gf__inputs;
-/* What DIR/inputs.json says; where it is missing, what inputPaths mean, then written there: whoever comes
- * first decides. GF_ENOTFOUND: nothing is there; GF_EUNSUPPORTED: a
- * dataFormat that is not read. End with gf__inputs_free(), also after a failure. */
+/* What DIR/inputs.json says; where it is missing, what inputPaths mean, then written there:
+ * whoever comes first decides. GF_ENOTFOUND: nothing is there; GF_EUNSUPPORTED: a dataFormat that
+ * is not read. End with gf__inputs_free(), also after a failure. */
 gf_status gf__inputs_open(gf__task *task, gf__inputs *out, gf_error *err);
 void gf__inputs_free(gf__inputs *inputs);
 
@@ -68,8 +69,8 @@ bool gf__line_has_text(const char *line, size_t n_chars);
 /* "gs://b/a.jsonl:17", what results and errors call it. New. */
 char *gf__input_name(const gf__input *input);
 
-/* The sample of an input; it and the key live until gf__input_reading_end(), to be called also after
- * a failure. An error is the input's own, but for GF_ENOMEM. */
+/* The sample of an input; it and the key live until gf__input_reading_end(), to be called also
+ * after a failure. An error is the input's own, but for GF_ENOMEM. */
 typedef struct gf__input_reading {
     gf__mapping file;
     gf__instances instances;
@@ -92,8 +93,8 @@ typedef struct gf__note {
     unsigned char strikes;
 } gf__note;
 typedef struct gf__notes gf__notes;
-/* Takes up what an earlier process of the shard noted in BASE.notes of its n inputs, and what it had in its
- * hands when it died. */
+/* Takes up what an earlier process of the shard noted in BASE.notes of its n inputs, and what it
+ * had in its hands when it died. */
 gf_status gf__notes_open(const char *base, size_t n, gf__notes **out, gf_error *err);
 void gf__notes_close(gf__notes *notes); /* NULL is fine */
 const gf__note *gf__notes_at(const gf__notes *notes, size_t i);

@@ -135,7 +135,8 @@ static gf_status read_picture(const char *path, gf__input_reading *out, gf_error
     return st;
 }
 
-/* The line as a list of one. The number in it, which nobody has asked for, is taken off a message. */
+/* The line as a list of one. The number in it, which nobody has asked for, is taken off a message.
+ */
 static gf_status read_instance(const gf__input *input, const gf_model *model,
                                gf__input_reading *out, gf_error *err)
 {
@@ -159,8 +160,8 @@ static gf_status read_instance(const gf__input *input, const gf_model *model,
     return GF_OK;
 }
 
-/* A list in a bucket names what is in buckets, by gs:// or by a name beside itself: whoever may write there may not
- * therefore read this machine's files. */
+/* A list in a bucket names what is in buckets, by gs:// or by a name beside itself: whoever may
+ * write there may not therefore read this machine's files. */
 static gf_status listed_address(const gf__input *input, char **out, gf_error *err)
 {
     const char *list = input->file->address, *slash = strrchr(list, '/');

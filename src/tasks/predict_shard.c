@@ -1,7 +1,8 @@
-/* tasks/predict_shard.c: one shard of a batch prediction: its inputs through the model, a thread an input, and two files:
+/* tasks/predict_shard.c: one shard of a batch prediction: its inputs through the model, a thread
+ * an input, and two files:
  *
- *     OUTPUT/prediction.results-00000-of-00003        {"outputs": [0.99, 0.01], "item": "gs://b/1.jpg"}
- *     OUTPUT/prediction.errors_stats-00000-of-00003   {"item": "gs://b/2.jpg", "error": "truncated JPEG ..."}
+ *     OUTPUT/prediction.results-00000-of-00003        {"outputs": [0.99, 0.01], "item": "..."}
+ *     OUTPUT/prediction.errors_stats-00000-of-00003   {"item": "...", "error": "truncated JPEG"}
  *
  * both in the order of the inputs; an instance's "key" is in its line as well. */
 #include <pthread.h>

@@ -1,15 +1,17 @@
-/* tasks/search_choose.c: which setting is tried next. Every choice has a random stream of its own, made from
- * the search's seed and the trial's number, so that an attempt after a crash chooses what the first one did.
+/* tasks/search_choose.c: which setting is tried next. Every choice has a random stream of its own,
+ * made from the search's seed and the trial's number, so that an attempt after a crash chooses
+ * what the first one did.
  *
  * Grid: all settings in order, the last parameter first. Random: even in the unit cube.
  *
- * Bayesian: the first trials are points of a scrambled Halton sequence (Owen, "A randomized Halton algorithm in R",
- * 2017). Then a Gaussian process (search_model.c) through all that is known, and the setting with the largest
- * expected improvement. Candidates are rounded to settings before the process sees them (Garrido-Merchan &
- * Hernandez-Lobato, "Dealing with categorical and integer-valued variables in Bayesian optimization", 2020). Trials
- * that still run count with the average of the known ones (the constant liar of Ginsbourger, Le Riche & Carraro,
- * "Kriging is well-suited to parallelize optimization", 2010), failed ones with the worst: both keep the
- * next trial away from them. */
+ * Bayesian: the first trials are points of a scrambled Halton sequence (Owen, "A randomized Halton
+ * algorithm in R", 2017). Then a Gaussian process (search_model.c) through all that is known, and
+ * the setting with the largest expected improvement. Candidates are rounded to settings before the
+ * process sees them (Garrido-Merchan & Hernandez-Lobato, "Dealing with categorical and
+ * integer-valued variables in Bayesian optimization", 2020). Trials that still run count with the
+ * average of the known ones (the constant liar of Ginsbourger, Le Riche & Carraro, "Kriging is
+ * well-suited to parallelize optimization", 2010), failed ones with the worst: both keep the next
+ * trial away from them. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>

@@ -1,10 +1,12 @@
-/* tasks/search_metric.c: the file in which a trial's program notes its metrics, as cloudml-hypertune writes it:
+/* tasks/search_metric.c: the file in which a trial's program notes its metrics, as
+ * cloudml-hypertune writes it:
  *
- *     {"timestamp": 1537300000.5, "trial": "3", "training/hptuning/metric": "0.98", "global_step": "1000"}
+ *     {"timestamp": 1537300000.5, "trial": "3", "training/hptuning/metric": "0.98",
+ *      "global_step": "1000"}
  *
- * That package writes the whole file anew at every report, in place, and keeps the last hundred lines;
- * other programs append. So the file is read whole whenever it changed, what it does not say any more is
- * kept, and half of a file is taken for nothing new. */
+ * That package writes the whole file anew at every report, in place, and keeps the last hundred
+ * lines; other programs append. So the file is read whole whenever it changed, what it does not
+ * say any more is kept, and half of a file is taken for nothing new. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,10 +1,11 @@
-/* tasks/search_model.c: the Gaussian process behind Bayesian search, in plain C: at most a few hundred trials are
- * few numbers.
+/* tasks/search_model.c: the Gaussian process behind Bayesian search, in plain C: at most a few
+ * hundred trials are few numbers.
  *
- * Kernel, marginal likelihood and prediction: Rasmussen & Williams, "Gaussian Processes for Machine Learning", 2006,
- * (4.17), (5.8), algorithm 2.1. Matern 5/2 with a length scale a parameter, and expected improvement, as in Snoek,
- * Larochelle & Adams, "Practical Bayesian Optimization of Machine Learning Algorithms", NIPS 2012. The signal's
- * variance is not searched for: for any length scales and ratio of noise to signal the best one is y' K^-1 y / n. */
+ * Kernel, marginal likelihood and prediction: Rasmussen & Williams, "Gaussian Processes for
+ * Machine Learning", 2006, (4.17), (5.8), algorithm 2.1. Matern 5/2 with a length scale a
+ * parameter, and expected improvement, as in Snoek, Larochelle & Adams, "Practical Bayesian
+ * Optimization of Machine Learning Algorithms", NIPS 2012. The signal's variance is not searched
+ * for: for any length scales and ratio of noise to signal the best one is y' K^-1 y / n. */
 #include <math.h>
 #include <string.h>
 
@@ -18,7 +19,8 @@
 #define NOISE_LOW   1e-6
 #define NOISE_HIGH  0.5
 
-/* A logarithm of each, so that all of them are searched the same way: the noise behind the lengths. */
+/* A logarithm of each, so that all of them are searched the same way: the noise behind the
+ * lengths. */
 typedef struct fit {
     double *settings; /* n_groups + 1 */
     double score;
@@ -144,8 +146,8 @@ static void keep_better(gf__gp *gp, fit *best, const double *settings)
     memcpy(best->settings, settings, (gp->n_groups + 1) * sizeof *settings);
 }
 
-/* Seeded starts, first those with one length for all; then one setting after the other, up and down by ever
- * smaller factors. */
+/* Seeded starts, first those with one length for all; then one setting after the other, up and
+ * down by ever smaller factors. */
 static void search_settings(gf__gp *gp, gf__rng *rng, fit *best, double *trial)
 {
     const size_t n = gp->n_groups + 1;

@@ -1,14 +1,14 @@
-/* tasks/search_priv.h: the parts of a hyperparameter search. Most know nothing of processes: the space
- * that is searched, which trial comes next, which one is not worth going on with, what a trial's file of
- * metrics says.
+/* tasks/search_priv.h: the parts of a hyperparameter search. Most know nothing of processes: the
+ * space that is searched, which trial comes next, which one is not worth going on with, what a
+ * trial's file of metrics says.
  *
  *     gf__space space;
  *     st = gf__space_parse(params, &space, err);              ParameterSpec documents
  *     st = gf__search_choose(&search, trials, n, &choice, err);
  *     text = gf__param_format(&space.params[i], choice.values[i]);    --learning_rate=0.01
  *
- * A setting is one double a parameter: the value itself, of CATEGORICAL the number of the category. Threads: none
- * of this keeps anything. */
+ * A setting is one double a parameter: the value itself, of CATEGORICAL the number of the
+ * category. Threads: none of this keeps anything. */
 #ifndef GRAFT_TASKS_SEARCH_PRIV_H
 #define GRAFT_TASKS_SEARCH_PRIV_H
 
@@ -54,13 +54,14 @@ size_t gf__space_n_settings(const gf__space *space);
 double gf__param_from_unit(const gf__param *param, double u);
 /* The other way: the middle of the value's piece. */
 double gf__param_to_unit(const gf__param *param, double value);
-/* Where a value lies among the others: numbers by their scale in [0,1], points too, whose distances then
- * count; categories in so many dimensions that all are one apart. gf__param_n_dims() doubles. */
+/* Where a value lies among the others: numbers by their scale in [0,1], points too, whose
+ * distances then count; categories in so many dimensions that all are one apart.
+ * gf__param_n_dims() doubles. */
 size_t gf__param_n_dims(const gf__param *param);
 void gf__param_embed(const gf__param *param, double value, double *out);
 
-/* The value as a program gets it: the shortest text that reads back as the same double; the category itself. New,
- * NULL out of memory. */
+/* The value as a program gets it: the shortest text that reads back as the same double; the
+ * category itself. New, NULL out of memory. */
 char *gf__param_format(const gf__param *param, double value);
 /* The other way. GF_EINVAL: not a value of this parameter. */
 gf_status gf__param_read(const gf__param *param, const char *text, double *value, gf_error *err);
@@ -108,7 +109,8 @@ typedef struct gf__gp_data {
     const size_t *groups; /* n_dims numbers below n_groups */
     size_t n_groups;
 } gf__gp_data;
-/* data and what it points to are copied. GF_ENOMEM; GF_EINVAL: no way to make the matrix definite. */
+/* data and what it points to are copied. GF_ENOMEM; GF_EINVAL: no way to make the matrix definite.
+ */
 gf_status gf__gp_fit(const gf__gp_data *data, gf__rng *rng, gf__gp **out, gf_error *err);
 void gf__gp_free(gf__gp *gp); /* NULL is fine */
 /* Mean and deviation at a point. scratch: n doubles. */
@@ -143,8 +145,8 @@ bool gf__search_should_stop(const gf__curve *trial, const gf__curve *completed, 
 /* What ML Engine takes where no hyperparameterMetricTag is given. */
 #define GF__DEFAULT_METRIC_TAG "training/hptuning/metric"
 
-/* A trial's measures as its file of metrics tells them: JSON lines, each an object of tags and values
- * (numbers, or numbers in strings), "global_step", and "timestamp". Starts zeroed. */
+/* A trial's measures as its file of metrics tells them: JSON lines, each an object of tags and
+ * values (numbers, or numbers in strings), "global_step", and "timestamp". Starts zeroed. */
 typedef struct gf__measures {
     gf__measure *measures;
     double *times; /* timestamp of each; 0: none */
@@ -152,8 +154,9 @@ typedef struct gf__measures {
     char *other_tags; /* of a line without the tag: "accuracy, loss"; NULL: none */
     int64_t file_size, file_time_ns;
 } gf__measures;
-/* Takes in what is new in the file, which may not be there yet, may end in half a line and may have been
- * written anew (cloudml-hypertune keeps the last hundred lines). *is_new: measures were added. */
+/* Takes in what is new in the file, which may not be there yet, may end in half a line and may
+ * have been written anew (cloudml-hypertune keeps the last hundred lines). *is_new: measures were
+ * added. */
 gf_status gf__measures_read(gf__measures *seen, const char *path, const char *tag, bool *is_new,
                             gf_error *err);
 /* time_s 0: not known. */

@@ -1,14 +1,15 @@
 /* tasks/search_space.c: ParameterSpec documents into a space, and its values to and from [0,1].
  *
- * The scales are those of Vizier (Golovin et al., "Google Vizier: A Service for Black-Box Optimization", KDD 2017),
- * with the formulas of its open source version (vizier/pyvizier/converters/core.py):
+ * The scales are those of Vizier (Golovin et al., "Google Vizier: A Service for Black-Box
+ * Optimization", KDD 2017), with the formulas of its open source version
+ * (vizier/pyvizier/converters/core.py):
  *
  *     linear       (x - low) / (high - low)
  *     log          log(x / low) / log(high / low)
  *     reverse log  1 - log((low + high - x) / low) / log(high / low)
  *
- * A whole number k is what the reals from k - 1/2 to k + 1/2 are rounded to, so the interval of an INTEGER
- * is half a step wider at both ends and its ends are as likely as the rest. */
+ * A whole number k is what the reals from k - 1/2 to k + 1/2 are rounded to, so the interval of an
+ * INTEGER is half a step wider at both ends and its ends are as likely as the rest. */
 #include <float.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* tasks/search_trials.c: the trials of a search, and the document that tells of them: ML Engine's TrainingOutput,
- * which is also what an attempt after a crash knows of the one before. */
+/* tasks/search_trials.c: the trials of a search, and the document that tells of them: ML Engine's
+ * TrainingOutput, which is also what an attempt after a crash knows of the one before. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* deadly_webp.c: preloaded into a program, it stands for a decoder that dies of a picture: every WebP ends the process. */
+/* deadly_webp.c: preloaded into a program, it stands for a decoder that dies of a picture: every
+ * WebP ends the process. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* test_search.c: the space of a hyperparameter search, which trial comes next, which one is stopped. */
+/* test_search.c: the space of a hyperparameter search, which trial comes next, which one is
+ * stopped. */
 #include "check.h"
 #include "tasks/search_priv.h"
 
@@ -210,8 +211,8 @@ static double search_hill(gf__search_algorithm algorithm, uint64_t seed, bool is
     return best;
 }
 
-/* Margin: over ten seeds, what random search misses the top by is at least a hundred times what Bayesian
- * search misses it by. */
+/* Margin: over ten seeds, what random search misses the top by is at least a hundred times what
+ * Bayesian search misses it by. */
 TEST(bayesian__comes_a_hundred_times_closer_to_the_top_than_random)
 {
     double random = 0, bayesian = 0, minimised = 0;

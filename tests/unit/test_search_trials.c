@@ -1,4 +1,5 @@
-/* test_search_trials.c: a trial's file of metrics, and the document of all trials, there and back. */
+/* test_search_trials.c: a trial's file of metrics, and the document of all trials, there and back.
+ */
 #include "check.h"
 #include "tasks/search_priv.h"
 

@@ -1,5 +1,5 @@
-/* test_task_features.c: a data set's features by several processes: what comes out is what one process writes, and a picture is
- * computed once. */
+/* test_task_features.c: a data set's features by several processes: what comes out is what one
+ * process writes, and a picture is computed once. */
 #include "task_home.h"
 #include "tiny.h"
 

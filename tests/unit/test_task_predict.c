@@ -1,5 +1,5 @@
-/* test_task_predict.c: batch prediction by the real program: nothing gets lost, also where a picture kills who decodes
- * it, and the scores are those of graft predict. */
+/* test_task_predict.c: batch prediction by the real program: nothing gets lost, also where a
+ * picture kills who decodes it, and the scores are those of graft predict. */
 #include "task_home.h"
 #include "tiny_model.h"
 #include "two_models.h"

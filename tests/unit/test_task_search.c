@@ -1,5 +1,5 @@
-/* test_task_search.c: hyperparameter search by the real program: trials run, are followed, stopped early, fail; and an attempt
- * after a crash runs only what is missing. */
+/* test_task_search.c: hyperparameter search by the real program: trials run, are followed, stopped
+ * early, fail; and an attempt after a crash runs only what is missing. */
 #include "task_home.h"
 
 static int open_search(void **state)
@@ -150,7 +150,8 @@ TEST(search__goes_on_after_a_crash_with_what_is_missing)
     gf__json_free(before);
 }
 
-/* graft's own trainer on a table, two at once, every model in a folder of its own; then a job that knows of these. */
+/* graft's own trainer on a table, two at once, every model in a folder of its own; then a job that
+ * knows of these. */
 TEST(search__of_graft_train_leaves_a_model_a_trial_and_is_resumed)
 {
     static const char rate[] =
