@@ -19,6 +19,7 @@ import harness  # noqa: E402
 from cluster import wait_for  # noqa: E402
 
 DRIVER = os.environ.get("GRAFT_SLURM_DRIVER") or sys.exit("GRAFT_SLURM_DRIVER is not set; run make test")
+KEEPER = os.environ["GRAFT_SLURM_KEEPER"]
 SLURM = None
 
 TASK = """
@@ -29,10 +30,11 @@ parser.add_argument("--job-dir")
 parser.add_argument("--lr", type=float)
 options = parser.parse_args()
 print("on", os.environ["SLURMD_NODENAME"], flush=True)
+out = options.job_dir.replace("gs:/", os.environ["GRAFT_BUCKETS"])
 if options.what == "fail":
     raise ValueError("no such opera")
-while options.what == "hold" and not os.path.exists(options.job_dir + "/go"):
-    open(options.job_dir + "/up", "a").write(os.environ["SLURMD_NODENAME"] + "\\n")
+while options.what == "hold" and not os.path.exists(out + "/go"):
+    open(out + "/up", "a").write(os.environ["SLURMD_NODENAME"] + "\\n")
     time.sleep(0.2)
 if options.what == "search":
     with open(os.environ["CLOUD_ML_HP_METRIC_FILE"], "a") as file:
@@ -203,6 +205,75 @@ class Jobs(unittest.TestCase):
             for got, want in zip(scores[f"gs://bucket/in/{i:04}.png"], expected):
                 self.assertAlmostEqual(got, want, places=4)
         self.assertIn("Restarts=1", SLURM.run("scontrol", "show", "job", "-o", f"{array}_{task}"))
+
+    # ---- with the keeper ----
+
+    def keep(self, *jobs):
+        """A keeper that creates these and works until all have ended; kept_end() says how."""
+        paths = [harness.write(f"{self.home}/job-{job['jobId']}.json", json.dumps(job).encode()) for job in jobs]
+        keeper = subprocess.Popen([KEEPER, self.home, harness.GRAFT, "run", *paths], env=SLURM.environment, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, encoding="utf-8")
+        self.addCleanup(keeper.stdout.close)
+        self.addCleanup(keeper.wait)
+        self.addCleanup(keeper.kill)
+        return keeper
+
+    def kept_end(self, keeper):
+        said, _ = keeper.communicate(timeout=60)
+        self.assertEqual(keeper.returncode, 0, said)
+        return {job["jobId"]: job for job in json.loads(said)["jobs"]}
+
+    def package_job(self, name, *args):
+        write_package(f"{self.bucket}/op-1.0.tar.gz")
+        return {"jobId": name, "trainingInput": {"pythonModule": "op.task", "args": list(args), "jobDir": f"gs://bucket/{name}",
+                                                 "packageUris": ["gs://bucket/op-1.0.tar.gz"], "region": "local"}}
+
+    def n_submitted(self):
+        return len([job for job in SLURM.jobs() if job[0] not in self.before])
+
+    def test_a_keeper_that_is_killed_finds_its_job_again(self):
+        self.before = {job[0] for job in SLURM.jobs()}
+        keeper = self.keep(self.package_job("held", "hold"), self.package_job("failing", "fail"))
+        wait_for(lambda: os.path.exists(f"{self.bucket}/held/up"), "it runs")
+        keeper.kill()
+        keeper.wait()
+        again = self.keep()
+        harness.write(f"{self.bucket}/held/go", b"")
+        jobs = self.kept_end(again)
+        self.assertEqual((jobs["held"]["state"], jobs["failing"]["state"]), ("SUCCEEDED", "FAILED"), jobs)
+        self.assertIn("no such opera", jobs["failing"]["errorMessage"])
+        self.assertEqual(self.n_submitted(), 2, "nothing was submitted twice")
+
+    def test_jobs_are_cancelled_in_the_queue_and_when_they_run(self):
+        keeper = self.keep(self.package_job("runs", "hold"))
+        wait_for(lambda: os.path.exists(f"{self.bucket}/runs/up"), "it runs")
+        SLURM.run(KEEPER, self.home, harness.GRAFT, "cancel", "projects/p/jobs/runs")
+        self.assertEqual(self.kept_end(keeper)["runs"]["state"], "CANCELLED")
+        SLURM.run("scontrol", "update", "partitionname=main", "state=down")
+        try:
+            keeper = self.keep(self.package_job("waits", "succeed"))
+            wait_for(lambda: any(job[2] == "PENDING" for job in SLURM.jobs()), "it waits")
+            SLURM.run(KEEPER, self.home, harness.GRAFT, "cancel", "projects/p/jobs/waits")
+            self.assertEqual(self.kept_end(keeper)["waits"]["state"], "CANCELLED")
+        finally:
+            SLURM.run("scontrol", "update", "partitionname=main", "state=up")
+
+    def test_features_are_shared_out_over_an_array(self):
+        for kind in harness.KINDS:
+            os.makedirs(f"{self.bucket}/set/{kind}")
+            for picture in harness.pictures(kind)[:8]:
+                shutil.copy(picture, f"{self.bucket}/set/{kind}")
+        self.before = {job[0] for job in SLURM.jobs()}
+        arguments = ["--layer", "mixed0", "--precision", "f32"]
+        keeper = self.keep({"jobId": "features", "trainingInput": {
+            "pythonModule": "graft.features", "args": ["gs://bucket/set", *arguments, "--output", "gs://bucket/features.npz"],
+            "scaleTier": "CUSTOM", "masterType": "n1-standard-1", "workerType": "n1-standard-1", "workerCount": "2", "region": "local"}})
+        jobs = self.kept_end(keeper)
+        self.assertEqual(jobs["features"]["state"], "SUCCEEDED", jobs)
+        self.assertEqual(self.n_submitted(), 4, "three shards and the merging")
+        with tempfile.TemporaryDirectory(prefix="graft-slurm-alone-") as folder:
+            harness.run_graft(harness.new_home(folder), "features", f"{self.bucket}/set", *arguments, "--output", f"{folder}/features.npz")
+            self.assertEqual(harness.read(f"{self.bucket}/features.npz"), harness.read(f"{folder}/features.npz"), "as those of one process")
 
 
 if __name__ == "__main__":
