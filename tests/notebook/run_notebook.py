@@ -88,7 +88,8 @@ class Article(harness.ServerCase):
         self.assertEqual(job["trainingInput"]["pythonModule"], "trainer.task")
         self.assertEqual(job["trainingInput"]["scaleTier"], "BASIC")
         shown = self.shown("%%ml_run cloud")
-        for said in (f"job {job['jobId']}: QUEUED", "Epoch 20/20", "Accuracy ", "state: SUCCEEDED"):
+        job_id = job["jobId"]
+        for said in (f"job {job_id}: SUCCEEDED", "Epoch 20/20", "Accuracy ", "state: SUCCEEDED"):
             self.assertIn(said, shown)
         self.assertGreaterEqual(float(shown.split("Accuracy ")[1].split()[0]), 0.75)
         self.assertIn("gs://opera-capitol/opera/mdl/OperaCapitol.safetensors", shown)
