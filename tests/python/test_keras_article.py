@@ -1,6 +1,7 @@
 """The article's code, block by block, with `keras` replaced by `graft.keras` and nothing else, on 40 real pictures."""
 import io
 import os
+import re
 import unittest
 from contextlib import redirect_stdout
 
@@ -34,6 +35,24 @@ class Article(unittest.TestCase):
         self.assertEqual(len(names["transfer_model"].layers), 314)
         self.assertGreaterEqual(names["acc"], 0.75)
         self.assertLess(names["loss"], 0.8)
+
+    def test_the_examples_of_the_documents_run(self):
+        from graft.keras.preprocessing import image
+        with open(os.path.join(os.path.dirname(words.TESTS), "docs/python.md"), encoding="utf-8") as file:
+            blocks = re.findall(r"```python\n(.*?)```", file.read(), re.DOTALL)
+        self.assertEqual(len(blocks), 2)
+        os.replace(make_dataset(), words.scratch("opera.npz"))
+        image.load_img(words.pictures("food", 1)[0]).save(words.scratch("photo.jpg"))
+        before = os.getcwd()
+        os.chdir(words.HOME)
+        self.addCleanup(os.chdir, before)
+        names = {}
+        with redirect_stdout(io.StringIO()):
+            for block in blocks:
+                exec(compile(block, "docs/python.md", "exec"), names)  # pylint: disable=exec-used
+        self.assertEqual(names["model"].classes, ["opera", "capitol"])
+        self.assertGreaterEqual(names["accuracy"], 0.75)
+        self.assertTrue(os.path.exists(words.scratch("opera.safetensors")))
 
     def run_the_article(self):
         img_path = words.pictures("animals", 1)[0]
