@@ -47,7 +47,11 @@ done
 awk 'FNR == 1 { inside = 0 } /^```/ { inside = !inside; next } inside || /^    /' $(ls README.md docs/*.md) |
     grep -oE '^ *(\$ )?(build/)?graft [a-z].*' | sed -E 's/^ +//' | sed -E 's/^\$ //; s#^build/##; s/ +#.*//' |
     sort -u | while read -r _ command rest; do
-    case $command in dataset | models | versions | operations | bucket | token) command="$command ${rest%% *}" ;; esac
+    case $command in
+    dataset | models | versions | operations | bucket | token | jobs) command="$command ${rest%% *}" rest=${rest#* } ;;
+    esac
+    [ "$command" != "jobs submit" ] || command="$command ${rest%% *}"
+    rest=${rest%% -- *} # behind it are a job's own arguments
     # shellcheck disable=SC2086
     help=$("$graft" $command --help 2>&1) || { echo "graft $command: no such command"; continue; }
     for option in $(grep -oE '(^| )--[a-z-]+' <<<"$rest"); do
