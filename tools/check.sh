@@ -16,7 +16,7 @@ run() {
 }
 run layers tools/check-layers.sh
 run banned-calls tools/check-banned.sh
-run headers tools/check-headers.sh
+run headers tools/check-headers.sh "$build"
 run format tools/check-format.sh
 run cppcheck tools/check-cppcheck.sh "$build"
 run clang tools/check-clang.sh
