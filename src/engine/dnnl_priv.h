@@ -12,7 +12,7 @@ void gf__dnnl_describe(gf__buffer *out);
 const char *gf__dnnl_version(void); /* "oneDNN 2.6.3", of the headers this was built with */
 const char *gf__dnnl_isa(void);     /* "avx512_core_bf16" */
 bool gf__dnnl_has_amx(void);
-bool gf__dnnl_has_bf16(void);       /* computed by the CPU, not emulated */
+bool gf__dnnl_has_bf16(void); /* computed by the CPU, not emulated */
 
 /* OpenMP keeps the number of threads per calling thread. Everything between enter and leave, in
  * this thread, uses n_threads; leave puts back what enter returned. */
