@@ -60,6 +60,12 @@ typedef struct gf_server_options {
     uint64_t max_head_bytes;   /* default 512 MiB */
     uint64_t max_worker_bytes; /* address space of a worker; default 8 GiB */
     uint64_t max_pixels;
+    /* Training and batch prediction jobs. */
+    bool is_jobs_enabled; /* default true; else none are taken, and those there are can be read */
+    const char *runner;   /* "local" (default): processes of this machine; "slurm" */
+    int n_job_cpus;       /* that jobs use together; default 0: all of the machine's */
+    int job_grace_ms;     /* from asking a job to end to ending it; default 10000 */
+    const char *slurm_partition; /* NULL: Slurm's default */
     bool ml_v1_errors_200;  /* a model's failure on projects/...:predict is {"error"} with 200 */
     const char *access_log; /* a file, "-" for stdout, NULL for none */
     /* Vertex AI container: what AIP_HEALTH_ROUTE, AIP_PREDICT_ROUTE ask for; NULL: none. The model

@@ -14,14 +14,14 @@
 
 typedef struct serve_settings {
     const char *address, *project, *tls_cert, *tls_key, *cors_origin, *access_log, *port_file;
-    const char *precision;
+    const char *precision, *runner, *slurm_partition;
     gf__cli_list file_roots;
     int port; /* -1: not given */
-    int max_connections, max_instances, queue;
+    int max_connections, max_instances, queue, job_cpus;
     uint64_t max_body, max_upload, max_header, head_memory, worker_memory;
     double deadline_s, run_timeout_s, idle_timeout_s, read_timeout_s, drain_timeout_s,
-        drain_delay_s;
-    bool needs_tokens, is_open, ml_v1_errors_200;
+        drain_delay_s, job_grace_s;
+    bool needs_tokens, is_open, ml_v1_errors_200, has_no_jobs;
 } serve_settings;
 
 static void preset(void *settings)
@@ -44,6 +44,7 @@ static void preset(void *settings)
     s->read_timeout_s = o.read_timeout_ms / 1e3;
     s->drain_timeout_s = o.drain_timeout_ms / 1e3;
     s->drain_delay_s = o.drain_delay_ms / 1e3;
+    s->job_grace_s = o.job_grace_ms / 1e3;
 }
 
 static const gf__option serve_options[] = {
@@ -102,6 +103,16 @@ static const gf__option serve_options[] = {
     GF__NUMBER("--drain-delay", "SECONDS", "0", serve_settings, drain_delay_s, 0, 3600,
                "After SIGTERM, how long to go on taking requests while not ready: load balancers "
                "need a moment."),
+    GF__TEXT("--runner", "local|slurm", "local", serve_settings, runner,
+             "Where jobs run: as processes of this machine, or through Slurm's sbatch."),
+    GF__INT("--job-cpus", "N", "all of the machine's", serve_settings, job_cpus, 1, 100000,
+            "CPUs that jobs use together; further jobs wait."),
+    GF__NUMBER("--job-grace", "SECONDS", "10", serve_settings, job_grace_s, 0, 86400,
+               "How long a job that is cancelled may take to end by itself."),
+    GF__TEXT("--slurm-partition", "P", "Slurm's default", serve_settings, slurm_partition,
+             "The partition that jobs go to with --runner slurm."),
+    GF__FLAG("--no-jobs", serve_settings, has_no_jobs,
+             "Take no training and prediction jobs; those there are can still be looked at."),
     GF__FLAG(
         "--ml-v1-errors-200", serve_settings, ml_v1_errors_200,
         "Give a model's failure on projects/...:predict the code 200, as the service did once."),
@@ -389,6 +400,12 @@ static gf_status fill_options(const gf__cli *cli, const serve_settings *s, gf_se
     o->drain_timeout_ms = ms_of(s->drain_timeout_s);
     o->drain_delay_ms = ms_of(s->drain_delay_s);
     o->ml_v1_errors_200 = s->ml_v1_errors_200;
+    if (s->runner != NULL)
+        o->runner = s->runner;
+    o->n_job_cpus = s->job_cpus;
+    o->job_grace_ms = ms_of(s->job_grace_s);
+    o->slurm_partition = s->slurm_partition;
+    o->is_jobs_enabled = !s->has_no_jobs;
     if (s->needs_tokens && s->is_open)
         return gf_error_set(err, GF_EINVAL,
                             "--require-tokens and --allow-unauthenticated: only one of them");

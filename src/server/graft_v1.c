@@ -1,4 +1,4 @@
-/* server/graft_v1.c: what the other families lack: pools, tokens, projects, buckets. */
+/* server/graft_v1.c: what the other families lack: pools, jobs, tokens, projects, buckets. */
 #include <string.h>
 
 #include "server/graft_v1_priv.h"
@@ -16,6 +16,17 @@ static gf_status get_pools(gf_server *server, gf__request *request, gf__response
 {
     gf__json *document = NULL;
     const gf_status st = gf__pools_describe(server->pools, &document, err);
+    return st == GF_OK ? gf__respond_json(request, response, document, err) : st;
+}
+
+/* Of all projects: what waits, waits for the jobs of others. */
+static gf_status get_jobs(gf_server *server, gf__request *request, gf__response *response,
+                          gf_error *err)
+{
+    gf__json *document = NULL;
+    if (server->jobs == NULL)
+        return gf_error_set(err, GF_EPRECONDITION, "this server runs no jobs (--no-jobs)");
+    const gf_status st = gf__jobs_describe(server->jobs, &document, err);
     return st == GF_OK ? gf__respond_json(request, response, document, err) : st;
 }
 
@@ -77,6 +88,7 @@ static gf_status delete_token(gf_server *server, gf__request *request, gf__respo
 const gf__route gf__routes_graft_v1[] = {
     {"GET", "/graft/v1/version", GF__FAMILY_GRAFT, GF__ROLE_NONE, get_version, OF_NONE},
     {"GET", "/graft/v1/pools", DEPLOY, get_pools, OF_NONE},
+    {"GET", "/graft/v1/jobs", DEPLOY, get_jobs, OF_ALL},
     {"GET", "/graft/v1/projects", DEPLOY, list_projects, OF_NONE},
     {"GET", TOKENS, ADMIN, list_tokens, OF_ALL},
     {"POST", TOKENS, ADMIN, create_token, OF_ALL},

@@ -176,6 +176,30 @@ static void write_process(gf_server *server, gf__buffer *out)
     gf__buffer_printf(out, "graft_build_info{version=\"%s\"} 1\n", gf_version());
 }
 
+static void write_jobs(gf__jobs *jobs, gf__buffer *out)
+{
+    gf__jobs_counts counts = {0};
+    gf__jobs_count(jobs, &counts);
+    gf__metric_begin(out, "graft_jobs", "gauge", "Jobs that have not ended.");
+    gf__buffer_printf(out, "graft_jobs{state=\"queued\"} %zu\ngraft_jobs{state=\"running\"} %zu\n",
+                      counts.n_queued, counts.n_running);
+    gf__metric_begin(out, "graft_jobs_ended_total", "counter", "Jobs that ended, by their state.");
+    gf__buffer_printf(out,
+                      "graft_jobs_ended_total{state=\"succeeded\"} %llu\n"
+                      "graft_jobs_ended_total{state=\"failed\"} %llu\n"
+                      "graft_jobs_ended_total{state=\"cancelled\"} %llu\n",
+                      (unsigned long long)counts.n_succeeded, (unsigned long long)counts.n_failed,
+                      (unsigned long long)counts.n_cancelled);
+    write_plain(out, "graft_job_attempts_crashed_total", "counter",
+                "Runs of a job that ended without a result.", (double)counts.n_attempts_crashed);
+    gf__metric_begin(out, "graft_job_submit_to_start_seconds", "summary",
+                     "From a job's creation to the start of its process.");
+    gf__buffer_printf(out,
+                      "graft_job_submit_to_start_seconds_sum %.9g\n"
+                      "graft_job_submit_to_start_seconds_count %llu\n",
+                      counts.submit_to_start_s_sum, (unsigned long long)counts.n_started);
+}
+
 void gf__metrics_write(gf_server *server, bool wants_aliases, gf__buffer *out)
 {
     gf__metrics *metrics = server->metrics;
@@ -192,4 +216,6 @@ void gf__metrics_write(gf_server *server, bool wants_aliases, gf__buffer *out)
     write_process(server, out);
     if (server->pools != NULL)
         gf__metrics_write_pools(server->pools, wants_aliases, out);
+    if (server->jobs != NULL)
+        write_jobs(server->jobs, out);
 }

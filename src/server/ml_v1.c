@@ -1,5 +1,6 @@
 /* server/ml_v1.c: Cloud ML Engine v1 without predictions: its routes, what they share, operations,
- * locations and the project's config. Models and versions are ml_v1_resources.c's. */
+ * locations and the project's config. Models and versions are ml_v1_resources.c's, jobs
+ * ml_v1_jobs.c's. */
 #include "server/ml_v1_priv.h"
 
 #include <string.h>
@@ -213,15 +214,6 @@ static gf_status refuse_explain(gf_server *server, gf__request *request, gf__res
         request, "feature attributions are not computed here; :predict answers the scores", err);
 }
 
-static gf_status refuse_jobs(gf_server *server, gf__request *request, gf__response *response,
-                             gf_error *err)
-{
-    return gf__unimplemented(request,
-                             "this server runs no jobs; train with `graft train` and create a "
-                             "version of the model file it writes",
-                             err);
-}
-
 static gf_status refuse_studies(gf_server *server, gf__request *request, gf__response *response,
                                 gf_error *err)
 {
@@ -235,6 +227,7 @@ static gf_status refuse_studies(gf_server *server, gf__request *request, gf__res
 #define OPERATION GF__ML_V1 "/operations/{operation}"
 #define PLACE     GF__ML_V1 "/locations/{location}"
 #define JOBS      GF__ML_V1 "/jobs"
+#define JOB       JOBS "/{job}"
 #define STUDIES   PLACE "/studies"
 
 #define ROUTE(method, pattern, role, handle)                       \
@@ -270,11 +263,15 @@ const gf__route gf__routes_ml_v1[] = {
     DEPLOY("POST", MODEL ":testIamPermissions", refuse_iam),
     ROUTE("POST", MODEL ":explain", GF__ROLE_PREDICT, refuse_explain),
     ROUTE("POST", VERSION ":explain", GF__ROLE_PREDICT, refuse_explain),
-    DEPLOY("GET", JOBS, refuse_jobs),
-    DEPLOY("POST", JOBS, refuse_jobs),
-    DEPLOY("GET", JOBS "/{rest*}", refuse_jobs),
-    DEPLOY("PATCH", JOBS "/{rest*}", refuse_jobs),
-    DEPLOY("POST", JOBS "/{rest*}", refuse_jobs),
+    DEPLOY("POST", JOBS, gf__jobs_create),
+    DEPLOY("GET", JOBS, gf__jobs_list),
+    DEPLOY("GET", JOB, gf__jobs_get),
+    DEPLOY("PATCH", JOB, gf__jobs_patch),
+    DEPLOY("POST", JOB ":cancel", gf__jobs_cancel),
+    DEPLOY("GET", JOB ":streamLogs", gf__jobs_stream_logs),
+    DEPLOY("GET", JOB ":getIamPolicy", refuse_iam),
+    DEPLOY("POST", JOB ":setIamPolicy", refuse_iam),
+    DEPLOY("POST", JOB ":testIamPermissions", refuse_iam),
     DEPLOY("GET", STUDIES, refuse_studies),
     DEPLOY("POST", STUDIES, refuse_studies),
     DEPLOY("GET", STUDIES "/{rest*}", refuse_studies),

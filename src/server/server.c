@@ -3,7 +3,9 @@
 #include "graft/server.h"
 
 #include <arpa/inet.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +35,9 @@ gf_server_options gf_server_options_default(void)
         .run_timeout_ms = 30000,
         .max_head_bytes = (uint64_t)512 << 20,
         .max_worker_bytes = (uint64_t)8 << 30,
+        .is_jobs_enabled = true,
+        .runner = "local",
+        .job_grace_ms = 10000,
     };
 }
 
@@ -47,14 +52,15 @@ static gf_status keep_text(const char **text, gf_error *err)
     return *text != NULL ? GF_OK : gf__error_nomem(err, "an option", strlen(from));
 }
 
-#define N_TEXTS 12
+#define N_TEXTS 14
 static void texts_of(gf_server_options *options, const char **texts[N_TEXTS])
 {
     const char **all[N_TEXTS] = {
-        &options->home,          &options->program,      &options->address,
-        &options->tls_cert,      &options->tls_key,      &options->project,
-        &options->cors_origin,   &options->access_log,   &options->health_route,
-        &options->predict_route, &options->vertex_model, &options->vertex_version};
+        &options->home,          &options->program,        &options->address,
+        &options->tls_cert,      &options->tls_key,        &options->project,
+        &options->cors_origin,   &options->access_log,     &options->health_route,
+        &options->predict_route, &options->vertex_model,   &options->vertex_version,
+        &options->runner,        &options->slurm_partition};
     memcpy(texts, all, sizeof all);
 }
 
@@ -109,6 +115,8 @@ static gf_status check_least(const gf_server_options *options, gf_error *err)
         {"drain timeout", options->drain_timeout_ms, 0},
         {"drain delay", options->drain_delay_ms, 0},
         {"threads", options->n_threads, 0},
+        {"job CPUs", options->n_job_cpus, 0},
+        {"job grace", options->job_grace_ms, 0},
         {"max instances", options->max_instances < INT64_MAX ? (int64_t)options->max_instances : 0,
          1},
         {"max waiting", options->max_waiting < INT64_MAX ? (int64_t)options->max_waiting : 0, 1},
@@ -270,6 +278,30 @@ static gf_status start_pools(gf_server *server, gf_error *err)
     return gf__pools_new(&settings, &server->pools, err);
 }
 
+/* Once the port is known: jobs are told where the server is. */
+static gf_status start_jobs(gf_server *server, gf_error *err)
+{
+    const gf_server_options *options = &server->options;
+    gf__jobs_options settings = gf__jobs_options_default();
+    if (!options->is_jobs_enabled)
+        return GF_OK;
+    const gf_status st = gf__runner_kind_parse(options->runner, &settings.runner, err);
+    if (st != GF_OK)
+        return st;
+    /* "/proc/PID/exe" means nothing on another machine, or after this process. */
+    char program[PATH_MAX];
+    const bool is_found = realpath(options->program, program) != NULL;
+    settings.registry = server->registry;
+    settings.home = options->home;
+    settings.program = is_found ? program : options->program;
+    settings.server_url = server->url;
+    settings.n_cpus = options->n_job_cpus;
+    settings.grace_ms = options->job_grace_ms;
+    settings.slurm_partition = options->slurm_partition;
+    settings.observer = options->observer;
+    return gf__jobs_start(&settings, &server->jobs, err);
+}
+
 /* Clients come last: whoever gets an answer gets it from a whole server. Operations come before
  * them, so that what was accepted is under way. */
 static gf_status start_parts(gf_server *server, const gf_server_options *options, gf_error *err)
@@ -293,6 +325,8 @@ static gf_status start_parts(gf_server *server, const gf_server_options *options
         st = open_port(server, err);
     if (st == GF_OK)
         st = make_url(server, err);
+    if (st == GF_OK)
+        st = start_jobs(server, err);
     if (st == GF_OK)
         st = gf__listener_accept(server->listener, err);
     return st;
@@ -365,6 +399,8 @@ gf_status gf_server_drain(gf_server *server, gf_error *err)
     /* Operations first: one that checks a version needs the pools to the end. */
     gf__listener_free(server->listener);
     server->listener = NULL;
+    gf__jobs_free(server->jobs); /* those that run go on: the next server finds them */
+    server->jobs = NULL;
     gf__operations_stop(server->operations);
     server->operations = NULL;
     const int64_t left_ms = end_ms - gf__clock_ms();
@@ -388,6 +424,7 @@ void gf_server_free(gf_server *server)
         gf__pools_drain(server->pools, 0);
     }
     gf__listener_free(server->listener);
+    gf__jobs_free(server->jobs);
     gf__operations_stop(server->operations);
     gf__catalog_free(server->catalog);
     gf__pools_free(server->pools);

@@ -6,7 +6,7 @@
  *     names.c      "projects/P/models/M/versions/V", put together and taken apart
  *     catalog.c    names of the API -> versions the pools serve
  *     instances.c  what a prediction request's body asks for, in any family's spelling
- *     ml_v1.c, ml_v1_predict.c, tfserving.c, kserve_v2.c, vertex.c, graft_v1.c: one file a family
+ *     ml_v1.c, ml_v1_jobs.c, ml_v1_predict.c, tfserving.c, kserve_v2.c, vertex.c, graft_v1.c: one file a family
  *     operations.c the thread that runs operations, and what happens before a version is READY
  *     server.c     start, drain, end */
 #ifndef GRAFT_SERVER_PRIV_H
@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "graft/server.h"
+#include "jobs/jobs.h"
 #include "pool/pool.h"
 #include "registry/registry.h"
 #include "server/http.h"
@@ -32,6 +33,7 @@ struct gf_server {
     gf__pools *pools;
     gf__catalog *catalog;
     gf__operations *operations;
+    gf__jobs *jobs; /* NULL: this server runs none */
     gf__metrics *metrics;
     gf__access_log *access_log;
     gf__listener *listener;

@@ -242,20 +242,11 @@ TEST(ml_v1__a_token_of_one_project_makes_versions_of_its_own_files)
         "{\"name\":\"v1\",\"deploymentUri\":\"gs://bucket/p/m/\"}");
 }
 
-TEST(ml_v1__says_of_jobs_and_studies_that_there_are_none)
+TEST(ml_v1__says_of_studies_that_there_are_none)
 {
-    ASK(501, "POST", P "/jobs", "{\"jobId\":\"j\"}");
-    CHECK_STR(answer, "{\"error\":{\"code\":501,\"message\":\"this server runs no jobs; train with "
-                      "`graft train` and create a version of the model file it writes\","
-                      "\"status\":\"UNIMPLEMENTED\"}}\n");
-    ASK(501, "GET", P "/jobs", "");
-    ASK(501, "GET", P "/jobs/j", "");
-    ASK(501, "POST", P "/jobs/j:cancel", "{}");
-    ASK(501, "PATCH as POST", P "/jobs/j", "{}");
     ASK(501, "GET", P "/locations/local/studies", "");
     ASK(501, "POST", P "/locations/local/studies/s/trials:suggest", "{}");
     ASK(501, "POST", P ":explain", "{}");
-    ASK(405, "DELETE", P "/jobs/j", "");
 }
 
 TEST(tensorflow_and_v2__say_what_is_not_done)
@@ -330,7 +321,7 @@ TEST(readiness__is_what_the_pools_say_and_stays)
 }
 
 TESTS_MAIN(ML_UNIT(ml_v1__a_token_of_one_project_makes_versions_of_its_own_files),
-           ML_UNIT(ml_v1__says_of_jobs_and_studies_that_there_are_none),
+           ML_UNIT(ml_v1__says_of_studies_that_there_are_none),
            ML_UNIT(tensorflow_and_v2__say_what_is_not_done),
            ML_UNIT(tensorflow__names_what_is_not_there_as_it_does),
            ML_UNIT(tensorflow__a_version_by_number_is_awaited_as_one_by_name),
