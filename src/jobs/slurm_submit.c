@@ -243,6 +243,18 @@ static gf_status lock_submission(const gf__attempt *attempt, int *fd, gf_error *
     return st;
 }
 
+/* An sbatch that failed for the moment may have been heard all the same: its answer was lost. Nobody would
+ * look for that job if the attempt was cancelled now. */
+static gf_status check_submission(gf__slurm *self, gf_status st, const char *name, uint64_t *id)
+{
+    if (st != GF_EUNAVAILABLE)
+        return st;
+    gf__slurm_forget_queue(self);
+    if (gf__slurm_read_queue(self, NULL) == GF_OK)
+        *id = find_name(self, name);
+    return *id != 0 ? GF_OK : st;
+}
+
 /* Submits what is missing: all of it where may_begin, else the merging of shards that were submitted
  * without it. */
 static gf_status complete(gf__slurm *self, const gf__attempt *attempt, bool may_begin, int fd,
@@ -258,10 +270,14 @@ static gf_status complete(gf__slurm *self, const gf__attempt *attempt, bool may_
         return st;
     place->id = find_name(self, name);
     place->merge_id = attempt->n_shards > 1 ? find_name(self, merge_name) : 0;
-    if (place->id == 0 && may_begin)
+    if (place->id == 0 && may_begin) {
         st = submit_main(self, attempt, name, fd, &place->id, err);
-    if (st == GF_OK && place->id != 0 && attempt->n_shards > 1 && place->merge_id == 0)
+        st = check_submission(self, st, name, &place->id);
+    }
+    if (st == GF_OK && place->id != 0 && attempt->n_shards > 1 && place->merge_id == 0) {
         st = submit_merge(self, attempt, merge_name, place->id, fd, &place->merge_id, err);
+        st = check_submission(self, st, merge_name, &place->merge_id);
+    }
     return st;
 }
 

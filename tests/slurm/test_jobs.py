@@ -258,6 +258,24 @@ class Jobs(unittest.TestCase):
         finally:
             SLURM.run("scontrol", "update", "partitionname=main", "state=up")
 
+    def test_a_cancel_reaches_a_job_whose_submission_was_believed_to_have_failed(self):
+        os.mkdir(f"{self.home}/bin")
+        with open(f"{self.home}/bin/sbatch", "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o755)) as file:
+            file.write(f"""#!/bin/sh
+PATH='{os.environ["PATH"]}' sbatch "$@"
+case "$*" in *--version*) exit 0 ;; esac
+echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2; exit 1
+""")
+        path, SLURM.environment["PATH"] = SLURM.environment["PATH"], f"{self.home}/bin:{os.environ['PATH']}"
+        try:
+            keeper = self.keep(self.package_job("unsure", "hold"))
+        finally:
+            SLURM.environment["PATH"] = path
+        wait_for(lambda: any(job[2] in ("PENDING", "RUNNING") for job in SLURM.jobs()), "it is submitted")
+        SLURM.run(KEEPER, self.home, harness.GRAFT, "cancel", "projects/p/jobs/unsure")
+        self.assertEqual(self.kept_end(keeper)["unsure"]["state"], "CANCELLED")
+        self.assertEqual([job for job in SLURM.jobs() if job[2] in ("PENDING", "RUNNING", "COMPLETING")], [], "nothing is left of it")
+
     def test_features_are_shared_out_over_an_array(self):
         for kind in harness.KINDS:
             os.makedirs(f"{self.bucket}/set/{kind}")
