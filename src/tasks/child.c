@@ -26,6 +26,7 @@ typedef struct stream {
     int fd; /* -1: ended */
     const char *name;
     size_t n_bytes; /* of a line that has not ended */
+    bool is_cut;    /* its beginning is in the log already */
     char line[GF__JOB_LINE_BYTES];
 } stream;
 
@@ -93,8 +94,10 @@ static void end_line(gf__child *child, stream *from)
     size_t n_bytes = from->n_bytes;
     if (n_bytes > 0 && from->line[n_bytes - 1] == '\r')
         n_bytes--;
-    log_line(child, from, n_bytes);
+    if (n_bytes > 0 || !from->is_cut) /* an end alone is no line more */
+        log_line(child, from, n_bytes);
     from->n_bytes = 0;
+    from->is_cut = false;
 }
 
 /* A line that is longer than a line may be: what is there goes, up to the last whole character. */
@@ -110,6 +113,7 @@ static void cut_line(gf__child *child, stream *from)
         break;
     }
     log_line(child, from, n_bytes);
+    from->is_cut = true;
     from->n_bytes -= n_bytes;
     memmove(from->line, from->line + n_bytes, from->n_bytes);
 }

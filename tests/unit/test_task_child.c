@@ -92,6 +92,18 @@ TEST(output__without_newlines_is_cut_between_characters)
     CHECK(n_lines >= 10000000 / GF__JOB_LINE_BYTES);
 }
 
+/* The end of a line that fills its pieces comes after the last one was cut. */
+TEST(output__that_fills_its_pieces_has_no_empty_line)
+{
+    open_task(0, 0);
+    CHECK_EQ(finish(SHELL("head -c 65536 /dev/zero | tr '\\0' x; echo; echo end")), 0);
+    close_task();
+    char *text = read_log(job);
+    CHECK(strstr(text, "\"message\": \"\"") == NULL);
+    CHECK_EQ(count_byte(text, '\n'), 65536 / GF__JOB_LINE_BYTES + 1);
+    gf__free(text);
+}
+
 TEST(tail__is_the_last_lines)
 {
     open_task(0, 0);
@@ -284,7 +296,8 @@ TEST(start__survives_every_allocation_failure)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_home, close_home)
 TESTS_MAIN(CASE(output__is_in_the_log_line_by_line), CASE(output__of_a_trial_names_it),
-           CASE(output__without_newlines_is_cut_between_characters), CASE(tail__is_the_last_lines),
+           CASE(output__without_newlines_is_cut_between_characters),
+           CASE(output__that_fills_its_pieces_has_no_empty_line), CASE(tail__is_the_last_lines),
            CASE(exit__is_the_status_or_the_signal), CASE(start__says_what_cannot_be_started),
            CASE(environment__is_added_to_ours), CASE(wait__gives_each_child_once_as_it_ends),
            CASE(stop__kills_who_does_not_listen), CASE(end__takes_the_group_along),
