@@ -276,6 +276,23 @@ echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv 
         self.assertEqual(self.kept_end(keeper)["unsure"]["state"], "CANCELLED")
         self.assertEqual([job for job in SLURM.jobs() if job[2] in ("PENDING", "RUNNING", "COMPLETING")], [], "nothing is left of it")
 
+    def test_a_server_that_is_killed_goes_on_with_its_jobs(self):
+        self.before = {job[0] for job in SLURM.jobs()}
+        server = harness.Server(self.home, "--runner", "slurm", "--slurm-partition", "main", env={"SLURM_CONF": SLURM.conf})
+        self.addCleanup(server.stop)
+        created = server.ask("POST", "/v1/projects/default/jobs", self.package_job("served", "hold"))
+        self.assertEqual(created.code, 200, created)
+        wait_for(lambda: os.path.exists(f"{self.bucket}/served/up"), "it runs")
+        server.kill()
+        server.start()
+        harness.write(f"{self.bucket}/served/go", b"")
+
+        def ended():
+            job = server.ask("GET", "/v1/projects/default/jobs/served").json
+            return job if job["state"] in ("SUCCEEDED", "FAILED", "CANCELLED") else None
+        self.assertEqual(wait_for(ended, "its end")["state"], "SUCCEEDED")
+        self.assertEqual(self.n_submitted(), 1, "submitted once")
+
     def test_features_are_shared_out_over_an_array(self):
         for kind in harness.KINDS:
             os.makedirs(f"{self.bucket}/set/{kind}")
