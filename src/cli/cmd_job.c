@@ -1,5 +1,6 @@
-/* cli/cmd_job.c: graft job: what a runner of jobs starts, not people. It is in no list of commands.
- * What is left of it is a result in the job's folder; its exit status only says whether there is one. */
+/* cli/cmd_job.c: graft job: what a runner of jobs starts, not people. It is in no list of
+ * commands. What is left of it is a result in the job's folder; its exit status only says
+ * whether there is one. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,8 +46,8 @@ static void find_program_dir(char *path, size_t n_path)
         *slash = '\0';
 }
 
-/* In a source tree (BUILD/graft, python/ beside BUILD) that of the tree, else the installed one; NULL
- * where there is neither. New. */
+/* In a source tree (BUILD/graft, python/ beside BUILD) that of the tree, else the installed one;
+ * NULL where there is neither. New. */
 static char *find_python_dir(const char *program_dir)
 {
     char *dir = gf__asprintf("%s/../python", program_dir);

@@ -1,10 +1,10 @@
-/* tasks/archive.c: a stranger's archive unpacked into a new folder: tar (plain, gzip, bzip2, xz), zip and
- * what is one inside (wheels). Names, links and kinds of entries are checked here and not left to
- * libarchive: nothing is written outside of the folder, nothing but files and folders and links among
- * them, no more than was agreed on.
+/* tasks/archive.c: a stranger's archive unpacked into a new folder: tar (plain, gzip, bzip2, xz),
+ * zip and what is one inside (wheels). Names, links and kinds of entries are checked here and not
+ * left to libarchive: nothing is written outside of the folder, nothing but files and folders and
+ * links among them, no more than was agreed on.
  *
- * libarchive brings a dozen other libraries that no other command needs: it is loaded when an archive
- * is opened. */
+ * libarchive brings a dozen other libraries that no other command needs: it is loaded when an
+ * archive is opened. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -136,8 +136,8 @@ static gf_status check_utf8(const char *name, gf_error *err)
     return length > 0 ? GF_OK : gf_error_set(err, GF_EFORMAT, "a name that is not UTF-8");
 }
 
-/* The open folder of an entry, made with all above it; *base is the last part. No step may be a link:
- * what the archive has put there must not lead us elsewhere. */
+/* The open folder of an entry, made with all above it; *base is the last part. No step may be a
+ * link: what the archive has put there must not lead us elsewhere. */
 static gf_status open_parent(const unpacking *u, const char *name, int *parent, const char **base,
                              gf_error *err)
 {
@@ -251,8 +251,8 @@ static gf_status unpack_folder(const unpacking *u, int parent, const char *base,
     return refuse(u->name, "a file and a folder of one name", err);
 }
 
-/* "../../a/b" from a folder that is deep enough. ".." after a name is refused: it would depend on what
- * that name is. */
+/* "../../a/b" from a folder that is deep enough. ".." after a name is refused: it would depend
+ * on what that name is. */
 static bool stays_inside(const char *name, const char *target)
 {
     size_t depth = 0, n_up = 0;

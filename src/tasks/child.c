@@ -1,6 +1,7 @@
-/* tasks/child.c: programs that run for a job. One thread does it all: gf__child_wait_any() sleeps on
- * everything that can happen (output, an end, the job's end, a grace that is over) and takes care of
- * it. Signals come through descriptors, so that nothing happens between two lines of ours. */
+/* tasks/child.c: programs that run for a job. One thread does it all: gf__child_wait_any()
+ * sleeps on everything that can happen (output, an end, the job's end, a grace that is over) and
+ * takes care of it. Signals come through descriptors, so that nothing happens between two lines
+ * of ours. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -188,8 +189,8 @@ static void keep_last_words(gf__child *child)
     memcpy(words->text, child->tail, child->n_tail + 1);
 }
 
-/* What is in the pipes now was written before the end; what comes later is by processes that it has left
- * behind, which must not hold us up. */
+/* What is in the pipes now was written before the end; what comes later is by processes that it
+ * has left behind, which must not hold us up. */
 static void note_end(gf__child *child, int status)
 {
     for (size_t i = 0; i < 2; i++) {
@@ -202,8 +203,8 @@ static void note_end(gf__child *child, int status)
     keep_last_words(child);
 }
 
-/* Also those of orphans, which are ours since gf__children_new(). Nobody else in this process may have
- * children while there are some here. */
+/* Also those of orphans, which are ours since gf__children_new(). Nobody else in this process
+ * may have children while there are some here. */
 static void reap(gf__children *all)
 {
     for (;;) {
@@ -256,7 +257,8 @@ static void drain_signals(int fd)
         continue;
 }
 
-/* Sleeps until something happens, timeout_ms (below 0: for ever) at most, and reads what was written. */
+/* Sleeps until something happens, timeout_ms (below 0: for ever) at most, and reads what was
+ * written. */
 static void pass_time(gf__children *all, bool watches_stop, int timeout_ms)
 {
     struct pollfd *polled = all->polled;

@@ -1,6 +1,6 @@
-/* tasks/descend.c: all that a process has started, and what that has started. A program may leave its
- * process group and its session, but not its place in the tree: orphans go to the nearest ancestor
- * that takes them (gf__children_new()), and are found again there. */
+/* tasks/descend.c: all that a process has started, and what that has started. A program may
+ * leave its process group and its session, but not its place in the tree: orphans go to the
+ * nearest ancestor that takes them (gf__children_new()), and are found again there. */
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -22,8 +22,8 @@ typedef struct table {
     size_t n, capacity;
 } table;
 
-/* The fourth field of /proc/PID/stat; the second one, the name, may hold anything, ")" too. 0: gone, or
- * dead already and only waited for. */
+/* The fourth field of /proc/PID/stat; the second one, the name, may hold anything, ")" too. 0:
+ * gone, or dead already and only waited for. */
 static pid_t read_parent(const char *pid)
 {
     char path[64], text[512], state = 'Z';

@@ -1,5 +1,5 @@
-/* tasks/left.c: what a task leaves in the job's folder for those who wait for it: how far it is, how
- * it ended, and the lines of its shards. Every document is written whole. */
+/* tasks/left.c: what a task leaves in the job's folder for those who wait for it: how far it is,
+ * how it ended, and the lines of its shards. Every document is written whole. */
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -65,8 +65,9 @@ bool gf__left_is_done(const gf__task_options *options)
     gf__json *result = read_document(path);
     const int64_t attempt = gf__json_int(gf__json_find(result, "attempt"), -1);
     const char *state = gf__json_string(gf__json_find(result, "state"), "");
-    /* A whole job's end is final. A shard that failed may do better in the next attempt. Who was asked to end
-     * and is started all the same was not cancelled: Slurm wanted its node for another job. */
+    /* A whole job's end is final. A shard that failed may do better in the next attempt. Who was
+     * asked to end and is started all the same was not cancelled: Slurm wanted its node for
+     * another job. */
     const bool is_done = result != NULL && strcmp(state, state_names[GF__END_CANCELLED]) != 0 &&
                          (!is_shard(options) || attempt == options->attempt ||
                           strcmp(state, state_names[GF__END_SUCCEEDED]) == 0);

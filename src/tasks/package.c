@@ -1,6 +1,6 @@
-/* tasks/package.c: a user's packages, each unpacked into a folder of its own below DIR/packages and
- * used from there: an sdist's modules lie in its folder NAME-VERSION (or in src/ there), a wheel's at
- * its top. Nothing is built: what has to be compiled comes as a wheel. */
+/* tasks/package.c: a user's packages, each unpacked into a folder of its own below DIR/packages
+ * and used from there: an sdist's modules lie in its folder NAME-VERSION (or in src/ there), a
+ * wheel's at its top. Nothing is built: what has to be compiled comes as a wheel. */
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* tasks/program.c: the program of a training job as arguments and environment: graft's own trainer, or
- * a module of the user's packages as Cloud ML Engine starts it. */
+/* tasks/program.c: the program of a training job as arguments and environment: graft's own
+ * trainer, or a module of the user's packages as Cloud ML Engine starts it. */
 #include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
@@ -58,7 +58,8 @@ static int64_t count_threads(const gf__task *task, const gf__trial_arguments *tr
     return n < 1 ? n_cpus : n >= n_cpus ? 1 : n_cpus / n;
 }
 
-/* jobDir, of a trial jobDir/ID as on Cloud ML Engine, as an address; NULL: the job has none. New. */
+/* jobDir, of a trial jobDir/ID as on Cloud ML Engine, as an address; NULL: the job has none.
+ * New. */
 static gf_status make_job_dir(const gf__task *task, const gf__trial_arguments *trial,
                               char **address, gf_error *err)
 {
@@ -129,8 +130,8 @@ static gf_status add_mapped(const gf__task *task, gf__texts *argv, const char *a
     return st;
 }
 
-/* Hyperparameters come after the arguments: of an option given twice the last one counts. But before
- * "--", after which nothing is an option. */
+/* Hyperparameters come after the arguments: of an option given twice the last one counts. But
+ * before "--", after which nothing is an option. */
 static gf_status add_arguments(const gf__task *task, const gf__trial_arguments *trial,
                                bool is_mapped, gf__texts *argv, gf_error *err)
 {
@@ -308,8 +309,8 @@ static gf_status fill_environment(const gf__task *task, const gf__trial_argument
 
 /* ---- the program ---- */
 
-/* DIR/work, or DIR/trials/ID/work, and the file of metrics beside it: that of an earlier attempt would be
- * read as this one's. */
+/* DIR/work, or DIR/trials/ID/work, and the file of metrics beside it: that of an earlier attempt
+ * would be read as this one's. */
 static gf_status make_places(const gf__task *task, const gf__trial_arguments *trial,
                              gf__program *program, gf_error *err)
 {

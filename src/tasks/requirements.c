@@ -1,6 +1,7 @@
-/* tasks/requirements.c: what a user's packages need beside themselves, and how it gets there. It is read
- * from what the packages carry, asked of their setup.py where they carry nothing, and installed by pip
- * unless it can be imported already: graft's own package and Debian's numpy need no network. */
+/* tasks/requirements.c: what a user's packages need beside themselves, and how it gets there. It
+ * is read from what the packages carry, asked of their setup.py where they carry nothing, and
+ * installed by pip unless it can be imported already: graft's own package and Debian's numpy
+ * need no network. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,7 +134,8 @@ static metadata read_fields(const char *text, gf__texts *requirements)
     return found;
 }
 
-/* setuptools' requires.txt: lines, and sections: "[extra]" is somebody's wish, "[:marker]" a condition. */
+/* setuptools' requires.txt: lines, and sections: "[extra]" is somebody's wish, "[:marker]" a
+ * condition. */
 static void read_requires(const char *text, gf__texts *requirements)
 {
     line marker = {.text = "", .n = 0}, of;
@@ -193,7 +195,8 @@ static gf_status read_egg_info(const char *dir, gf__texts *requirements, bool *i
     return st;
 }
 
-/* Whether one of its files may say something of requirements: a word that they cannot do without. */
+/* Whether one of its files may say something of requirements: a word that they cannot do
+ * without. */
 static gf_status look_for_requirements(const char *root, bool *may_have, gf_error *err)
 {
     static const char *const places[][2] = {{"setup.py", "install_requires"},
@@ -291,8 +294,8 @@ gf_status gf__requirements_find(gf__task *task, const gf__unpacked *package,
 
 /* ---- installing ---- */
 
-/* Writes those that cannot be imported at a fitting version to the file, one a line. graft itself comes
- * with the job: what has its name elsewhere is another program. */
+/* Writes those that cannot be imported at a fitting version to the file, one a line. graft
+ * itself comes with the job: what has its name elsewhere is another program. */
 static const char check_script[] =
     "import importlib.metadata, sys\n"
     "try:\n"

@@ -1,5 +1,6 @@
-/* tasks/task.c: one attempt of a job, from its spec to its result. Whatever happens to the work, there
- * is a result; where there cannot be one, the process ends with a failure and its keeper sees a crash. */
+/* tasks/task.c: one attempt of a job, from its spec to its result. Whatever happens to the work,
+ * there is a result; where there cannot be one, the process ends with a failure and its keeper
+ * sees a crash. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -218,7 +219,8 @@ static void say_end(gf__task *task, gf__end_state state, const char *message)
                      message != NULL ? message : "no reason is known");
 }
 
-/* Nothing of it runs any more when the result is there to be read, and nobody else begins before. */
+/* Nothing of it runs any more when the result is there to be read, and nobody else begins
+ * before. */
 static gf_status end_task(gf__task *task, gf_status st, const gf__outcome *outcome,
                           const gf_error *failure, gf_error *err)
 {

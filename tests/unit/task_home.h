@@ -1,5 +1,5 @@
-/* task_home.h: a job's folder for the tests of tasks/, the archives of task_packages.py, and the program
- * `graft job` run on it. */
+/* task_home.h: a job's folder for the tests of tasks/, the archives of task_packages.py, and the
+ * program `graft job` run on it. */
 #ifndef GRAFT_TESTS_TASK_HOME_H
 #define GRAFT_TESTS_TASK_HOME_H
 
@@ -157,7 +157,8 @@ static inline void check_log_has(const char *part)
     gf__free(text);
 }
 
-/* A pipe with a name, open for reading: what a program says in it, and that nobody holds it any more. */
+/* A pipe with a name, open for reading: what a program says in it, and that nobody holds it any
+ * more. */
 static inline int make_pipe(const char *path)
 {
     assert_int_equal(mkfifo(path, 0600), 0);

@@ -1,5 +1,5 @@
-/* test_task.c: an attempt of a job as its runner starts it: `graft job`, what it leaves, and what it does
- * when it is cancelled, too slow, killed, or not alone. */
+/* test_task.c: an attempt of a job as its runner starts it: `graft job`, what it leaves, and
+ * what it does when it is cancelled, too slow, killed, or not alone. */
 #include "task_home.h"
 
 #include "base/base.h"
@@ -246,7 +246,8 @@ TEST(cancel__while_it_runs)
     check_result("CANCELLED", "the job was cancelled while it was running");
 }
 
-/* Slurm asks a job to end whose node it wants for another, and starts it again: the same attempt. */
+/* Slurm asks a job to end whose node it wants for another, and starts it again: the same
+ * attempt. */
 TEST(cancel__is_not_the_end_of_one_that_is_started_again)
 {
     int pipe;

@@ -1,4 +1,5 @@
-/* test_task_child.c: programs that run for a job: their output, their ends, and nobody left behind. */
+/* test_task_child.c: programs that run for a job: their output, their ends, and nobody left
+ * behind. */
 #include "task_home.h"
 
 #include "base/base.h"

@@ -1,5 +1,5 @@
-/* test_task_package.c: packages of users: unpacked, looked through for requirements, put in place; and
- * archives that want to write elsewhere. */
+/* test_task_package.c: packages of users: unpacked, looked through for requirements, put in
+ * place; and archives that want to write elsewhere. */
 #include "task_home.h"
 
 #include "base/base.h"
@@ -234,7 +234,8 @@ TEST(requirements__survive_every_allocation_failure)
 
 /* ---- jobs ---- */
 
-/* A job with one package and one argument; pip finds what it needs in packages/index and nowhere else. */
+/* A job with one package and one argument; pip finds what it needs in packages/index and nowhere
+ * else. */
 static void run_package(const char *name, const char *argument)
 {
     char training[2048], index[1024];
