@@ -117,8 +117,10 @@ static gf_status note_progress(gf__jobs *jobs, gf__track *track, gf_error *err)
     gf__job_left left;
     if (!is_new_progress(track, stamp, sizeof stamp))
         return GF_OK;
-    gf_status st = gf__job_progress_read(track->dir, &left, err);
-    if (st == GF_OK && left.is_there && left.attempt == track->n_attempts)
+    gf_status st = GF_OK;
+    /* What cannot be read says nothing, and is no reason to keep the others waiting. */
+    if (gf__job_progress_read(track->dir, &left, NULL) == GF_OK && left.is_there &&
+        left.attempt == track->n_attempts)
         st = gf__registry_note_progress(jobs->options.registry, track->id,
                                         left.state == GF__JOB_RUNNING, left.output, err);
     if (st == GF_OK)
@@ -128,14 +130,34 @@ static gf_status note_progress(gf__jobs *jobs, gf__track *track, gf_error *err)
     return st == GF_EPRECONDITION || st == GF_EFORMAT ? GF_OK : st;
 }
 
-static gf_status end_by_result(gf__jobs *jobs, gf__track *track, bool *is_ended, gf_error *err)
+/* What is said of one that its process calls cancelled: by a client (the registry knows how that was
+ * said: NULL), by us (for a reason of ours), or by somebody who sent the process a signal. */
+static const char *message_of_cancelled(const gf__track *track, const gf__job *job,
+                                        const gf__job_left *left)
 {
+    if (job->state == GF__JOB_CANCELLING)
+        return NULL;
+    return track->end_message != NULL ? track->end_message : left->error_message;
+}
+
+/* *is_over: nothing else is to be done with it in this round. */
+static gf_status end_by_result(gf__jobs *jobs, gf__track *track, const gf__job *job, bool *is_over,
+                               gf_error *err)
+{
+    gf_error own;
     gf__job_left left;
-    gf_status st = gf__job_result_read(track->dir, &left, err);
-    *is_ended = st == GF_OK && left.is_there;
-    if (*is_ended)
-        st = end(jobs, track, left.state,
-                 left.state == GF__JOB_CANCELLED ? NULL : left.error_message, left.output, err);
+    gf_status st = gf__job_result_read(track->dir, &left, &own);
+    *is_over = st != GF_OK || left.is_there;
+    if (st != GF_OK) { /* of its own folder alone: the others go on */
+        try_later(track, &own);
+        st = GF_OK;
+    } else if (left.is_there && left.state == GF__JOB_CANCELLED) {
+        const bool is_ours = job->state != GF__JOB_CANCELLING && track->end_message != NULL;
+        st = end(jobs, track, is_ours ? track->end_as : left.state,
+                 message_of_cancelled(track, job, &left), left.output, err);
+    } else if (left.is_there) {
+        st = end(jobs, track, left.state, left.error_message, left.output, err);
+    }
     gf__job_left_free(&left);
     return st;
 }
@@ -179,11 +201,11 @@ static gf_status take_crash(gf__jobs *jobs, gf__track *track, const char *reason
 static gf_status take_end(gf__jobs *jobs, gf__track *track, const gf__job *job, const char *reason,
                           gf_error *err)
 {
-    bool is_ended = false;
+    bool is_over = false;
     gf_status st = note_progress(jobs, track, err);
     if (st == GF_OK)
-        st = end_by_result(jobs, track, &is_ended, err);
-    if (st != GF_OK || is_ended)
+        st = end_by_result(jobs, track, job, &is_over, err);
+    if (st != GF_OK || is_over)
         return st;
     if (job->state == GF__JOB_CANCELLING)
         return end(jobs, track, GF__JOB_CANCELLED, NULL, NULL, err);
@@ -296,7 +318,7 @@ static gf_status tend_placed(gf__jobs *jobs, gf__track *track, const gf__job *jo
 
 gf_status gf__attempt_tend(gf__jobs *jobs, gf__track *track, const gf__job *job, gf_error *err)
 {
-    bool is_ended = false;
+    bool is_over = false;
     if (job->state == GF__JOB_QUEUED || track->is_ended)
         return GF_OK;
     if (find_place(jobs, track, job) != GF_OK)
@@ -304,10 +326,10 @@ gf_status gf__attempt_tend(gf__jobs *jobs, gf__track *track, const gf__job *job,
     if (track->place != NULL)
         return tend_placed(jobs, track, job, err);
     /* Counted and not started; or it came to its end while nobody looked. */
-    gf_status st = end_by_result(jobs, track, &is_ended, err);
-    if (st == GF_OK && !is_ended && job->state == GF__JOB_CANCELLING)
+    gf_status st = end_by_result(jobs, track, job, &is_over, err);
+    if (st == GF_OK && !is_over && job->state == GF__JOB_CANCELLING)
         st = end(jobs, track, GF__JOB_CANCELLED, NULL, NULL, err);
-    else if (st == GF_OK && !is_ended && track->end_message != NULL)
+    else if (st == GF_OK && !is_over && track->end_message != NULL)
         st = end(jobs, track, track->end_as, track->end_message, NULL, err);
     return st;
 }

@@ -6,9 +6,10 @@
 
 #include "jobs/keeper_priv.h"
 
-#define MAX_BYTES  ((size_t)64 << 20)
-#define TAIL_LINES 10
-#define TAIL_BYTES 4000
+#define MAX_BYTES       ((size_t)64 << 20)
+#define TAIL_LINES      10
+#define TAIL_BYTES      4000
+#define MAX_PROCESS_LOG ((size_t)1 << 20)
 
 static bool state_of(const char *name, const gf__job_state *known, size_t n_known,
                      gf__job_state *out)
@@ -97,12 +98,31 @@ void gf__job_left_free(gf__job_left *left)
     *left = (gf__job_left){.is_there = false};
 }
 
+/* What the program said last; else what the process itself did: that it lacks a library, or memory.
+ * New; NULL: nothing. */
+static char *last_words(const char *dir)
+{
+    char *tail = NULL, *text = NULL, *path = NULL;
+    size_t size = 0;
+    if (gf__job_log_tail(dir, TAIL_LINES, TAIL_BYTES, &tail, NULL) == GF_OK && tail[0] != '\0')
+        return tail;
+    gf__free(tail);
+    tail = NULL;
+    path = gf__path_join(dir, "process.log");
+    if (path != NULL && gf__read_file(path, MAX_PROCESS_LOG, &text, &size, NULL) == GF_OK) {
+        while (size > 0 && text[size - 1] == '\n')
+            text[--size] = '\0';
+        tail = gf__strdup(size > TAIL_BYTES ? text + size - TAIL_BYTES : text);
+    }
+    gf__free(path);
+    gf__free(text);
+    return tail;
+}
+
 gf_status gf__job_crash_text(const char *dir, int n_attempts, const char *reason, char **out,
                              gf_error *err)
 {
-    char *tail = NULL;
-    if (gf__job_log_tail(dir, TAIL_LINES, TAIL_BYTES, &tail, NULL) != GF_OK)
-        tail = NULL; /* the message is shorter than it might be */
+    char *tail = last_words(dir);
     const bool has_tail = tail != NULL && tail[0] != '\0';
     *out = gf__asprintf("The job's process ended %d time%s without a result: %s.%s%s", n_attempts,
                         n_attempts == 1 ? "" : "s", reason[0] != '\0' ? reason : "nobody knows why",

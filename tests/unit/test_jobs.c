@@ -1,0 +1,787 @@
+/* The keeper: the queue is worked off, whatever happens to processes, to it and to its files. */
+#include "registry_home.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "jobs/keeper_priv.h"
+#include "jobs/local_priv.h"
+
+#define WAIT_MS 30000
+
+static gf__jobs *jobs;
+
+static gf__jobs_options keeper_options(void)
+{
+    gf__jobs_options options = gf__jobs_options_default();
+    options.registry = registry;
+    options.home = home;
+    options.program = getenv("GRAFT_JOB_PROGRAM");
+    assert_non_null(options.program);
+    options.n_cpus = 2;
+    options.grace_ms = 200;
+    return options;
+}
+
+static void start_keeper(void)
+{
+    const gf__jobs_options options = keeper_options();
+    CHECK_OK(gf__jobs_start(&options, &jobs, &check_err));
+}
+
+static int set_up(void **state)
+{
+    enter(state);
+    CHECK_OK(gf_registry_lock(registry, &check_err));
+    start_keeper();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    return leave(state);
+}
+
+#define JOB_UNIT(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+/* words: "\"say\", \"hello\"": the program's. more: further members of trainingInput. */
+static void submit(const char *id, const char *words, const char *more)
+{
+    char *body = gf__asprintf("{\"jobId\": \"%s\", \"trainingInput\": {\"region\": \"here\", "
+                              "\"pythonModule\": \"graft.train\", \"args\": [%s]%s}}",
+                              id, words, more);
+    char *job = NULL;
+    CHECK_OK(gf_registry_create_job(registry, PROJECT, body, &job, &check_err));
+    gf_registry_free_text(job);
+    gf__free(body);
+    if (jobs != NULL)
+        gf__jobs_wake(jobs);
+}
+
+static gf__json *get(const char *id)
+{
+    gf__json *document = NULL;
+    char *name = gf__asprintf(PROJECT "/jobs/%s", id);
+    GET(gf_registry_get_job(registry, name, &text, &check_err));
+    CHECK_OK(gf__json_parse(text, strlen(text), &document, &check_err));
+    gf__free(name);
+    return document;
+}
+
+static bool has_state(const char *id, const char *state)
+{
+    gf__json *document = get(id);
+    const bool has = strcmp(gf__json_string(gf__json_find(document, "state"), ""), state) == 0;
+    gf__json_free(document);
+    return has;
+}
+
+static void pause_a_little(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+}
+
+static void wait_state(const char *id, const char *state)
+{
+    const int64_t until_ms = gf__clock_ms() + WAIT_MS;
+    while (!has_state(id, state)) {
+        if (gf__clock_ms() > until_ms)
+            fail_msg("%s does not become %s: %s", id, state, text);
+        pause_a_little();
+    }
+}
+
+static void check_message(const char *id, const char *part)
+{
+    gf__json *document = get(id);
+    const char *message = gf__json_string(gf__json_find(document, "errorMessage"), "");
+    if (strstr(message, part) == NULL)
+        fail_msg("%s: errorMessage is \"%s\", expected \"%s\" in it", id, message, part);
+    gf__json_free(document);
+}
+
+static char *dir_of(const char *id)
+{
+    char *dir = NULL, *name = gf__asprintf(PROJECT "/jobs/%s", id);
+    CHECK_OK(gf__registry_job_dir(registry, name, &dir, NULL, &check_err));
+    gf__free(name);
+    return dir;
+}
+
+/* New; "" where there is none. */
+static char *read_of(const char *id, const char *file)
+{
+    char *dir = dir_of(id), *path = gf__path_join(dir, file), *found = NULL;
+    size_t size = 0;
+    if (gf__read_file(path, 1 << 24, &found, &size, NULL) != GF_OK)
+        found = gf__strdup("");
+    gf__free(path);
+    gf__free(dir);
+    return found;
+}
+
+static void put(const char *id, const char *file)
+{
+    char *dir = dir_of(id), *path = gf__path_join(dir, file);
+    CHECK_OK(gf__write_file(path, "", 0, &check_err));
+    gf__free(path);
+    gf__free(dir);
+}
+
+static void wait_file(const char *id, const char *file)
+{
+    const int64_t until_ms = gf__clock_ms() + WAIT_MS;
+    char *dir = dir_of(id), *path = gf__path_join(dir, file);
+    while (access(path, F_OK) != 0) {
+        if (gf__clock_ms() > until_ms)
+            fail_msg("%s is not there", path);
+        pause_a_little();
+    }
+    gf__free(path);
+    gf__free(dir);
+}
+
+static size_t n_runs(const char *id)
+{
+    char *runs = read_of(id, "runs");
+    size_t n = 0;
+    for (const char *at = runs; (at = strchr(at, '\n')) != NULL; at++)
+        n++;
+    gf__free(runs);
+    return n;
+}
+
+/* No process has the job's folder in its environment. */
+static void check_no_orphan(const char *id)
+{
+    char *dir = dir_of(id), *real = realpath(dir, NULL);
+    gf__job_procs procs;
+    const gf__job_mark mark = {.dir = real};
+    gf__job_procs_find(&mark, &procs);
+    CHECK_EQ(procs.n, 0);
+    gf__job_procs_free(&procs);
+    free(real);
+    gf__free(dir);
+}
+
+static void cancel(const char *id)
+{
+    char *name = gf__asprintf(PROJECT "/jobs/%s", id);
+    CHECK_OK(gf_registry_cancel_job(registry, name, &check_err));
+    gf__jobs_wake(jobs);
+    gf__free(name);
+}
+
+/* What is counted when a job has ended is counted a moment after others can see its end. */
+static gf__jobs_counts counts_after(uint64_t n_succeeded)
+{
+    gf__jobs_counts counts;
+    const int64_t until_ms = gf__clock_ms() + WAIT_MS;
+    gf__jobs_count(jobs, &counts);
+    while (counts.n_succeeded < n_succeeded && gf__clock_ms() < until_ms) {
+        pause_a_little();
+        gf__jobs_count(jobs, &counts);
+    }
+    return counts;
+}
+
+static void stop_thread(gf__jobs *keeper)
+{
+    pthread_mutex_lock(&keeper->mutex);
+    keeper->is_stopping = true;
+    pthread_mutex_unlock(&keeper->mutex);
+    gf__jobs_wake(keeper);
+    pthread_join(keeper->thread, NULL);
+    keeper->has_thread = false;
+}
+
+/* ---- the way through ---- */
+
+TEST(keeper__runs_a_job_and_takes_its_result)
+{
+    submit("a", "\"say\", \"hello\", \"note\", \"half\", \"succeed\"", "");
+    wait_state("a", "SUCCEEDED");
+    gf__json *job = get("a");
+    const gf__json *output = gf__json_find(job, "trainingOutput");
+    CHECK_EQ(gf__json_int(gf__json_find(output, "done"), 0), 1);
+    assert_null(gf__json_find(job, "errorMessage"));
+    gf__json_free(job);
+    CHECK_EQ(n_runs("a"), 1);
+    const gf__jobs_counts counts = counts_after(1);
+    CHECK_EQ(counts.n_succeeded, 1);
+    CHECK_EQ(counts.n_started, 1);
+    check_no_orphan("a");
+}
+
+TEST(keeper__writes_the_spec)
+{
+    submit("a", "\"succeed\"",
+           ", \"scheduling\": {\"maxRunningTime\": \"3600s\"}, \"jobDir\": \"gs://bucket/a\"");
+    wait_state("a", "SUCCEEDED");
+    char *written = read_of("a", "spec.json"), *real = realpath(home, NULL);
+    gf__json *spec = NULL;
+    CHECK_OK(gf__json_parse(written, strlen(written), &spec, &check_err));
+    CHECK_EQ(gf__json_int(gf__json_find(spec, "format"), 0), 1);
+    CHECK_STR(gf__json_string(gf__json_find(spec, "name"), ""), PROJECT "/jobs/a");
+    CHECK_STR(gf__json_string(gf__json_find(spec, "kind"), ""), "training");
+    CHECK_STR(gf__json_string(gf__json_find(spec, "home"), ""), real);
+    CHECK_EQ(gf__json_int(gf__json_find(spec, "nCpus"), 0), 2);
+    CHECK_EQ(gf__json_int(gf__json_find(spec, "maxRunningS"), 0), 3600);
+    CHECK_EQ(gf__json_int(gf__json_find(spec, "graceMs"), 0), 200);
+    CHECK_EQ(gf__json_int(gf__json_find(spec, "nShards"), 0), 1);
+    const gf__json *training = gf__json_find(spec, "training");
+    CHECK_STR(gf__json_string(gf__json_find(training, "jobDir"), ""), "gs://bucket/a");
+    gf__json_free(spec);
+    gf__free(written);
+    free(real);
+}
+
+TEST(keeper__follows_progress)
+{
+    submit("a", "\"wait\", \"begin\", \"note\", \"half\", \"wait\", \"go\"", "");
+    wait_file("a", "runs");
+    CHECK(has_state("a", "PREPARING"));
+    put("a", "begin");
+    wait_state("a", "RUNNING");
+    gf__json *job = get("a");
+    const gf__json *output = gf__json_find(job, "trainingOutput");
+    CHECK_STR(gf__json_string(gf__json_find(output, "note"), ""), "half");
+    gf__json_free(job);
+    put("a", "go");
+    wait_state("a", "SUCCEEDED");
+}
+
+TEST(keeper__starts_within_200_ms_of_the_submit)
+{
+    for (int i = 0; i < 5; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "j%d", i);
+        submit(id, "\"succeed\"", "");
+        wait_state(id, "SUCCEEDED");
+    }
+    const gf__jobs_counts counts = counts_after(5);
+    CHECK_EQ(counts.n_started, 5);
+    print_message("submit to start: %.1f ms\n", 1e3 * counts.submit_to_start_s_sum / 5);
+    CHECK(counts.submit_to_start_s_sum / 5 < 0.2);
+}
+
+TEST(keeper__describes_how_it_stands)
+{
+    gf__json *document = NULL;
+    submit("a", "\"wait\", \"go\"", "");
+    submit("b", "\"succeed\"", "");
+    wait_file("a", "runs");
+    const int64_t until_ms = gf__clock_ms() + WAIT_MS;
+    const char *reason = "";
+    while (strcmp(reason, "waits for 2 CPUs; 2 of 2 are in use") != 0) {
+        CHECK(gf__clock_ms() < until_ms);
+        gf__json_free(document);
+        pause_a_little();
+        CHECK_OK(gf__jobs_describe(jobs, &document, &check_err));
+        const gf__json *second = gf__json_at(gf__json_find(document, "jobs"), 1);
+        reason = gf__json_string(gf__json_find(second, "reason"), "");
+    }
+    CHECK_STR(gf__json_string(gf__json_find(document, "runner"), ""), "local");
+    CHECK_EQ(gf__json_int(gf__json_find(document, "nCpusUsed"), 0), 2);
+    gf__json_free(document);
+    put("a", "go");
+    wait_state("b", "SUCCEEDED");
+}
+
+/* ---- order ---- */
+
+TEST(keeper__starts_by_priority_then_age)
+{
+    submit("first", "\"wait\", \"go\"", "");
+    wait_file("first", "runs");
+    submit("low", "\"wait\", \"go\"", "");
+    submit("low2", "\"wait\", \"go\"", "");
+    submit("high", "\"wait\", \"go\"", ", \"scheduling\": {\"priority\": 7}");
+    put("first", "go");
+    wait_file("high", "runs");
+    CHECK(has_state("low", "QUEUED"));
+    put("high", "go");
+    wait_file("low", "runs");
+    CHECK(has_state("low2", "QUEUED"));
+    put("low", "go");
+    wait_file("low2", "runs");
+    put("low2", "go");
+    wait_state("low2", "SUCCEEDED");
+}
+
+/* BASIC takes both CPUs, n1-standard-1 one of them. */
+#define SMALL ", \"scaleTier\": \"CUSTOM\", \"masterType\": \"n1-standard-1\""
+
+TEST(keeper__lets_nobody_overtake_one_that_waits_for_room)
+{
+    submit("small1", "\"wait\", \"go\"", SMALL);
+    wait_file("small1", "runs");
+    submit("large", "\"wait\", \"go\"", "");
+    submit("small2", "\"wait\", \"go\"", SMALL);
+    put("small1", "go");
+    wait_file("large", "runs");
+    CHECK(has_state("small2", "QUEUED"));
+    put("large", "go");
+    wait_file("small2", "runs");
+    put("small2", "go");
+    wait_state("small2", "SUCCEEDED");
+}
+
+/* ---- ends ---- */
+
+TEST(keeper__a_failed_result_is_a_failed_job)
+{
+    submit("a", "\"fail\", \"no pictures\"", "");
+    wait_state("a", "FAILED");
+    check_message("a", "no pictures");
+    CHECK_EQ(n_runs("a"), 1);
+}
+
+TEST(keeper__tries_a_crashed_job_again)
+{
+    submit("a", "\"crash-until\", \"3\", \"succeed\"", "");
+    wait_state("a", "SUCCEEDED");
+    CHECK_EQ(n_runs("a"), 3);
+    CHECK_EQ(counts_after(1).n_attempts_crashed, 2);
+}
+
+TEST(keeper__gives_up_a_job_that_always_crashes_with_the_end_of_its_log)
+{
+    submit("a", "\"say\", \"the last words\", \"crash\"", "");
+    wait_state("a", "FAILED");
+    CHECK_EQ(n_runs("a"), GF__JOB_ATTEMPTS);
+    check_message("a", "ended 3 times without a result");
+    check_message("a", "its process was killed by signal 9");
+    check_message("a", "\nthe last words");
+    check_no_orphan("a");
+}
+
+TEST(keeper__what_cannot_be_is_failed_before_a_process_starts)
+{
+    submit("package", "\"x\"", ", \"packageUris\": [\"gs://bucket/missing.tar.gz\"]");
+    wait_state("package", "FAILED");
+    check_message("package", "trainingInput: packageUris[0]: gs://bucket/missing.tar.gz: no such");
+    submit("machine", "\"x\"", ", \"scaleTier\": \"CUSTOM\", \"masterType\": \"huge\"");
+    wait_state("machine", "FAILED");
+    check_message("machine", "trainingInput.masterType: \"huge\" is not known");
+    CHECK_EQ(n_runs("package") + n_runs("machine"), 0);
+}
+
+TEST(keeper__a_gpu_tier_says_in_the_log_what_it_runs_on)
+{
+    submit("a", "\"succeed\"", ", \"scaleTier\": \"BASIC_GPU\"");
+    wait_state("a", "SUCCEEDED");
+    char *log = read_of("a", "log");
+    assert_non_null(strstr(log, "BASIC_GPU has a GPU"));
+    gf__free(log);
+}
+
+static void predict(const char *id, const char *more)
+{
+    char *body = gf__asprintf("{\"jobId\": \"%s\", \"predictionInput\": {\"region\": \"here\", "
+                              "\"dataFormat\": \"JSON\", \"inputPaths\": [\"gs://bucket/in*\"], "
+                              "\"outputPath\": \"gs://bucket/out\", %s}}",
+                              id, more);
+    char *job = NULL;
+    CHECK_OK(gf_registry_create_job(registry, PROJECT, body, &job, &check_err));
+    gf_registry_free_text(job);
+    gf__free(body);
+    gf__jobs_wake(jobs);
+}
+
+TEST(keeper__a_missing_model_is_named)
+{
+    predict("a", "\"modelName\": \"projects/p/models/none\"");
+    wait_state("a", "FAILED");
+    check_message("a", "predictionInput: modelName: ");
+    check_message("a", "projects/p/models/none");
+    predict("b", "\"uri\": \"gs://bucket/none/\"");
+    wait_state("b", "FAILED");
+    check_message("b", "predictionInput: uri: gs://bucket/none/");
+}
+
+/* ---- cancelling ---- */
+
+TEST(keeper__cancels_a_running_job_with_all_its_processes)
+{
+    submit("a", "\"child\", \"daemon\", \"touch\", \"here\", \"hang\"", "");
+    wait_file("a", "here");
+    cancel("a");
+    wait_state("a", "CANCELLED");
+    check_message("a", "cancelled");
+    check_no_orphan("a");
+}
+
+TEST(keeper__forces_a_job_that_does_not_listen)
+{
+    submit("a", "\"deaf\", \"child\", \"touch\", \"here\", \"hang\"", "");
+    wait_file("a", "here");
+    cancel("a");
+    wait_state("a", "CANCELLED");
+    check_message("a", "cancelled");
+    check_no_orphan("a");
+    CHECK_EQ(n_runs("a"), 1);
+}
+
+TEST(keeper__a_job_cancelled_in_the_queue_never_runs)
+{
+    submit("a", "\"wait\", \"go\"", "");
+    wait_file("a", "runs");
+    submit("b", "\"succeed\"", "");
+    cancel("b");
+    CHECK(has_state("b", "CANCELLED"));
+    put("a", "go");
+    wait_state("a", "SUCCEEDED");
+    submit("c", "\"succeed\"", "");
+    wait_state("c", "SUCCEEDED");
+    CHECK_EQ(n_runs("b"), 0);
+}
+
+/* ---- another keeper ---- */
+
+TEST(keeper__takes_over_what_runs_and_what_ended_meanwhile)
+{
+    submit("runs", "\"wait\", \"go\"", SMALL);
+    submit("ends", "\"wait\", \"go\"", SMALL);
+    wait_file("runs", "runs");
+    wait_file("ends", "runs");
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    put("ends", "go");
+    wait_file("ends", "result.json");
+    CHECK(!has_state("ends", "SUCCEEDED"));
+    start_keeper();
+    wait_state("ends", "SUCCEEDED");
+    CHECK(!has_state("runs", "SUCCEEDED"));
+    put("runs", "go");
+    wait_state("runs", "SUCCEEDED");
+    CHECK_EQ(n_runs("runs"), 1);
+    CHECK_EQ(n_runs("ends"), 1);
+}
+
+static int64_t id_of(const char *id)
+{
+    gf__job_list list;
+    int64_t number = 0;
+    char *name = gf__asprintf(PROJECT "/jobs/%s", id);
+    CHECK_OK(gf__registry_open_jobs(registry, &list, &check_err));
+    for (size_t i = 0; i < list.n_jobs; i++)
+        if (strcmp(list.jobs[i].name, name) == 0)
+            number = list.jobs[i].id;
+    gf__job_list_free(&list);
+    gf__free(name);
+    CHECK(number > 0);
+    return number;
+}
+
+TEST(keeper__an_attempt_that_was_begun_and_never_started_is_no_crash)
+{
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    submit("a", "\"crash-until\", \"3\", \"succeed\"", "");
+    CHECK_OK(gf__registry_begin_attempt(registry, id_of("a"), &check_err));
+    start_keeper();
+    wait_state("a", "SUCCEEDED"); /* two crash, the third that runs does not */
+    CHECK_EQ(n_runs("a"), 3);
+}
+
+TEST(keeper__an_attempt_that_was_started_and_not_noted_is_found)
+{
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    submit("a", "\"wait\", \"go\"", "");
+    void *runner = NULL;
+    char *place = NULL, *dir = dir_of("a"), *path = gf__path_join(dir, "plan");
+    const gf__jobs_options options = keeper_options();
+    CHECK_OK(gf__make_dirs(dir, &check_err));
+    CHECK_OK(gf__write_file(path, "wait\ngo\n", 8, &check_err));
+    CHECK_OK(gf__registry_begin_attempt(registry, id_of("a"), &check_err));
+    CHECK_OK(gf__runner_local.open(&options, &runner, &check_err));
+    const gf__attempt attempt = {.job_id = id_of("a"), .number = 1, .dir = dir, .n_cpus = 2};
+    CHECK_OK(gf__runner_local.start(runner, &attempt, &place, &check_err));
+    wait_file("a", "runs");
+    start_keeper(); /* the one before died between start and note */
+    put("a", "go");
+    wait_state("a", "SUCCEEDED");
+    CHECK_EQ(n_runs("a"), 1);
+    gf__runner_local.close(runner);
+    gf__free(place);
+    gf__free(path);
+    gf__free(dir);
+}
+
+/* A process that keeps the home's jobs and is killed. It tells that it runs through fd. */
+static void keep_until_killed(int fd)
+{
+    gf_registry *mine = NULL;
+    gf_registry_options options = gf_registry_options_default();
+    options.home = home;
+    if (gf_registry_open(&options, &mine, NULL) != GF_OK || gf_registry_lock(mine, NULL) != GF_OK)
+        _exit(1);
+    gf__jobs_options settings = keeper_options();
+    settings.registry = mine;
+    if (gf__jobs_start(&settings, &jobs, NULL) != GF_OK || write(fd, "x", 1) != 1)
+        _exit(2);
+    for (;;)
+        pause();
+}
+
+TEST(keeper__killed_at_any_moment_loses_no_job_and_runs_none_twice)
+{
+    enum { N = 6 };
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    gf_registry_close(registry);
+    registry = open_home(false);
+    for (int i = 0; i < N; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "k%d", i);
+        submit(id, "\"note\", \"x\", \"wait\", \"go\"", SMALL);
+    }
+    for (int round = 0; round < 12; round++) {
+        int fds[2];
+        char word;
+        CHECK_EQ(pipe(fds), 0);
+        const pid_t keeper = fork();
+        if (keeper == 0)
+            keep_until_killed(fds[1]);
+        CHECK_EQ(read(fds[0], &word, 1), 1);
+        nanosleep(&(struct timespec){.tv_nsec = (round * 7919 % 23) * 1000000L}, NULL);
+        kill(keeper, SIGKILL);
+        waitpid(keeper, NULL, 0);
+        close(fds[0]);
+        close(fds[1]);
+        char id[8];
+        snprintf(id, sizeof id, "k%d", round / 2);
+        char *dir = dir_of(id);
+        CHECK_OK(gf__make_dirs(dir, &check_err));
+        gf__free(dir);
+        put(id, "go");
+    }
+    CHECK_OK(gf_registry_lock(registry, &check_err));
+    start_keeper();
+    for (int i = 0; i < N; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "k%d", i);
+        wait_state(id, "SUCCEEDED");
+        CHECK_EQ(n_runs(id), 1);
+        check_no_orphan(id);
+    }
+}
+
+TEST(keeper__needs_the_lock_of_the_home)
+{
+    gf_registry *other = open_home(false);
+    CHECK_FAILS(GF_EBUSY, "", gf_registry_lock(other, &check_err));
+    gf_registry_close(other);
+}
+
+/* ---- the disk ---- */
+
+TEST(keeper__waits_while_the_disk_is_full)
+{
+    struct rlimit before;
+    int wait_ms = 0;
+    gf__jobs *by_hand = NULL;
+    const gf__jobs_options options = keeper_options();
+    signal(SIGXFSZ, SIG_IGN);
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    CHECK_OK(gf__jobs_start(&options, &by_hand, &check_err));
+    stop_thread(by_hand); /* its rounds are ours: the limit is of the whole process */
+    submit("a", "\"succeed\"", "");
+    CHECK_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const struct rlimit full = {50, before.rlim_max};
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
+    const gf_status st = gf__jobs_round(by_hand, &wait_ms, &check_err);
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+    CHECK_EQ(st, GF_OK);
+    CHECK(has_state("a", "QUEUED")); /* nothing was begun */
+    assert_non_null(strstr(by_hand->tracks->reason, "spec.json"));
+    by_hand->tracks->retry_ms = 0;
+    CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));
+    gf__jobs_free(by_hand);
+    start_keeper();
+    wait_state("a", "SUCCEEDED");
+    CHECK_EQ(n_runs("a"), 1);
+}
+
+TEST(keeper__survives_every_allocation_failure)
+{
+    gf_status st = GF_ENOMEM;
+    int wait_ms = 0;
+    const gf__jobs_options options = keeper_options();
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    submit("a", "\"note\", \"x\", \"wait\", \"go\"", "");
+    for (size_t n = 0; st != GF_OK || !has_state("a", "RUNNING"); n++) {
+        gf__jobs *by_hand = NULL;
+        CHECK(n < 3000);
+        gf__mem_fail_after(n);
+        st = gf__jobs_start(&options, &by_hand, NULL);
+        gf__mem_fail_never();
+        if (st != GF_OK)
+            continue;
+        stop_thread(by_hand);
+        gf__mem_fail_after(n / 4);
+        st = gf__jobs_round(by_hand, &wait_ms, NULL);
+        gf__mem_fail_never();
+        CHECK(st == GF_OK || st == GF_ENOMEM || st == GF_EIO);
+        gf__jobs_free(by_hand);
+    }
+    start_keeper();
+    put("a", "go");
+    wait_state("a", "SUCCEEDED");
+    CHECK_EQ(n_runs("a"), 1);
+    check_no_orphan("a");
+}
+
+/* ---- limits ---- */
+
+TEST(keeper__ends_one_that_does_not_keep_its_time)
+{
+    int wait_ms = 0;
+    gf__jobs *by_hand = NULL;
+    const gf__jobs_options options = keeper_options();
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    submit("a", "\"touch\", \"here\", \"hang\"", ", \"scheduling\": {\"maxRunningTime\": \"1s\"}");
+    CHECK_OK(gf__jobs_start(&options, &by_hand, &check_err));
+    stop_thread(by_hand);
+    wait_file("a", "here");
+    CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));
+    by_hand->tracks->attempt_ms -= 70000; /* so long it has been running */
+    const int64_t until_ms = gf__clock_ms() + WAIT_MS;
+    while (!has_state("a", "FAILED")) {
+        CHECK(gf__clock_ms() < until_ms);
+        CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));
+        pause_a_little();
+    }
+    gf__jobs_free(by_hand);
+    check_message("a", "ran longer than maxRunningTime (1s)"); /* and not that it was cancelled */
+    check_no_orphan("a");
+    start_keeper();
+}
+
+TEST(keeper__cancels_one_that_waits_too_long)
+{
+    int wait_ms = 0;
+    gf__jobs *by_hand = NULL;
+    const gf__jobs_options options = keeper_options();
+    submit("first", "\"wait\", \"go\"", "");
+    wait_file("first", "runs");
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    submit("a", "\"succeed\"", ", \"scheduling\": {\"maxWaitTime\": \"1800s\"}");
+    CHECK_OK(gf__jobs_start(&options, &by_hand, &check_err));
+    stop_thread(by_hand);
+    for (gf__track *track = by_hand->tracks; track != NULL; track = track->next)
+        track->plan.max_wait_s = track->plan.max_wait_s > 0 ? 1 : 0;
+    const int64_t until_ms = gf__clock_ms() + WAIT_MS;
+    while (!has_state("a", "CANCELLED")) {
+        CHECK(gf__clock_ms() < until_ms);
+        CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));
+        pause_a_little();
+    }
+    gf__jobs_free(by_hand);
+    check_message("a", "waited longer than maxWaitTime (1s)");
+    CHECK_EQ(n_runs("a"), 0);
+    start_keeper();
+    put("first", "go");
+    wait_state("first", "SUCCEEDED");
+}
+
+TEST(keeper__a_process_that_somebody_else_ended_says_who)
+{
+    submit("a", "\"touch\", \"here\", \"hang\"", "");
+    wait_file("a", "here");
+    char *lock = read_of("a", "lock");
+    int attempt = 0, pid = 0;
+    const int n = sscanf(lock, "%d %d", &attempt, &pid);
+    gf__free(lock);
+    CHECK_EQ(n, 2);
+    CHECK_EQ(kill(pid, SIGTERM), 0);
+    wait_state("a", "CANCELLED");
+    check_message("a", "the program was asked to end");
+}
+
+TEST(keeper__one_folder_that_cannot_be_read_keeps_nobody_waiting)
+{
+    submit("a", "\"touch\", \"here\", \"wait\", \"go\", \"crash-until\", \"2\", \"succeed\"",
+           SMALL);
+    wait_file("a", "here");
+    char *dir = dir_of("a"), *path = gf__path_join(dir, "result.json");
+    CHECK_EQ(symlink("/proc/self/mem", path), 0); /* a file, and reading it fails */
+    put("a", "go");
+    submit("b", "\"succeed\"", SMALL);
+    wait_state("b", "SUCCEEDED");
+    CHECK_EQ(unlink(path), 0);
+    wait_state("a", "SUCCEEDED");
+    gf__free(path);
+    gf__free(dir);
+}
+
+TEST(keeper__a_process_that_cannot_begin_has_its_words_in_the_message)
+{
+    submit("a", "\"no such word\"", "");
+    wait_state("a", "FAILED");
+    check_message("a", "its process ended with status 70");
+    check_message("a", "job_program: no such word");
+}
+
+TEST(keeper__a_program_that_is_not_there_fails_the_job_and_is_named)
+{
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    gf__jobs_options options = keeper_options();
+    options.program = "/nowhere/graft";
+    CHECK_OK(gf__jobs_start(&options, &jobs, &check_err));
+    submit("a", "\"succeed\"", "");
+    wait_state("a", "FAILED");
+    check_message("a", "/nowhere/graft");
+}
+
+TEST(runner_kind__is_local_or_slurm)
+{
+    gf__runner_kind kind;
+    CHECK_OK(gf__runner_kind_parse("slurm", &kind, &check_err));
+    CHECK_EQ(kind, GF__RUNNER_SLURM);
+    CHECK_OK(gf__runner_kind_parse("local", &kind, &check_err));
+    CHECK_EQ(kind, GF__RUNNER_LOCAL);
+    CHECK_FAILS(GF_EINVAL, "expected local or slurm",
+                gf__runner_kind_parse("k8s", &kind, &check_err));
+}
+
+TESTS_MAIN(JOB_UNIT(keeper__runs_a_job_and_takes_its_result), JOB_UNIT(keeper__writes_the_spec),
+           JOB_UNIT(keeper__follows_progress), JOB_UNIT(keeper__starts_within_200_ms_of_the_submit),
+           JOB_UNIT(keeper__describes_how_it_stands), JOB_UNIT(keeper__starts_by_priority_then_age),
+           JOB_UNIT(keeper__lets_nobody_overtake_one_that_waits_for_room),
+           JOB_UNIT(keeper__a_failed_result_is_a_failed_job),
+           JOB_UNIT(keeper__tries_a_crashed_job_again),
+           JOB_UNIT(keeper__gives_up_a_job_that_always_crashes_with_the_end_of_its_log),
+           JOB_UNIT(keeper__what_cannot_be_is_failed_before_a_process_starts),
+           JOB_UNIT(keeper__a_gpu_tier_says_in_the_log_what_it_runs_on),
+           JOB_UNIT(keeper__a_missing_model_is_named),
+           JOB_UNIT(keeper__cancels_a_running_job_with_all_its_processes),
+           JOB_UNIT(keeper__forces_a_job_that_does_not_listen),
+           JOB_UNIT(keeper__a_job_cancelled_in_the_queue_never_runs),
+           JOB_UNIT(keeper__takes_over_what_runs_and_what_ended_meanwhile),
+           JOB_UNIT(keeper__an_attempt_that_was_begun_and_never_started_is_no_crash),
+           JOB_UNIT(keeper__an_attempt_that_was_started_and_not_noted_is_found),
+           JOB_UNIT(keeper__killed_at_any_moment_loses_no_job_and_runs_none_twice),
+           JOB_UNIT(keeper__needs_the_lock_of_the_home),
+           JOB_UNIT(keeper__waits_while_the_disk_is_full),
+           JOB_UNIT(keeper__survives_every_allocation_failure),
+           JOB_UNIT(keeper__ends_one_that_does_not_keep_its_time),
+           JOB_UNIT(keeper__cancels_one_that_waits_too_long),
+           JOB_UNIT(keeper__a_process_that_somebody_else_ended_says_who),
+           JOB_UNIT(keeper__one_folder_that_cannot_be_read_keeps_nobody_waiting),
+           JOB_UNIT(keeper__a_process_that_cannot_begin_has_its_words_in_the_message),
+           JOB_UNIT(keeper__a_program_that_is_not_there_fails_the_job_and_is_named),
+           UNIT(runner_kind__is_local_or_slurm))
