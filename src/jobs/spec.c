@@ -51,18 +51,35 @@ static gf_status check_address(const gf__spec_context *context, const gf__json *
     return st;
 }
 
+/* A home may be given relative to the folder that the server was started in; a job runs in its own. */
+static gf_status find_absolute(const char *path, char real[PATH_MAX], gf_error *err)
+{
+    return realpath(path, real) != NULL ? GF_OK : gf__error_errno(err, errno, "%s", path);
+}
+
+static gf_status set_absolute(gf__json *spec, const char *key, const char *path, gf_error *err)
+{
+    char real[PATH_MAX];
+    const gf_status st = find_absolute(path, real, err);
+    if (st == GF_OK)
+        gf__json_set_string(spec, key, real);
+    return st;
+}
+
 /* ---- training ---- */
 
 static gf_status add_package(const gf__spec_context *context, const char *address, size_t i,
                              gf__json *paths, gf_error *err)
 {
-    char *path = NULL;
+    char *path = NULL, real[PATH_MAX];
     gf_status st = resolve(context, address, true, &path, err);
     if (st == GF_OK && !gf__is_file(path))
         st = gf_error_set(err, GF_EINVAL, "%s: is a folder, expected a package (.tar.gz, .whl)",
                           address);
     if (st == GF_OK)
-        gf__json_append(paths, gf__json_new_string(path));
+        st = find_absolute(path, real, err);
+    if (st == GF_OK)
+        gf__json_append(paths, gf__json_new_string(real));
     else
         gf__error_prefix(err, "packageUris[%zu]", i);
     gf__free(path);
@@ -269,13 +286,12 @@ static gf_status add_prediction(const gf__spec_context *context, const gf__json 
         st = find_model(context, input, &model, &version, err);
     if (st == GF_OK)
         st = keep_model(context->dir, &model, err);
-    if (st == GF_OK) {
-        gf__json_set_string(prediction, "model", model);
-        if (version != NULL)
-            gf__json_set_string(prediction, "version", version);
-    } else {
+    if (st == GF_OK)
+        st = set_absolute(prediction, "model", model, err);
+    if (st == GF_OK && version != NULL)
+        gf__json_set_string(prediction, "version", version);
+    if (st != GF_OK)
         gf__error_prefix(err, "predictionInput");
-    }
     gf__json_set(spec, "prediction", prediction);
     gf__free(model);
     gf__free(version);
@@ -283,15 +299,6 @@ static gf_status add_prediction(const gf__spec_context *context, const gf__json 
 }
 
 /* ---- the document ---- */
-
-static gf_status set_absolute(gf__json *spec, const char *key, const char *path, gf_error *err)
-{
-    char real[PATH_MAX];
-    if (realpath(path, real) == NULL)
-        return gf__error_errno(err, errno, "%s", path);
-    gf__json_set_string(spec, key, real);
-    return GF_OK;
-}
 
 /* What a new server changes. A program is named as it was given where it has no name on the disk:
  * /proc/PID/exe of a server whose file was replaced. */

@@ -2,6 +2,7 @@
 interrupting the cell cancels the job, a program that fails says why, a project's token is enough.
 """
 
+import json
 import os
 import queue
 import subprocess
@@ -12,6 +13,7 @@ import unittest
 from scene import PYTHON_DIR, harness
 from jupyter_client.manager import KernelManager
 
+from graft import cloud
 from graft.client import ApiError, Client
 
 INIT = "%load_ext graft\n%ml_init -projectId p -bucket job-bucket"
@@ -204,6 +206,32 @@ class Cloud(harness.ServerCase):
         self.assertIn("JobFailed", text)
         self.assertIn("/no/such/place", text.split("JobFailed")[1])
         self.assertNotIn("never\n", text)
+
+
+class RelativeHome(harness.Case):
+    """A server whose home was given relative to its folder: jobs run in folders of their own."""
+
+    def test_packages_and_models_are_found(self):
+        home = harness.new_home(self.scratch())
+        server = harness.Server(os.path.relpath(home))
+        self.addCleanup(server.stop)
+        client = Client(server.url, project="p")
+        run = cloud.submit(client, cloud.sdist("print('here')"), "job-bucket")
+        self.assertEqual(client.jobs.wait(run.job_id, harness.DEADLINE_S)["state"], "SUCCEEDED")
+        server.deploy("iris", "v1", harness.iris(), project="p")
+        row = json.dumps(harness.iris_row(1, 2)).encode()
+        client.buckets.put(row + b"\n", "gs://job-bucket/p/rows.jsonl")
+        wanted = {
+            "dataFormat": "JSON",
+            "inputPaths": ["gs://job-bucket/p/rows.jsonl"],
+            "outputPath": "gs://job-bucket/p/scores/",
+            "region": "here",
+            "modelName": "projects/p/models/iris",
+        }
+        client.jobs.create("scores", prediction_input=wanted)
+        job = client.jobs.wait("scores", harness.DEADLINE_S)
+        self.assertEqual(job["state"], "SUCCEEDED", job)
+        self.assertEqual(job["predictionOutput"]["predictionCount"], "1")
 
 
 if __name__ == "__main__":
