@@ -151,11 +151,11 @@ class Run:
         return self.job
 
     def artefacts(self):
-        """What the bucket has since the job began, its package aside: [(address, bytes)]."""
-        created = self.job.get("createTime", "9999")[:19]
+        """What is new or changed in the bucket since before the job, its package aside:
+        [(address, bytes)]."""
         found = []
         for name, (size, updated) in sorted(_objects(self.client, self.bucket).items()):
-            is_new = self._before.get(name) != (size, updated) or updated[:19] >= created
+            is_new = self._before.get(name) != (size, updated)
             if is_new and f"gs://{self.bucket}/{name}" != self.package:
                 found.append((f"gs://{self.bucket}/{name}", int(size)))
         return found
