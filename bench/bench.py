@@ -1,6 +1,6 @@
 """Runs the parts of the benchmark, prints the table and writes bench/results/DATE-CPU.json. Called by run.sh.
 
-    python3 bench.py [--quick] [--out FILE.json] BUILD [numerics] [speed] [article] [start] [decode] [serve]
+    python3 bench.py [--quick] [--out FILE.json] BUILD [numerics] [speed] [article] [start] [decode] [serve] [jobs]
 """
 import argparse
 import datetime
@@ -11,6 +11,7 @@ import sys
 
 import part_article
 import part_decode
+import part_jobs
 import part_numerics
 import part_serve
 import part_speed
@@ -19,7 +20,7 @@ from harness import machine, text_table, versions_of
 from inputs import Bench
 
 PARTS = {"numerics": part_numerics, "speed": part_speed, "article": part_article, "start": part_start,
-         "decode": part_decode, "serve": part_serve}
+         "decode": part_decode, "serve": part_serve, "jobs": part_jobs}
 
 
 def results_path(bench, facts, parts):

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The benchmark: graft and its peers in one run, as a table and as bench/results/DATE-CPU.json.
-# Usage: bench/run.sh BUILD [--quick] [numerics] [speed] [article] [start] [decode] [serve]      default: all, about 20 minutes
+# Usage: bench/run.sh BUILD [--quick] [numerics] [speed] [article] [start] [decode] [serve] [jobs]      default: all, about 20 minutes
 # --quick has fewer rounds and runs Keras for 2 epochs instead of 20; the table says so.
 set -eu
 build=$(cd "$1" && pwd)

@@ -26,6 +26,9 @@ TITLES = {
               "One JPEG of 640x480 as base64 in JSON, over keep-alive connections from the same machine, 2 threads on either "
               "side. A Poisson load counts from when a request was due, so that one that found no free client has waited. "
               "The peers are one LitServe worker without batching, and KServe's own Python server; both run ONNX Runtime on the trunk with its own top."),
+    "jobs": ("Jobs",
+             "Small Python programs submitted one after the other over HTTP, and graft's own trainer on the article's pictures: once "
+             "without features, then as a hyperparameter search with them."),
 }
 
 
