@@ -82,6 +82,7 @@ static void count_end(gf__jobs *jobs, gf__job_state state)
 static gf_status end(gf__jobs *jobs, gf__track *track, gf__job_state state, const char *message,
                      const char *output, gf_error *err)
 {
+    gf__spec_release(track->dir); /* first: once the end is noted, nobody comes here again */
     gf_status st = gf__registry_end_job(jobs->options.registry, track->id, state, message, output,
                                         err);
     if (st == GF_EFORMAT) /* an output that only we could read */
@@ -89,7 +90,6 @@ static gf_status end(gf__jobs *jobs, gf__track *track, gf__job_state state, cons
     if (st != GF_OK && st != GF_EPRECONDITION && st != GF_ENOTFOUND)
         return st;
     track->is_ended = true;
-    gf__spec_release(track->dir);
     /* A client's cancel of one that waited was faster: it is CANCELLED. */
     count_end(jobs, st == GF_OK ? state : GF__JOB_CANCELLED);
     return GF_OK;

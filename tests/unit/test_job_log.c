@@ -220,18 +220,28 @@ TEST(log_open__goes_on_behind_what_is_there_and_cuts_half_a_line_off)
     check_remove_dir(dir);
 }
 
-/* Fills the log with numbered lines of about 16 KB; returns the next number. */
-static size_t fill(gf__job_log *log, size_t from, size_t n)
+/* Numbered lines of about 16 KB; false where one could not be written. For any thread: check_err is
+ * the main one's. */
+static bool write_lines(gf__job_log *log, size_t from, size_t n)
 {
+    bool is_written = true;
     char *text = malloc(16001);
     for (size_t i = from; i < from + n; i++) {
         memset(text, '.', 16000);
         text[16000] = '\0';
         const int digits = snprintf(text, 16000, "%zu", i);
         text[digits] = ' ';
-        CHECK_OK(gf__job_log_write(log, "stdout", NULL, text, 16000, &check_err));
+        is_written = gf__job_log_write(log, "stdout", NULL, text, 16000, NULL) == GF_OK &&
+                     is_written;
     }
     free(text);
+    return is_written;
+}
+
+/* Returns the next number. */
+static size_t fill(gf__job_log *log, size_t from, size_t n)
+{
+    CHECK(write_lines(log, from, n));
     return from + n;
 }
 
@@ -305,10 +315,11 @@ TEST(log_open__finds_its_place_after_a_rotation_that_was_killed)
 
 static void *write_beside(void *dir)
 {
-    gf__job_log *log = open_log(dir);
-    fill(log, 0, 3 * PER_FILE);
+    gf__job_log *log = NULL;
+    const bool is_good = gf__job_log_open(dir, &log, NULL) == GF_OK &&
+                         write_lines(log, 0, 3 * PER_FILE);
     gf__job_log_close(log, NULL);
-    return NULL;
+    return is_good ? dir : NULL;
 }
 
 TEST(log_read__beside_a_writer_sees_every_line_once)
@@ -324,16 +335,20 @@ TEST(log_read__beside_a_writer_sees_every_line_once)
         check_numbers(text.data, &next);
         gf__buffer_free(&text);
     }
-    pthread_join(writer, NULL);
+    void *good = NULL;
+    pthread_join(writer, &good);
+    assert_non_null(good);
     CHECK_EQ(next, 3 * PER_FILE);
     check_remove_dir(dir);
 }
 
 static void *write_numbered(void *log)
 {
+    void *good = log;
     for (int i = 0; i < 500; i++)
-        CHECK_OK(gf__job_log_write(log, "stdout", NULL, "a line of a thread", 18, NULL));
-    return NULL;
+        if (gf__job_log_write(log, "stdout", NULL, "a line of a thread", 18, NULL) != GF_OK)
+            good = NULL;
+    return good;
 }
 
 TEST(log_write__from_several_threads_keeps_lines_whole)
@@ -344,8 +359,11 @@ TEST(log_write__from_several_threads_keeps_lines_whole)
     gf__job_log *log = open_log(dir);
     for (int i = 0; i < 4; i++)
         CHECK_EQ(pthread_create(&threads[i], NULL, write_numbered, log), 0);
-    for (int i = 0; i < 4; i++)
-        pthread_join(threads[i], NULL);
+    for (int i = 0; i < 4; i++) {
+        void *good = NULL;
+        pthread_join(threads[i], &good);
+        assert_non_null(good);
+    }
     gf__job_log_close(log, NULL);
     char *text = read_all(dir, &offset), *got = messages(text);
     CHECK_EQ(strlen(got), 2000 * 19 - 1);

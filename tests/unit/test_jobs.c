@@ -406,6 +406,61 @@ TEST(keeper__a_missing_model_is_named)
     check_message("b", "predictionInput: uri: gs://bucket/none/");
 }
 
+/* A model file as far as finding it goes, in a bucket and as the version v1 of the model m. */
+static void make_version(void)
+{
+    static const char header[] = "{\"__metadata__\":{\"graft\":\"{}\"}}      ";
+    char file[8 + sizeof header] = {(char)(sizeof header - 1)}, *operation = NULL;
+    char *dir = gf__path_join(home, "buckets/bucket/flowers");
+    char *path = gf__path_join(dir, "flowers.safetensors");
+    memcpy(file + 8, header, sizeof header - 1);
+    CHECK_OK(gf__make_dirs(dir, &check_err));
+    CHECK_OK(gf__write_file(path, file, 8 + sizeof header - 1, &check_err));
+    GET(gf_registry_create_model(registry, PROJECT, "{\"name\": \"m\"}", &text, &check_err));
+    CHECK_OK(gf_registry_create_version(
+        registry, MODEL, "{\"name\": \"v1\", \"deploymentUri\": \"gs://bucket/flowers/\"}",
+        &operation, &check_err));
+    gf_registry_free_text(operation);
+    CHECK_OK(gf_registry_run_operation(registry, NULL, NULL, NULL, &operation, &check_err));
+    gf_registry_free_text(operation);
+    gf__free(path);
+    gf__free(dir);
+}
+
+static void check_model(const char *id, const char *want_version)
+{
+    gf__json *spec = NULL;
+    char *written = read_of(id, "spec.json"), *dir = dir_of(id);
+    char *kept = gf__path_join(dir, "model.safetensors");
+    CHECK_OK(gf__json_parse(written, strlen(written), &spec, &check_err));
+    const gf__json *prediction = gf__json_find(spec, "prediction");
+    CHECK_STR(gf__json_string(gf__json_find(prediction, "version"), "none"), want_version);
+    CHECK_STR(gf__json_string(gf__json_find(prediction, "model"), ""), kept);
+    CHECK(!gf__is_file(kept)); /* held while the job ran, and no longer */
+    CHECK_EQ(gf__json_int(gf__json_find(spec, "nShards"), 0), 2); /* 10 workers on 2 CPUs */
+    gf__json_free(spec);
+    gf__free(kept);
+    gf__free(dir);
+    gf__free(written);
+}
+
+TEST(keeper__finds_the_model_by_its_name_its_version_and_its_address)
+{
+    make_version();
+    predict("name", "\"modelName\": \"" MODEL "\"");
+    wait_state("name", "SUCCEEDED");
+    check_model("name", V1);
+    predict("version", "\"versionName\": \"" V1 "\"");
+    wait_state("version", "SUCCEEDED");
+    check_model("version", V1);
+    predict("uri", "\"uri\": \"gs://bucket/flowers/\"");
+    wait_state("uri", "SUCCEEDED");
+    check_model("uri", "none");
+    char *file = gf__path_join(home, "buckets/bucket/flowers/flowers.safetensors");
+    CHECK(gf__is_file(file)); /* a name of ours is given up, not the file */
+    gf__free(file);
+}
+
 /* ---- cancelling ---- */
 
 TEST(keeper__cancels_a_running_job_with_all_its_processes)
@@ -768,6 +823,7 @@ TESTS_MAIN(JOB_UNIT(keeper__runs_a_job_and_takes_its_result), JOB_UNIT(keeper__w
            JOB_UNIT(keeper__what_cannot_be_is_failed_before_a_process_starts),
            JOB_UNIT(keeper__a_gpu_tier_says_in_the_log_what_it_runs_on),
            JOB_UNIT(keeper__a_missing_model_is_named),
+           JOB_UNIT(keeper__finds_the_model_by_its_name_its_version_and_its_address),
            JOB_UNIT(keeper__cancels_a_running_job_with_all_its_processes),
            JOB_UNIT(keeper__forces_a_job_that_does_not_listen),
            JOB_UNIT(keeper__a_job_cancelled_in_the_queue_never_runs),
