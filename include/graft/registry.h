@@ -159,7 +159,7 @@ GF_API gf_status gf_registry_cancel_operation(gf_registry *registry, const char 
                                               gf_error *err);
 
 /* Makes this handle the one that runs operations (HOME/registry.lock, given back by close or by
- * dying). GF_EBUSY at once where another has it. The three calls below may only be made with it. */
+ * dying). GF_EBUSY where another still has it after a second. The three calls below may only be made with it. */
 GF_API gf_status gf_registry_lock(gf_registry *registry, gf_error *err);
 
 /* What becomes of operations that ran when their process ended. */

@@ -4,8 +4,12 @@
 
 #include <assert.h>
 #include <string.h>
+#include <time.h>
 
 #include "registry/registry.h"
+
+/* How long a lock is waited for. */
+enum { LOCK_WAIT_MS = 1000, LOCK_STEP_MS = 10 };
 
 gf_registry_options gf_registry_options_default(void)
 {
@@ -102,6 +106,12 @@ gf_status gf_registry_lock(gf_registry *registry, gf_error *err)
     if (path == NULL)
         return gf__error_nomem(err, "a path", strlen(registry->home));
     gf_status st = gf__lock_acquire(path, false, &registry->lock, err);
+    /* Of a process that was just killed, a child that is about to become another program may have it
+     * still. */
+    for (int waited_ms = 0; st == GF_EBUSY && waited_ms < LOCK_WAIT_MS; waited_ms += LOCK_STEP_MS) {
+        nanosleep(&(struct timespec){.tv_nsec = LOCK_STEP_MS * 1000000L}, NULL);
+        st = gf__lock_acquire(path, false, &registry->lock, err);
+    }
     if (st == GF_EBUSY)
         st = gf_error_set(err, GF_EBUSY, "%s: another process runs the operations of this home",
                           path);
