@@ -148,7 +148,7 @@ static void say_limits(const local *self, const gf_observer *observer)
 {
     char *text = gf__groups_describe(&self->groups);
     if (text != NULL && text[0] != '\0')
-        gf__observe_log(observer, GF_LOG_INFO, "jobs: %zu CPUs; limits are kept by %s",
+        gf__observe_log(observer, GF_LOG_DEBUG, "jobs: %zu CPUs; limits are kept by %s",
                         self->n_cpus, text);
     else
         gf__observe_log(observer, GF_LOG_INFO,

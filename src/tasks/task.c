@@ -219,15 +219,24 @@ static void say_end(gf__task *task, gf__end_state state, const char *message)
                      message != NULL ? message : "no reason is known");
 }
 
+/* What a program that was given no more time wrote last. Out of memory: the bare reason. */
+static void add_last_words(gf__task *task, gf_status st, const gf_error *failure)
+{
+    const char *tail = gf__child_last_tail(task, NULL);
+    if (st == GF_ETIMEOUT && task->failure == NULL && tail[0] != '\0')
+        task->failure = gf__asprintf("%s\n%s", failure->message, tail);
+}
+
 /* Nothing of it runs any more when the result is there to be read, and nobody else begins
  * before. */
 static gf_status end_task(gf__task *task, gf_status st, const gf__outcome *outcome,
                           const gf_error *failure, gf_error *err)
 {
     const gf__end_state state = state_of(st, outcome);
+    gf__children_kill_all(task->children);
+    add_last_words(task, st, failure);
     const char *said = task->failure != NULL ? task->failure : failure->message;
     const char *message = st == GF_OK ? outcome->error_message : said;
-    gf__children_kill_all(task->children);
     gf__left_gather_logs(task);
     say_end(task, state, message);
     gf__job_log_close(task->log, NULL);
