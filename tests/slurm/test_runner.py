@@ -22,6 +22,15 @@ def setUpModule():
     unittest.addModuleCleanup(SLURM.__exit__, None)
 
 
+def has_ended(pid):
+    """Gone, or a zombie that nobody has asked for yet."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 class Runner(unittest.TestCase):
     n_jobs = 0
 
@@ -146,7 +155,8 @@ class Runner(unittest.TestCase):
         self.assertEqual(self.call("kill", job, 1, "--place", place), "")
         self.end(job, place)
         with open(f"{self.dir}/pid", encoding="ascii") as file:
-            self.assertFalse(os.path.exists(f"/proc/{file.read().strip()}"), "a process is left")
+            pid = file.read().strip()
+        wait_for(lambda: has_ended(pid), "its process is gone")  # a killed one is a moment on its way
 
     # ---- after a crash ----
 

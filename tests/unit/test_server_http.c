@@ -673,6 +673,9 @@ TEST(http__closes_its_port_and_finishes_what_it_has)
     toy_server *toy = start(5000, 10);
     const int fd = dial(toy), idle = dial(toy);
     CHECK_EQ(post(fd, 1, answer), 200);
+    while (gf__listener_n_in_flight(toy->listener) >
+           0) /* the answer is here before it is counted */
+        usleep(1000);
     atomic_store(&toy->holds, true);
     CHECK_EQ(pthread_create(&client, NULL, ask_held, toy), 0);
     while (gf__listener_n_in_flight(toy->listener) == 0)
