@@ -330,7 +330,7 @@ gf__attempt_state gf__slurm_shown_parse(const char *text, char *reason, size_t s
 /* "7-00:00:00", "12:00:00", "30:00"; whole minutes. */
 static bool parse_duration(const char *text, size_t n, uint64_t *minutes)
 {
-    uint64_t days = 0, parts[3];
+    uint64_t days = 0, parts[3] = {0};
     size_t n_parts = 0;
     const char *end = text + n, *dash = memchr(text, '-', n);
     if (dash != NULL) {

@@ -36,14 +36,14 @@ typedef struct shard {
 
 /* ---- one input ------------------------------------------------------------------------------- */
 
-/* The line, new; NULL out of memory. message NULL: scores. */
+/* The line, new; NULL out of memory. Either scores or, of an error, message. */
 static char *make_line(const shard *s, const gf__input *input, const gf__json *key,
                        const float *scores, const char *message)
 {
     gf__json *line = gf__json_object();
     gf__buffer text = {0};
     char *name = gf__input_name(input);
-    if (message == NULL) {
+    if (scores != NULL) {
         gf__json *outputs = gf__json_array();
         for (size_t k = 0; k < gf_model_n_classes(s->model); k++)
             gf__json_append(outputs, gf__json_new_number((double)scores[k]));
@@ -71,7 +71,7 @@ static gf_status predict(shard *s, size_t i, int thread, char **line, bool *is_e
     if (st == GF_OK)
         st = gf__predictor_sample(s->predictors[thread], &reading.sample, s->scores[thread], &own);
     if (st != GF_ENOMEM)
-        *line = make_line(s, input, reading.key, s->scores[thread],
+        *line = make_line(s, input, reading.key, st == GF_OK ? s->scores[thread] : NULL,
                           st != GF_OK ? own.message : NULL);
     *is_error = st != GF_OK;
     gf__input_reading_end(&reading);
