@@ -241,6 +241,33 @@ TEST(batch__rows_of_a_csv_go_to_a_model_of_columns)
     gf__json_free(lines);
 }
 
+TEST(batch__rows_of_an_npz_have_the_scores_of_the_same_rows_of_a_csv)
+{
+    static const float rows[] = {5.1f, 3.5f, 4.9f, 3.0f, 6.3f, 2.5f};
+    char path[700];
+    gf_tensor *tensor = NULL;
+    CHECK_OK(gf_tensor_new(GF_DTYPE_F32, (size_t[]){3, 2}, 2, &tensor, &check_err));
+    memcpy(gf_tensor_mutable_data(tensor), rows, sizeof rows);
+    const gf_npz_member member = {.name = "features", .tensor = tensor};
+    put("rows.csv", "length,width\n5.1,3.5\n4.9,3.0\n6.3,2.5\n");
+    snprintf(path, sizeof path, "%s/buckets/bucket/rows.npz", home);
+    CHECK_OK(gf_npz_save(path, &member, 1, true, &check_err));
+    gf_tensor_free(tensor);
+    write_batch(table_path, "\"inputPaths\":[\"gs://bucket/rows.*\"],\"dataFormat\":\"JSON\"", 2);
+    CHECK_EQ(run_job(), 0);
+    check_counts("6", "0");
+    gf__json *lines = read_lines("results", 2);
+    for (size_t i = 0; i < 3; i++)
+        for (size_t k = 0; k < 3; k++) {
+            const gf__json *a = gf__json_find(gf__json_at(lines, i), "outputs");
+            const gf__json *b = gf__json_find(gf__json_at(lines, i + 3), "outputs");
+            CHECK_NEAR(gf__json_number(gf__json_at(a, k), 0), gf__json_number(gf__json_at(b, k), 1),
+                       0);
+        }
+    CHECK(strstr(text_of(lines, 4, "item"), "rows.npz") != NULL);
+    gf__json_free(lines);
+}
+
 TEST(batch__says_what_it_cannot_read)
 {
     static const struct {
@@ -385,6 +412,7 @@ int main(void)
         BATCH(batch__takes_instances_a_line_as_the_server_does),
         BATCH(batch__a_list_names_pictures_of_buckets_only),
         BATCH(batch__rows_of_a_csv_go_to_a_model_of_columns),
+        BATCH(batch__rows_of_an_npz_have_the_scores_of_the_same_rows_of_a_csv),
         BATCH(batch__says_what_it_cannot_read),
         BATCH(batch__a_picture_that_kills_its_process_twice_is_an_error_and_costs_nobody_else),
         BATCH(batch__a_shard_that_is_killed_goes_on_where_it_was),
