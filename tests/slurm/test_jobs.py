@@ -150,7 +150,10 @@ class Jobs(unittest.TestCase):
         SLURM.run("scontrol", "requeue", self.place)
         wait_for(lambda: self.call("look").startswith("WAITING"), "it waits again")
         os.unlink(f"{self.job_dir}/up")
-        wait_for(lambda: self.call("look") and os.path.exists(f"{self.job_dir}/up"), "it runs again")
+        try:
+            wait_for(lambda: self.call("look") and os.path.exists(f"{self.job_dir}/up"), "it runs again")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self.call('look')}; {SLURM.run('scontrol', 'show', 'job', '-o', self.place)}") from None
         harness.write(f"{self.job_dir}/go", b"")
         self.assertEqual(self.end()["state"], "SUCCEEDED")
 
