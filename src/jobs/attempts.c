@@ -419,8 +419,7 @@ gf_status gf__attempt_launch(gf__jobs *jobs, gf__track *track, gf__job *job, gf_
     st = jobs->ops->start(jobs->runner, &attempt, &track->place, &own);
     if (st != GF_OK) {
         gf__error_prefix(&own, "starting it");
-        track->is_found =
-            false; /* its answer may be what was lost: looked for before anything else */
+        track->is_found = false; /* perhaps only its answer was lost */
         return take_failure(jobs, track, st, &own, err);
     }
     track->retry_ms = 0;
