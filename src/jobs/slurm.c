@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "jobs/slurm_priv.h"
@@ -16,6 +17,7 @@
 #define QUEUE_KEPT_MS 300 /* one squeue for all attempts of a round */
 #define CALL_MS       20000
 #define MAX_ANSWER    (32u << 20)
+#define SETTLE_S      3
 
 /* ---- calls ---- */
 
@@ -188,17 +190,37 @@ static bool is_of(const gf__slurm_job *job, const gf__slurm_place *place)
     return job->id == place->id || (place->merge_id != 0 && job->id == place->merge_id);
 }
 
+/* Whether it was queued again within the last seconds. A node refuses to launch a job within the second in
+ * which it was told to give it up (its clock of revoked credentials counts seconds), and Slurm then takes
+ * the job for failed. */
+static gf_status is_just_queued(const char *id, bool *is, gf_error *err)
+{
+    char *text = NULL;
+    int64_t queued_s = 0;
+    const char *const argv[] = {"scontrol", "show", "job", "--oneliner", id, NULL};
+    const gf_status st = gf__slurm_ask(argv, &text, err);
+    *is = st == GF_OK && gf__slurm_submit_time(text, &queued_s) &&
+          llabs((long long)time(NULL) - queued_s) < SETTLE_S;
+    gf__free(text);
+    return st;
+}
+
 /* Run again after its node was lost: Slurm holds it back so that a node that fails each time does not get it at
  * once. Our attempts are counted, and their users wait. */
 static gf_status release(const gf__slurm_job *job, gf_error *err)
 {
-    char id[64], *text = NULL;
-    const char *const argv[] = {"scontrol", "update", id, "StartTime=now", NULL};
+    char id[64], what[80], *text = NULL;
+    bool is_fresh = false;
+    const char *const argv[] = {"scontrol", "update", what, "StartTime=now", NULL};
     if (job->task >= 0)
-        snprintf(id, sizeof id, "JobId=%" PRIu64 "_%" PRId64, job->id, job->task);
+        snprintf(id, sizeof id, "%" PRIu64 "_%" PRId64, job->id, job->task);
     else
-        snprintf(id, sizeof id, "JobId=%" PRIu64, job->id);
-    const gf_status st = gf__slurm_ask(argv, &text, err);
+        snprintf(id, sizeof id, "%" PRIu64, job->id);
+    snprintf(what, sizeof what, "JobId=%s", id);
+    gf_status st = is_just_queued(id, &is_fresh, err);
+    if (st != GF_OK || is_fresh)
+        return st; /* at one of the next looks */
+    st = gf__slurm_ask(argv, &text, err);
     gf__free(text);
     return st;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "jobs/slurm_priv.h"
 
@@ -325,6 +326,19 @@ gf__attempt_state gf__slurm_shown_parse(const char *text, char *reason, size_t s
             say_exit(status, n, reason, size);
     }
     return GF__ATTEMPT_ENDED;
+}
+
+/* Slurm's commands and we are in one time zone. */
+bool gf__slurm_submit_time(const char *text, int64_t *unix_s)
+{
+    static const char key[] = "SubmitTime=";
+    struct tm when = {.tm_isdst = -1};
+    const char *at = strstr(text, key);
+    if (at == NULL || strptime(at + sizeof key - 1, "%Y-%m-%dT%H:%M:%S", &when) == NULL)
+        return false;
+    const time_t s = mktime(&when);
+    *unix_s = (int64_t)s;
+    return s != (time_t)-1;
 }
 
 /* "7-00:00:00", "12:00:00", "30:00"; whole minutes. */

@@ -67,6 +67,9 @@ void gf__slurm_place_look(const gf__slurm_queue *queue, const gf__slurm_place *p
 /* "123\n" or "123;cluster\n" of sbatch --parsable. */
 gf_status gf__slurm_id_parse(const char *text, uint64_t *out, gf_error *err);
 gf__attempt_state gf__slurm_state_parse(const char *word);
+/* SubmitTime of scontrol show job, seconds since 1970: of a job that runs again, when it was queued again.
+ * False where there is none that can be read. */
+bool gf__slurm_submit_time(const char *text, int64_t *unix_s);
 /* Lines of scontrol show job --oneliner. ENDED where all of them have; reason then: "exited with status 3", "killed by
  * signal 9", or the state's words; "" else. */
 gf__attempt_state gf__slurm_shown_parse(const char *text, char *reason, size_t size);

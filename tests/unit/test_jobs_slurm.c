@@ -1,5 +1,6 @@
 /* What Slurm's commands say, in every state and in ways that they should not; and a command that hangs, babbles, or is not there. */
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -447,6 +448,22 @@ TEST(quote__is_one_word_of_sh)
     }
 }
 
+TEST(submit_time__is_read_in_the_zone_of_this_process)
+{
+    int64_t found = 0;
+    struct tm when = {.tm_year = 126,
+                      .tm_mon = 10,
+                      .tm_mday = 24,
+                      .tm_hour = 17,
+                      .tm_min = 1,
+                      .tm_sec = 2,
+                      .tm_isdst = -1};
+    CHECK(gf__slurm_submit_time("JobId=1 SubmitTime=2026-11-24T17:01:02 EligibleTime=x", &found));
+    CHECK_EQ(found, (int64_t)mktime(&when));
+    CHECK(!gf__slurm_submit_time("JobId=1 SubmitTime=Unknown", &found));
+    CHECK(!gf__slurm_submit_time("JobId=1", &found));
+}
+
 TESTS_MAIN(UNIT(queue__keeps_our_jobs_and_skips_all_others), UNIT(queue__of_nothing_is_empty),
            UNIT(queue__grows_to_any_length), UNIT(queue__refuses_lines_of_ours_that_make_no_sense),
            UNIT(queue__bounds_names_and_reasons), UNIT(queue__survives_every_allocation_failure),
@@ -455,6 +472,7 @@ TESTS_MAIN(UNIT(queue__keeps_our_jobs_and_skips_all_others), UNIT(queue__of_noth
            UNIT(look__of_shards_is_one_attempt), UNIT(look__of_shards_ends_when_no_process_is_left),
            UNIT(place__is_written_and_read), UNIT(id__is_what_sbatch_said),
            UNIT(shown__says_how_a_job_ended), UNIT(limit__is_that_of_the_partition),
+           UNIT(submit_time__is_read_in_the_zone_of_this_process),
            UNIT(refusals__are_for_now_or_for_good), UNIT(launch_failure__is_told_from_other_holds),
            UNIT(run__gives_words_and_status), UNIT(run__ends_what_hangs),
            UNIT(run__bounds_what_is_said), UNIT(run__says_which_command_is_missing),
