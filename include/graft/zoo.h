@@ -35,6 +35,9 @@ GF_API const gf_graph *gf_trunk_graph(const gf_trunk *trunk);
 /* The checkpoint's own classes; 0 without a top. */
 GF_API size_t gf_trunk_n_classes(const gf_trunk *trunk);
 GF_API const char *gf_trunk_class_at(const gf_trunk *trunk, size_t k);
+/* Its WordNet id, "n01440764", where the classes are ImageNet's thousand; NULL otherwise. Static
+ * storage. */
+GF_API const char *gf_trunk_class_id_at(const gf_trunk *trunk, size_t k);
 /* What the network was trained on: pixel * scale + shift, at this size. */
 GF_API void gf_trunk_input(const gf_trunk *trunk, size_t *width, size_t *height, float *scale,
                            float *shift);

@@ -161,6 +161,7 @@ gf_trunk_sha256             text  ptr
 gf_trunk_graph              ptr   ptr
 gf_trunk_n_classes          size  ptr
 gf_trunk_class_at           text  ptr size
+gf_trunk_class_id_at        text  ptr size
 gf_trunk_input              void  ptr sizes sizes floats floats
 gf_graph_name               text  ptr
 gf_graph_n_layers           size  ptr

@@ -31,6 +31,9 @@ class Trunk:
         self.index = {info.name: i for i, info in enumerate(self.layers)}
         self.classes = [lib.gf_trunk_class_at(self.handle, k).decode()
                         for k in range(lib.gf_trunk_n_classes(self.handle))]
+        ids = [lib.gf_trunk_class_id_at(self.handle, k) for k in range(len(self.classes))]
+        self.class_ids = [f"class_{k}" if wordnet is None else wordnet.decode()
+                          for k, wordnet in enumerate(ids)]
         self.size, self.scale, self.shift = self._input()
         self._extractors = {}
 

@@ -63,6 +63,12 @@ TEST(hdf5__inception_weights_go_to_layers_by_order)
     CHECK_EQ(gf_graph_n_layers(gf_trunk_graph(trunk)), 313);
     check_filled(gf_trunk_graph(trunk), 378);
     CHECK_EQ(gf_trunk_n_classes(trunk), 1000);
+    CHECK_STR(gf_trunk_class_id_at(trunk, 0), "n01440764"); /* tench */
+    CHECK_STR(gf_trunk_class_id_at(trunk, 386), "n02504458");
+    CHECK_STR(gf_trunk_class_id_at(trunk, 999), "n15075141"); /* toilet tissue */
+    CHECK(gf_trunk_class_id_at(trunk, 1000) == NULL);
+    for (size_t k = 1; k < 1000; k++) /* the order of the outputs is that of the ids */
+        CHECK(strcmp(gf_trunk_class_id_at(trunk, k - 1), gf_trunk_class_id_at(trunk, k)) < 0);
     CHECK_STR(gf_trunk_class_at(trunk, 386), "African_elephant");
     CHECK_STR(gf_trunk_origin(trunk), "Keras HDF5 weights, inception_v3_filled.h5");
     gf_trunk_free(trunk);

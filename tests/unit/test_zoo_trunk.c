@@ -32,6 +32,7 @@ TEST(trunk__loads_what_was_imported)
     CHECK_EQ(gf_trunk_n_classes(trunk), 3);
     CHECK_STR(gf_trunk_class_at(trunk, 2), "class_2");
     CHECK(gf_trunk_class_at(trunk, 3) == NULL);
+    CHECK(gf_trunk_class_id_at(trunk, 2) == NULL); /* none of ImageNet's */
     gf_trunk_input(trunk, &width, &height, &scale, &shift);
     CHECK_EQ(width, 16);
     CHECK_EQ(height, 16);

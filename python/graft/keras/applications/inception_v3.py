@@ -103,10 +103,10 @@ def decode_predictions(preds, top=5):
 
 
 def _names(n_classes):
-    """(id, name) of each class of the network that was loaded last and has so many. The ids are
-    class_0, class_1, ...: checkpoints bring no WordNet numbers."""
+    """(id, name) of each class of the network that was loaded last and has so many. Ids are
+    WordNet's where the classes are ImageNet's, else class_0, class_1, ..."""
     for trunk in reversed(list(trunks.loaded())):
         if len(trunk.classes) == n_classes:
-            return [(f"class_{k}", name) for k, name in enumerate(trunk.classes)]
+            return list(zip(trunk.class_ids, trunk.classes))
     raise InvalidError(f"decode_predictions: scores of {n_classes} classes, which no loaded "
                        "network has; name the classes of a model of your own yourself")
