@@ -26,7 +26,7 @@ refuse() { # pattern, why, files
         $(git ls-files 'src/*.c' 'src/*.h' | grep -v -e '^src/base/' -e '^src/zoo/graft-h5.c$')
     refuse 'printf|puts|putchar|perror|exit|_exit|abort|getenv|setenv' 'the library does not print, exit or read the environment' \
         $(git ls-files 'src/*.c' | grep -v -e '^src/cli/' -e '^src/zoo/graft-h5.c$' -e '^src/worker/process.c$' \
-                -e '^src/tasks/child.c$' -e '^src/jobs/local_spawn.c$')
+                -e '^src/tasks/child_start.c$' -e '^src/jobs/local_spawn.c$')
 }
 cat "$found" >&2
 [ ! -s "$found" ]

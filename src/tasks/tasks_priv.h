@@ -4,7 +4,7 @@
  *     spec.c      spec.json read and checked; addresses
  *     left.c      what a task leaves: progress.json, result.json, shards/
  *     texts.c     lists of texts: arguments, environments
- *     child.c     programs run with their output in the log
+ *     child*.c    programs run with their output in the log
  *     descend.c   what those programs have started: found, killed
  *     package.c   a user's packages in their places
  *     archive.c   one of them unpacked
