@@ -9,12 +9,11 @@
 #include <unistd.h>
 
 #include "jobs/keeper_priv.h"
-#include "tensor/tensor.h"
+#include "model/model.h"
 
-#define SPEC_FORMAT     1
-#define SPEC_MAX_BYTES  ((size_t)64 << 20)
-#define MODEL_LINK      "model.safetensors"
-#define MODEL_EXTENSION ".safetensors"
+#define SPEC_FORMAT    1
+#define SPEC_MAX_BYTES ((size_t)64 << 20)
+#define MODEL_LINK     "model.safetensors"
 
 /* ---- addresses ---- */
 
@@ -103,65 +102,66 @@ static gf_status add_training(const gf__spec_context *context, const gf__json *i
 
 /* ---- the model of a batch prediction ---- */
 
-static bool is_model(const char *path)
+static gf_status choose(const gf__model_candidate *files, size_t n, char **found, gf_error *err)
 {
-    gf_safetensors *file = NULL;
-    const bool is = gf_safetensors_open(path, &file, NULL) == GF_OK &&
-                    gf_safetensors_metadata(file, "graft") != NULL;
-    gf_safetensors_close(file);
-    return is;
-}
-
-/* One model file is what is looked for: *found is the first, GF_EFORMAT for a second. */
-static gf_status consider(const char *name, const char *path, char **found, gf_error *err)
-{
-    if (strcmp(gf__path_extension(name), MODEL_EXTENSION) != 0 || !is_model(path))
-        return GF_OK;
-    if (*found != NULL)
-        return gf_error_set(err, GF_EFORMAT, "has two model files, expected one");
-    *found = gf__strdup(path);
-    return *found != NULL ? GF_OK : gf__error_nomem(err, "a path", strlen(path));
-}
-
-static gf_status require(char **found, gf_status st, gf_error *err)
-{
-    if (st == GF_OK && *found == NULL)
-        return gf_error_set(
-            err, GF_EFORMAT,
-            "no model file is there, expected a .safetensors that graft train wrote");
-    if (st != GF_OK) {
-        gf__free(*found);
-        *found = NULL;
-    }
-    return st;
+    size_t index = 0;
+    const gf_status st = gf__model_choose_file(files, n, &index, err);
+    if (st != GF_OK)
+        return st;
+    *found = gf__strdup(files[index].path);
+    return *found != NULL ? GF_OK : gf__error_nomem(err, "a path", strlen(files[index].path));
 }
 
 static gf_status find_in_version(const gf__spec_context *context, const char *version, char **found,
                                  gf_error *err)
 {
     gf_registry_files files = {0};
+    gf__model_candidate *candidates = NULL;
     gf_status st = gf_registry_get_files(context->registry, version, &files, err);
+    if (st == GF_OK) {
+        candidates = gf__calloc(files.n_files + 1, sizeof *candidates);
+        if (candidates == NULL)
+            st = gf__error_nomem(err, "a list of files", files.n_files);
+    }
     for (size_t i = 0; i < files.n_files && st == GF_OK; i++)
-        st = consider(files.files[i].path, files.files[i].blob_path, found, err);
+        candidates[i] = (gf__model_candidate){files.files[i].path, files.files[i].blob_path};
+    if (st == GF_OK)
+        st = choose(candidates, files.n_files, found, err);
+    gf__free(candidates);
     gf_registry_free_files(&files);
-    return require(found, st, err);
+    return st;
 }
 
-/* A file, or the one in a folder. */
-static gf_status find_at(const char *path, char **found, gf_error *err)
+/* The one in a folder. */
+static gf_status find_in_folder(const char *path, char **found, gf_error *err)
 {
     gf__dir_list names = {0};
-    if (!gf__is_dir(path))
-        return require(found, consider(MODEL_LINK, path, found, err), err);
+    gf__model_candidate *candidates = NULL;
     gf_status st = gf__list_dir(path, &names, err);
+    if (st == GF_OK) {
+        candidates = gf__calloc(names.n_names + 1, sizeof *candidates);
+        if (candidates == NULL)
+            st = gf__error_nomem(err, "a list of files", names.n_names);
+    }
     for (size_t i = 0; i < names.n_names && st == GF_OK; i++) {
         char *file = gf__path_join(path, names.names[i]);
-        st = file != NULL ? consider(names.names[i], file, found, err)
-                          : gf__error_nomem(err, "a path", strlen(path));
-        gf__free(file);
+        candidates[i] = (gf__model_candidate){names.names[i], file};
+        st = file != NULL ? GF_OK : gf__error_nomem(err, "a path", strlen(path));
     }
+    if (st == GF_OK)
+        st = choose(candidates, names.n_names, found, err);
+    for (size_t i = 0; candidates != NULL && i < names.n_names; i++)
+        gf__free((void *)(uintptr_t)candidates[i].path);
+    gf__free(candidates);
     gf__dir_list_free(&names);
-    return require(found, st, err);
+    return st;
+}
+
+/* A file, whatever it is called, or the one in a folder. */
+static gf_status find_at(const char *path, char **found, gf_error *err)
+{
+    const gf__model_candidate file = {MODEL_LINK, path};
+    return gf__is_dir(path) ? find_in_folder(path, found, err) : choose(&file, 1, found, err);
 }
 
 static gf_status check_ready(const gf__spec_context *context, const char *version, gf_error *err)

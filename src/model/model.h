@@ -47,6 +47,15 @@ typedef struct gf__model_content {
 /* Same content gives the same bytes. */
 gf_status gf__model_save(const char *path, const gf__model_content *content, gf_error *err);
 
+/* Of the files of a version, or of a folder, the one that is a model: a .safetensors with graft's
+ * document. GF_EFORMAT: none, or a second one, which is named. */
+typedef struct gf__model_candidate {
+    const char *name; /* as people call it */
+    const char *path; /* where its bytes lie */
+} gf__model_candidate;
+gf_status gf__model_choose_file(const gf__model_candidate *files, size_t n, size_t *index,
+                                gf_error *err);
+
 /* A trunk of the home that is known by name and SHA-256: under that name, else under another. */
 gf_status gf__home_trunk(const char *home, const char *name, const char *sha256, gf_trunk **out,
                          gf_error *err);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "graft/tensor.h"
+#include "model/model.h"
 #include "server/server_priv.h"
 
 #define PAGE_SIZE 100 /* the largest the registry gives */
@@ -279,39 +279,18 @@ gf_status gf__catalog_each_model(gf_registry *registry,
 
 /* ---- the model file -------------------------------------------------------------------------- */
 
-static bool has_document(const char *path)
-{
-    gf_safetensors *file = NULL;
-    const bool has = gf_safetensors_open(path, &file, NULL) == GF_OK &&
-                     gf_safetensors_metadata(file, "graft") != NULL;
-    gf_safetensors_close(file);
-    return has;
-}
-
 gf_status gf__catalog_model_file(const gf_registry_files *files, const char **blob_path,
                                  gf_error *err)
 {
-    const gf_registry_file *found = NULL;
-    size_t n_weights = 0;
-    for (size_t i = 0; i < files->n_files; i++) {
-        const gf_registry_file *file = &files->files[i];
-        if (strcmp(gf__path_extension(file->path), ".safetensors") != 0)
-            continue;
-        n_weights++;
-        if (!has_document(file->blob_path))
-            continue;
-        if (found != NULL)
-            return gf_error_set(err, GF_EFORMAT,
-                                "two model files, %.150s and %.150s; a version serves one: give "
-                                "each a deploymentUri of its own",
-                                found->path, file->path);
-        found = file;
-    }
-    if (found == NULL)
-        return gf_error_set(err, GF_EFORMAT,
-                            "no model file: of %zu files, %zu end in .safetensors, and none of "
-                            "those holds a graft document; deploy what graft train wrote",
-                            files->n_files, n_weights);
-    *blob_path = found->blob_path;
-    return GF_OK;
+    size_t index = 0;
+    gf__model_candidate *candidates = gf__calloc(files->n_files + 1, sizeof *candidates);
+    if (candidates == NULL)
+        return gf__error_nomem(err, "a list of files", files->n_files);
+    for (size_t i = 0; i < files->n_files; i++)
+        candidates[i] = (gf__model_candidate){files->files[i].path, files->files[i].blob_path};
+    const gf_status st = gf__model_choose_file(candidates, files->n_files, &index, err);
+    gf__free(candidates);
+    if (st == GF_OK)
+        *blob_path = files->files[index].blob_path;
+    return st;
 }
