@@ -106,12 +106,14 @@ static void print_line(const settings *s, const gf_plan *plan, const worker *wor
     double sorted[MAX_RUNS];
     memcpy(sorted, w->times_ms, w->n_times * sizeof *sorted);
     qsort(sorted, w->n_times, sizeof *sorted, compare);
-    printf("{\"bench\": \"engine\", \"library\": \"%s\", \"isa\": \"%s\", \"trunk\": \"%s\", "
+    printf("{\"bench\": \"engine\", \"library\": \"%s\", \"isa\": \"%s\", \"auto_precision\": "
+           "\"%s\", \"trunk\": \"%s\", "
            "\"layer\": \"%s\", \"precision\": \"%s\", \"threads\": %d, \"workers\": %d, "
            "\"batch\": %zu, \"median_ms\": %.3f, \"best_ms\": %.3f, \"plan_ms\": %.2f, "
            "\"exec_ms\": %.2f, \"first_ms\": %.2f, \"peak_rss_mb\": %.1f, \"rss_mb\": %.1f, "
            "\"anonymous_mb\": %.1f, \"weights_mb\": %.1f, \"arena_mb\": %.1f, \"times_ms\": [",
-           gf_engine_library(), gf_engine_isa(), s->trunk, s->layer,
+           gf_engine_library(), gf_engine_isa(),
+           gf_precision_name(gf_precision_resolve(GF_PRECISION_AUTO)), s->trunk, s->layer,
            gf_precision_name(gf_plan_precision(plan)), s->options.n_threads, s->n_workers, w->batch,
            sorted[w->n_times / 2] / pictures, sorted[0] / pictures, plan_ms, w->exec_ms,
            w->first_ms, memory_mb("VmHWM"), memory_mb("VmRSS"), memory_mb("RssAnon"),

@@ -114,6 +114,7 @@ def machine(bench):
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(int(first_match(r"^MemTotal:\s*(\d+)", "/proc/meminfo") or 0) / 1048576, 1),
         "isa": engine["isa"],
+        "auto_precision": engine["auto_precision"],
         "system": first_match(r'^PRETTY_NAME="(.*)"$', "/etc/os-release") or platform.system(),
         "kernel": platform.release(),
         "load_before": round(os.getloadavg()[0], 1),

@@ -132,7 +132,7 @@ def path_of(model, version=None):
 def engine_ms(bench, precision, photo, n=30):
     """Decoding, network and head of one picture by `graft predict`: the engine without a server; the median."""
     answer = run_json(bench.graft, "predict", f"{bench.data}/serve-{precision}.safetensors", *[photo] * n, "--home",
-                      bench.home, "--threads", 2, "--json", "--quiet")
+                      bench.home, "--precision", precision, "--threads", 2, "--json", "--quiet")
     return median([sum(item["timing"].values()) for item in answer])
 
 
@@ -219,7 +219,7 @@ def rows_of_waking(bench, home, body):
     server.stop()
     return [row("wake from zero: the first answer", median(times), "ms", target=("<=", 150), judged="graft",
                 note=f"largest of {N_WAKES}: {max(times):.0f} ms"),
-            row("gateway without a worker: RSS", idle, "MB"), row("worker: RSS", worker, "MB")]
+            row("gateway without a worker: RSS", idle, "MB"), row("worker, auto precision: RSS", worker, "MB")]
 
 
 def deploy_many(bench, server):
@@ -288,19 +288,24 @@ def measure_part(bench, facts):
     for name in precisions + ["auto"]:
         run(bench.graft, "train", bench.article, "--home", home, "--quiet", "--epochs", 2, "--precision", name, "--output",
             f"{bench.data}/serve-{name}.safetensors")
-    server = Graft(bench, home)
-    for name in precisions + ["auto"]:
-        server.deploy(f"{bench.data}/serve-{name}.safetensors", name, ["v1"])
+    ours = {}
+    for precision in precisions:  # a server each: it computes in what it is told, whatever is faster on this CPU
+        ours[precision] = Graft(bench, bench.fresh_home(f"serve-{precision}"), "--precision", precision)
+        ours[precision].deploy(f"{bench.data}/serve-{precision}.safetensors", precision, ["v1"])
     peers = {name: start_peer(bench, name) for name in PEERS}
-    servers = {precision: server for precision in precisions} | peers
+    servers = ours | peers
     paths = {precision: path_of(precision) for precision in precisions} | {name: peer[2] for name, peer in PEERS.items()}
     for key in servers:
         load(bench, servers[key].port, [paths[key]], body, 2, seconds=1)
     rows = rows_of_loads(bench, servers, paths, body, precisions)
     for peer in peers.values():
         peer.stop()
-    rows += [row_of_overhead(bench, server, body, photo, precision) for precision in precisions]
-    rows += [row_of_own_overhead(server, photo, precision) for precision in precisions]
+    rows += [row_of_overhead(bench, ours[precision], body, photo, precision) for precision in precisions]
+    rows += [row_of_own_overhead(ours[precision], photo, precision) for precision in precisions]
     rows += rows_of_open_loop(bench, servers, paths, body, precisions)
+    for server in ours.values():
+        server.stop()
+    server = Graft(bench, home)
+    server.deploy(f"{bench.data}/serve-auto.safetensors", "auto", ["v1"])
     server.stop()
     return rows + rows_of_waking(bench, home, body) + rows_of_versions(bench, photo, body)

@@ -14,7 +14,7 @@ def commands_of(bench, precisions, home, photo):
             commands["features", precision, threads] = [bench.graft, "features", photo, "--precision", precision,
                                                         "--threads", threads] + options
         commands["predict", precision, 2] = [bench.graft, "predict", f"{bench.data}/start-{precision}.safetensors",
-                                             photo, "--threads", 2] + options
+                                             photo, "--precision", precision, "--threads", 2] + options
     return commands
 
 
@@ -39,7 +39,7 @@ def measure_part(bench, facts):
             continue
         name = f"graft {key[0]}, {key[1]}, {key[2]} thread{'s' * (key[2] > 1)}"
         peer = wall["ort", key[2]]
-        target = ("<=", START_TARGET_MS) if key[1:] == (precisions[-1], 2) else None
+        target = ("<=", START_TARGET_MS) if key[1:] == (facts["auto_precision"], 2) else None
         rows.append(row(f"{name}: start to exit", median(wall[key]), "ms", median(peer), "Python, ONNX Runtime, Pillow",
                         median_of_ratios(peer, wall[key]), target, "graft"))
         rows.append(row(f"{name}: peak RSS", max(r["max_rss_mb"] for r in results[key]), "MB",
