@@ -39,8 +39,7 @@ float gf__f16_to_f32(uint16_t half)
  * infinite, what is too small is a subnormal or zero. */
 uint16_t gf__f32_to_f16(float value)
 {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
+    const uint32_t bits = bits_of_float(value);
     const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000u);
     const uint32_t magnitude = bits & 0x7fffffffu;
     if (magnitude > 0x7f800000u)
