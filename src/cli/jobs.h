@@ -22,4 +22,21 @@ typedef struct gf__sdist {
 gf_status gf__sdist_build(const char *package_path, gf__sdist *out, gf_error *err);
 void gf__sdist_free(gf__sdist *sdist);
 
+/* What a training job's packages are made of, and where they are put. */
+typedef struct gf__packages {
+    const char *package_path;   /* a folder for gf__sdist_build(); NULL: none */
+    const gf__cli_list *files;  /* "F,F" each: files of this machine, or gs:// addresses */
+    const char *staging_bucket; /* gs://BUCKET...; NULL: below job_dir */
+    const char *job_dir;        /* or NULL */
+} gf__packages;
+/* Puts them there, at STAGING/JOB/HASH/NAME (JOB is the command's first word), and sets input's
+ * packageUris: behind those that it has, as gcloud does it, the program first. */
+gf_status gf__packages_stage(gf__cli *cli, gf__remote *remote, const gf__packages *packages,
+                             gf__json *input, gf_error *err);
+
+/* "F,F" of each option, one after the other; a call for each that is not empty. */
+gf_status gf__each_item(const gf__cli_list *list,
+                        gf_status (*each)(void *user, const char *item, gf_error *err), void *user,
+                        gf_error *err);
+
 #endif

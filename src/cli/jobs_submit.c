@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "cli/bucket.h"
 #include "cli/jobs.h"
 
 #define MAX_CONFIG ((size_t)4 << 20)
@@ -44,9 +43,10 @@ static const gf__option training_options[] = {
     GF__TEXT("--package-path", "DIR", NULL, submit_settings, package_path,
              "The folder of the Python package to run: it is made into a source distribution, with "
              "the setup.py beside it if there is one, and put into the staging bucket."),
-    GF__TEXT("--module-name", "MODULE", NULL, submit_settings, module_name,
-             "What to run: python3 -m MODULE; graft.train is graft's own trainer, which needs no "
-             "package and takes the arguments of graft train."),
+    GF__TEXT(
+        "--module-name", "MODULE", NULL, submit_settings, module_name,
+        "What to run: python3 -m MODULE; or graft.train, graft.features, which need no package and "
+        "take the arguments of graft train, graft features."),
     GF__LIST("--packages", "F,F", NULL, submit_settings, packages,
              "Further packages (.tar.gz, .whl), of this machine or gs://."),
     GF__TEXT("--staging-bucket", "gs://B", "--job-dir", submit_settings, staging_bucket,
@@ -196,133 +196,6 @@ static gf_status begin_job(const gf__cli *cli, const submit_settings *s, const c
     return st;
 }
 
-/* ---- packages -------------------------------------------------------------------------------- */
-
-/* gs://BUCKET/... of the options, without a slash at its end; new. */
-static gf_status staging_of(const submit_settings *s, char **out, gf_error *err)
-{
-    const char *place = s->staging_bucket != NULL ? s->staging_bucket : s->job_dir;
-    *out = NULL;
-    if (place == NULL)
-        return gf_error_set(err, GF_EINVAL,
-                            "packages have to be put somewhere: expected --staging-bucket "
-                            "gs://BUCKET, or --job-dir");
-    if (!gf__is_gs(place) || place[5] == '\0' || place[5] == '/')
-        return gf_error_set(err, GF_EINVAL, "%.160s: expected gs://BUCKET", place);
-    size_t n_chars = strlen(place);
-    while (n_chars > 6 && place[n_chars - 1] == '/')
-        n_chars--;
-    *out = gf__asprintf("%.*s%s", (int)n_chars, place,
-                        s->staging_bucket != NULL ? "" : "/packages");
-    return *out != NULL ? GF_OK : gf__error_nomem(err, "an address", n_chars);
-}
-
-/* Under the hash of what it is: the same package lies there once, whoever sends it when. */
-static gf_status stage(gf__cli *cli, gf__remote *remote, const char *staging, const char *name,
-                       const void *bytes, size_t n_bytes, gf__json *uris, gf_error *err)
-{
-    char hash[GF__SHA256_HEX];
-    gf__sha256_hex(bytes, n_bytes, hash);
-    char *address = gf__asprintf("%s/%s/%s/%s", staging, cli->words[0], hash, name);
-    gf_status st = address != NULL ? gf__bucket_put(remote, bytes, n_bytes, address, err)
-                                   : gf__error_nomem(err, "an address", strlen(name));
-    if (st == GF_OK) {
-        gf__cli_note(cli, "%s -> %s", name, address);
-        gf__json_append(uris, gf__json_new_string(address));
-    }
-    gf__free(address);
-    return st;
-}
-
-static gf_status stage_file(gf__cli *cli, gf__remote *remote, const char *staging, const char *path,
-                            gf__json *uris, gf_error *err)
-{
-    gf__mapping file = {0};
-    gf_status st = gf__map_file(path, &file, err);
-    if (st == GF_OK)
-        st = stage(cli, remote, staging, gf__path_base(path), file.data, file.size, uris, err);
-    gf__unmap(&file);
-    return st;
-}
-
-static gf_status stage_folder(gf__cli *cli, gf__remote *remote, const char *staging,
-                              const char *path, gf__json *uris, gf_error *err)
-{
-    gf__sdist sdist;
-    gf_status st = gf__sdist_build(path, &sdist, err);
-    if (st == GF_OK)
-        st = stage(cli, remote, staging, sdist.name, sdist.bytes.data, sdist.bytes.size, uris, err);
-    gf__sdist_free(&sdist);
-    return st;
-}
-
-/* "F,F" of each option, one after the other; a function for each. */
-static gf_status each_item(const gf__cli_list *list,
-                           gf_status (*each)(void *user, const char *item, gf_error *err),
-                           void *user, gf_error *err)
-{
-    gf_status st = GF_OK;
-    for (size_t i = 0; i < list->n && st == GF_OK; i++) {
-        for (const char *at = list->items[i]; *at != '\0' && st == GF_OK;) {
-            const size_t n_chars = strcspn(at, ",");
-            char *item = gf__strndup(at, n_chars);
-            if (item == NULL)
-                return gf__error_nomem(err, "an option", n_chars);
-            if (n_chars > 0)
-                st = each(user, item, err);
-            gf__free(item);
-            at += n_chars + (at[n_chars] == ',');
-        }
-    }
-    return st;
-}
-
-typedef struct staged {
-    gf__cli *cli;
-    gf__remote *remote;
-    const submit_settings *settings;
-    char *staging; /* made when the first is to be put there */
-    gf__json *uris;
-} staged;
-
-static gf_status find_staging(staged *to, gf_error *err)
-{
-    return to->staging != NULL ? GF_OK : staging_of(to->settings, &to->staging, err);
-}
-
-static gf_status stage_item(void *user, const char *item, gf_error *err)
-{
-    staged *to = user;
-    if (gf__is_gs(item)) {
-        gf__json_append(to->uris, gf__json_new_string(item));
-        return GF_OK;
-    }
-    const gf_status st = find_staging(to, err);
-    return st == GF_OK ? stage_file(to->cli, to->remote, to->staging, item, to->uris, err) : st;
-}
-
-/* Behind those that the config names, as gcloud does it: the program first. */
-static gf_status set_packages(gf__cli *cli, gf__remote *remote, const submit_settings *s,
-                              gf__json *input, gf_error *err)
-{
-    staged to = {.cli = cli, .remote = remote, .settings = s};
-    gf_status st = GF_OK;
-    if (s->package_path == NULL && s->packages.n == 0)
-        return GF_OK;
-    const gf__json *given = gf__json_find(input, "packageUris");
-    to.uris = gf__json_is_array(given) ? gf__json_copy(given) : gf__json_array();
-    if (s->package_path != NULL) {
-        st = find_staging(&to, err);
-        if (st == GF_OK)
-            st = stage_folder(cli, remote, to.staging, s->package_path, to.uris, err);
-    }
-    if (st == GF_OK)
-        st = each_item(&s->packages, stage_item, &to, err);
-    gf__json_set(input, "packageUris", to.uris);
-    gf__free(to.staging);
-    return st;
-}
-
 /* ---- sending --------------------------------------------------------------------------------- */
 
 static gf_status print_submitted(gf__cli *cli, gf__json *job, gf_error *err)
@@ -409,17 +282,23 @@ static gf_status set_training(const gf__cli *cli, const submit_settings *s, gf__
     return st;
 }
 
+/* graft's own programs: they need no package. */
+static bool is_own_module(const char *module)
+{
+    return strcmp(module, "graft.train") == 0 || strcmp(module, "graft.features") == 0;
+}
+
 static gf_status check_training(const submit_settings *s, const gf__json *input, gf_error *err)
 {
     const char *module = gf__json_string(gf__json_find(input, "pythonModule"), NULL);
     if (module == NULL)
         return gf_error_set(err, GF_EINVAL,
                             "what is to run? expected --module-name MODULE, like trainer.task");
-    if (s->package_path == NULL && s->packages.n == 0 && strcmp(module, "graft.train") != 0 &&
+    if (s->package_path == NULL && s->packages.n == 0 && !is_own_module(module) &&
         gf__json_n_items(gf__json_find(input, "packageUris")) == 0)
         return gf_error_set(err, GF_EINVAL,
                             "--module-name %.100s: expected --package-path or --packages, which it "
-                            "is in; only graft.train needs none",
+                            "is in; only graft.train and graft.features need none",
                             module);
     return GF_OK;
 }
@@ -439,7 +318,12 @@ static gf_status run_training(gf__cli *cli, const void *settings, gf_error *err)
     if (st == GF_OK)
         st = gf__remote_open(cli, &s->remote, &remote, err);
     if (st == GF_OK)
-        st = set_packages(cli, &remote, s, input, err);
+        st = gf__packages_stage(cli, &remote,
+                                &(gf__packages){.package_path = s->package_path,
+                                                .files = &s->packages,
+                                                .staging_bucket = s->staging_bucket,
+                                                .job_dir = s->job_dir},
+                                input, err);
     if (st == GF_OK) {
         gf__json_set(job, "trainingInput", input);
         st = submit(cli, &remote, s, job, err);
@@ -464,7 +348,7 @@ const gf__command gf__command_jobs_submit_training = {
         "wherever it is made, without __pycache__ and *.pyc, and is put at "
         "STAGING/JOB/HASH/NAME-0.0.0.tar.gz. The server installs it and what its setup.py asks "
         "for, "
-        "and runs MODULE. graft.train needs no package.",
+        "and runs MODULE. graft.train and graft.features need no package.",
     .examples =
         "graft jobs submit training flowers_1 --module-name graft.train --job-dir "
         "gs://mine/flowers -- gs://mine/pictures --epochs 20\n"
@@ -527,7 +411,7 @@ static gf_status set_prediction(const submit_settings *s, gf__json *input, gf_er
         gf__json_set_string(input, "dataFormat", "JSON");
     if (s->input_paths.n > 0) {
         gf__json *paths = gf__json_array();
-        st = each_item(&s->input_paths, append_item, paths, err);
+        st = gf__each_item(&s->input_paths, append_item, paths, err);
         gf__json_set(input, "inputPaths", paths);
     }
     set_text(input, "outputPath", s->output_path);

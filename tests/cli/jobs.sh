@@ -39,6 +39,8 @@ tar -xzOf uploads/trainer-0.0.0.tar.gz trainer-0.0.0/setup.py
 echo '{"labels": {"a": "x", "z": "y"}, "trainingInput": {"scaleTier": "CUSTOM", "region": "r", "hyperparameters": {"goal": "MAXIMIZE"}, "scheduling": {"priority": 1}}}' >config.json
 try $graft jobs submit training j4 --module-name graft.train --config config.json --labels a=b --master-machine-type standard --max-running-time 90 -- gs://mine/pictures --epochs 3
 asked 1
+try $graft jobs submit training j5 --module-name graft.features --job-dir gs://mine/out -- gs://mine/pictures --layer mixed4
+asked 1
 echo 'trainingInput:' >config.yaml
 try $graft jobs submit training j4 --module-name graft.train --config config.yaml
 try $graft jobs submit training j4 --module-name graft.train --config nowhere.json
