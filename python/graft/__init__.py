@@ -19,6 +19,12 @@ def load(path):
     return load_model(path)
 
 
+def export(model, path, format="onnx", quantize="none", head_only=False):
+    """Writes a Model or a model file for other programs: 'onnx', 'tfjs' or 'keras'."""
+    from . import exporting
+    exporting.export(model, path, format, quantize, head_only)
+
+
 def set_seed(seed):
     """Of initial weights, shuffling and dropout; the same seed, data and build give the same
     bytes."""
@@ -44,5 +50,5 @@ def load_ipython_extension(ipython):
     magics.load_ipython_extension(ipython)
 
 
-__all__ = ["ApiError", "Client", "Error", "Image", "configure", "display", "errors", "load",
-           "paths", "report_metric", "set_seed", "settings"]
+__all__ = ["ApiError", "Client", "Error", "Image", "configure", "display", "errors", "export",
+           "load", "paths", "report_metric", "set_seed", "settings"]

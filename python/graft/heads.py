@@ -120,6 +120,9 @@ def labels_of(y, n, n_classes, loss, where="y"):
     if len(y) != n or y.ndim == 0:
         raise InvalidError(f"{where} has {len(y) if y.ndim else 'no'} rows, the inputs have {n}",
                            "GF_ESHAPE")
+    if y.dtype == object or not (y.dtype == bool or np.issubdtype(y.dtype, np.number)):
+        raise InvalidError(f"{where} has values of type {y.dtype}, expected class numbers; of "
+                           "names: np.unique(names, return_inverse=True)[1]")
     if is_sparse:
         return _numbers(y, n_classes, where)
     if y.ndim == 1 or y.shape[1:] != (n_classes,):

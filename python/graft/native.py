@@ -131,6 +131,12 @@ class gf_save_request(ctypes.Structure):
                 ("output", ctypes.c_char_p), ("is_bundle", ctypes.c_bool)]
 
 
+class gf_export_request(ctypes.Structure):
+    _fields_ = [("context", gf_context), ("model", ctypes.c_char_p), ("format", ctypes.c_int),
+                ("output", ctypes.c_char_p), ("is_head_only", ctypes.c_bool),
+                ("quantisation", ctypes.c_int)]
+
+
 # Short words for the table of functions below.
 _C = {
     "void": None, "int": ctypes.c_int, "bool": ctypes.c_bool, "size": ctypes.c_size_t,
@@ -143,6 +149,7 @@ _C = {
     "arrays": ctypes.POINTER(gf_dataset_arrays), "layers": ctypes.POINTER(gf_head_layer),
     "fit_data": ctypes.POINTER(gf_fit_data), "options": ctypes.POINTER(gf_train_options),
     "callbacks": ctypes.POINTER(gf_fit_callbacks), "save": ctypes.POINTER(gf_save_request),
+    "export": ctypes.POINTER(gf_export_request), "ints": ctypes.POINTER(ctypes.c_int),
     "split_options": ctypes.POINTER(gf_split_options),
     "extractor_options!": gf_extractor_options, "options!": gf_train_options,
     "head_layer!": gf_head_layer,
@@ -156,6 +163,7 @@ gf_engine_isa               text
 gf_precision_resolve        int   int
 gf_trunk_load               st    text text out
 gf_trunk_free               void  ptr
+gf_zoo_import               st    text text text ptr observer
 gf_trunk_name               text  ptr
 gf_trunk_sha256             text  ptr
 gf_trunk_graph              ptr   ptr
@@ -202,6 +210,7 @@ gf_extractor_output_shape   size  ptr size sizes
 gf_extractor_dataset        st    ptr ptr ptr observer out
 gf_head_new                 st    size layers size out
 gf_head_free                void  ptr
+gf_head_from_graph          st    ptr size out
 gf_head_n_features          size  ptr
 gf_head_n_layers            size  ptr
 gf_head_layer_at            head_layer! ptr size
@@ -217,6 +226,9 @@ gf_fit_state_free           void  ptr
 gf_metrics_new              st    floats sizes size size out
 gf_metrics_free             void  ptr
 gf_service_save             st    save
+gf_export_format_parse      st    text ints
+gf_quantisation_parse       st    text ints
+gf_service_export           st    export
 gf_model_load               st    text out
 gf_model_unref              void  ptr
 gf_model_head               ptr   ptr

@@ -7,15 +7,17 @@ import collections
 import ctypes
 import hashlib
 import os
+import threading
 
 import numpy as np
 
 from . import native, settings
-from .errors import InvalidError
+from .errors import Error, InvalidError
 
 REMEMBERED_BYTES = 256 << 20
 _trunks = {}
 _remembered = collections.OrderedDict()  # (what, content) -> features
+_lock = threading.Lock()  # of the two, and of extractors: they take one call at a time
 
 
 class Trunk:
@@ -62,17 +64,21 @@ class Trunk:
     def features(self, pixels, cuts, precision=None, progress=None):
         """One array an output, (N, ...) float32, of pixels (N, height, width, 3) uint8."""
         extractor = self.extractor(cuts, precision)
-        content = hashlib.blake2b(pixels, digest_size=32).digest() + repr(pixels.shape).encode()
+        content = hashlib.sha256(pixels).digest() + repr(pixels.shape).encode()
         key = self.sha256, cuts, extractor.precision, content
-        if key in _remembered:
+        with _lock:
+            if key not in _remembered:
+                _remembered[key] = extractor.run(pixels, progress)
             _remembered.move_to_end(key)
+            _drop_oldest()
             return _remembered[key]
-        found = extractor.run(pixels, progress)
-        _remembered[key] = found
-        while len(_remembered) > 1 and sum(array.nbytes for arrays in _remembered.values()
-                                           for array in arrays) > REMEMBERED_BYTES:
-            _remembered.popitem(last=False)
-        return found
+
+
+def _drop_oldest():
+    """What was used last stays, however large it is."""
+    n_bytes = sum(array.nbytes for arrays in _remembered.values() for array in arrays)
+    while len(_remembered) > 1 and n_bytes > REMEMBERED_BYTES:
+        n_bytes -= sum(array.nbytes for array in _remembered.popitem(last=False)[1])
 
 
 class LayerInfo:
@@ -101,6 +107,15 @@ class LayerInfo:
                 values = np.ctypeslib.as_array(lib.gf_tensor_f32(tensor), shape or (1,))
                 found.append(values.reshape(shape).copy())
         return found
+
+
+    def is_same(self, other):
+        """Whether both compute the same of the same inputs, whatever they are called."""
+        if (self.class_name, self.shape, self.inputs, self.n_params) != (
+                other.class_name, other.shape, other.inputs, other.n_params):
+            return False
+        pairs = zip(self.weights(), other.weights())
+        return self.n_params == 0 or all(np.array_equal(a, b) for a, b in pairs)
 
 
 class Extractor:
@@ -190,6 +205,29 @@ def of_handle(handle):
     return Trunk(handle)
 
 
+def is_in_home(trunk):
+    """Whether a model file that names this trunk finds it again."""
+    try:
+        return load(trunk.name).sha256 == trunk.sha256
+    except Error:
+        return False
+
+
+def same_begin(trunk, n_layers):
+    """A trunk of the home whose first layers are those of this one, or None."""
+    folder = os.path.join(settings.home(), "trunks")
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    for name in [name[:-len(".safetensors")] for name in names if name.endswith(".safetensors")]:
+        try:
+            found = load(name)
+        except Error:  # a damaged neighbour
+            continue
+        if len(found.layers) >= n_layers and all(
+                a.is_same(b) for a, b in zip(found.layers[:n_layers], trunk.layers)):
+            return found
+    return None
+
+
 def loaded():
     """Trunks that are in use, oldest first."""
     return list(_trunks.values())
@@ -231,9 +269,16 @@ def _bytes_of_numbers(x):
     if not is_scaled and not (low >= 0 and high <= 255):
         raise InvalidError(f"pictures with values from {low:g} to {high:g}: expected 0 to 255, or "
                            "-1 to 1 as preprocess_input(x) makes them")
+    is_within = not is_scaled or (low >= -1 and high <= 1)
+    levels = np.empty(x.shape[1:], np.float32)
     for i, picture in enumerate(x):  # one at a time: a float copy of all would be large
-        levels = picture.astype(np.float32)
         if is_scaled:
-            levels = (levels + np.float32(1)) * np.float32(127.5)
-        pixels[i] = np.clip(np.floor(levels + np.float32(0.5)), 0, 255)
+            np.add(picture, 1, out=levels, casting="same_kind", dtype=np.float32)
+            levels *= np.float32(127.5)
+        else:
+            levels[...] = picture
+        levels += np.float32(0.5)
+        if not is_within:
+            np.clip(levels, 0, 255, out=levels)
+        pixels[i] = levels  # towards zero: to the nearest level, with the half above
     return pixels

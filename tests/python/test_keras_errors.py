@@ -159,6 +159,10 @@ class Options(Case):
         self.fails("compile the model first: model.compile", fresh.fit, ROWS, LABELS)
         self.fails("epochs is 0 and initial_epoch 0", model.fit, ROWS, LABELS, epochs=0)
         self.fails("epochs is 2.5, expected a whole number", model.fit, ROWS, LABELS, epochs=2.5)
+        self.fails("batch_size is 0, expected at least 1", model.fit, ROWS, LABELS, batch_size=0)
+        self.fails("batch_size is -1, expected at least 1", model.fit, ROWS, LABELS, batch_size=-1)
+        self.fails("validation_data is int, expected", model.fit, ROWS, LABELS, validation_data=3)
+        self.fails("y has values of type <U1, expected class numbers", model.fit, ROWS, list("abcabc"))
         self.fails("y has 5 rows, the inputs have 6", model.fit, ROWS, LABELS[:5])
         self.fails(r"y\[1\] is 3, expected a class number from 0 to 2", model.fit, ROWS, [0, 3, 0, 0, 0, 0])
         self.fails("use the loss 'categorical_crossentropy'", model.fit, ROWS, to_categorical(LABELS))
@@ -206,6 +210,9 @@ class Options(Case):
         self.fails("update_freq='batch'", callbacks.TensorBoard, update_freq="batch")
         self.fails("mode is 'best'", callbacks.EarlyStopping, mode="best")
         self.fails("save_freq=10", callbacks.ModelCheckpoint, "x", save_freq=10)
+
+        self.fails("filepath is 'm-{val_loss}': 'val_loss'; the epoch has loss, accuracy, epoch", model.fit, ROWS,
+                   LABELS, verbose=0, callbacks=[callbacks.ModelCheckpoint("m-{val_loss}")])
 
         class Batches(callbacks.Callback):
             def on_batch_end(self, batch, logs=None):

@@ -3,7 +3,7 @@ import hashlib
 import io
 import json
 import os
-import subprocess
+import threading
 import unittest
 
 import words
@@ -58,12 +58,6 @@ def transfer_model(units=32, classes=2, cut="mixed1"):
 def digest(path):
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
-
-
-def graft_program(*arguments):
-    done = subprocess.run([words.GRAFT, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 class Golden(unittest.TestCase):
@@ -189,6 +183,21 @@ class Training(unittest.TestCase):
         self.assertTrue(np.array_equal(model.predict(X[3:5]), scores[3:5]))
         self.assertEqual(runs, [2])
 
+    def test_threads_may_ask_one_network(self):
+        base = InceptionV3(weights="imagenet")
+        wanted = np.random.default_rng(5).integers(0, 256, (4, 2, 299, 299, 3), "uint8")
+        found = [None] * len(wanted)
+
+        def ask(i):
+            found[i] = base.predict(wanted[i])
+        asking = [threading.Thread(target=ask, args=(i,)) for i in range(len(wanted))]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+        for pictures, scores in zip(wanted, found):
+            self.assertTrue(np.array_equal(base.predict(pictures), scores))
+
     def test_warnings_of_the_library_are_logged(self):
         home = words.scratch("home without a cache")
         os.mkdir(home)
@@ -224,7 +233,7 @@ class Training(unittest.TestCase):
         np.savez(words.scratch("own.npz"), features=X, labels=np.repeat([0, 1], 8))
         np.savez(words.scratch("held.npz"), features=X[::4], labels=np.repeat([0, 1], 8)[::4])
         output = words.scratch("program.safetensors")
-        graft_program("train", words.scratch("own.npz"), "--test", words.scratch("held.npz"), "--layer", "mixed1",
+        words.graft("train", words.scratch("own.npz"), "--test", words.scratch("held.npz"), "--layer", "mixed1",
                       "--hidden", "32", "--epochs", "5", "--batch", "4", "-o", output)
         model = transfer_model()
         model.fit(X, Y, epochs=5, batch_size=4, verbose=0, validation_data=(X[::4], Y[::4]))
@@ -286,11 +295,11 @@ class Numbers(unittest.TestCase):
         path = words.scratch("iris.safetensors")
         model.save(path, classes=["setosa", "versicolor", "virginica"])
         row = ",".join(f"{value:.3f}" for value in self.rows[0])
-        answer = json.loads(graft_program("predict", path, "--numbers", row, "--json"))[0]
+        answer = json.loads(words.graft("predict", path, "--numbers", row, "--json"))[0]
         want = model.predict(np.array([[float(value) for value in row.split(",")]]))[0]
         self.assertEqual(answer["class"], "setosa")
         self.assertAlmostEqual(answer["score"], float(want.max()), places=6)
-        self.assertIn("3 stored rows", graft_program("verify", path))
+        self.assertIn("3 stored rows", words.graft("verify", path))
         again = graft.load(path)
         self.assertEqual(again.classes, ["setosa", "versicolor", "virginica"])
         self.assertTrue(np.array_equal(again.predict(self.rows), model.predict(self.rows)))
@@ -298,10 +307,10 @@ class Numbers(unittest.TestCase):
     def test_a_model_of_the_program_is_standardised_and_trained_on(self):
         path = words.scratch("program-iris.safetensors")
         table = os.path.join(words.TESTS, "cli/data/iris.csv")
-        graft_program("train", table, "--hidden", "16", "--epochs", "60", "--lr", "0.02", "--stratify", "-o", path)
+        words.graft("train", table, "--hidden", "16", "--epochs", "60", "--lr", "0.02", "--stratify", "-o", path)
         model = graft.load(path)
         row = [5.1, 3.5, 1.4, 0.2]
-        answer = json.loads(graft_program("predict", path, "--numbers", "5.1,3.5,1.4,0.2", "--json"))[0]
+        answer = json.loads(words.graft("predict", path, "--numbers", "5.1,3.5,1.4,0.2", "--json"))[0]
         scores = model.predict([row])[0]
         self.assertEqual(model.classes[scores.argmax()], answer["class"])
         self.assertAlmostEqual(float(scores.max()), answer["score"], places=6)
@@ -339,11 +348,11 @@ class Files(unittest.TestCase):
         for one in (FILES[3], content, [FILES[3]], image.load_img(FILES[3])):
             self.assertTrue(np.array_equal(again.predict(one)[0], want[3]))
         self.assertTrue(np.array_equal(again.predict(FILES[:4]), want[:4]))
-        answers = json.loads(graft_program("predict", where, FILES[3], "--json"))
+        answers = json.loads(words.graft("predict", where, FILES[3], "--json"))
         scores = {one["class"]: one["score"] for one in answers[0]["top"]}
         for name, score in zip(again.classes, want[3]):
             self.assertAlmostEqual(scores[name], float(score), places=5)
-        self.assertIn("2 stored pictures", graft_program("verify", where))
+        self.assertIn("2 stored pictures", words.graft("verify", where))
         self.assertEqual(again.document["training"]["history"]["epochs"][-1]["epoch"], 5)
         self.assertEqual(again.evaluate(X, Y), model.evaluate(X, Y))  # compiled as it was
         again.fit(X, Y, epochs=1, verbose=0)

@@ -7,6 +7,7 @@ import atexit
 import glob
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -41,3 +42,10 @@ def pictures(kind, n):
 def scratch(name):
     """A path in a folder of this run."""
     return os.path.join(HOME, name)
+
+
+def graft(*arguments):
+    """What the program prints."""
+    done = subprocess.run([GRAFT, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -157,13 +157,22 @@ class ModelCheckpoint(_Watching):
             if not self._is_better(value):
                 return
             self.best = value
-        path = self.filepath.format(epoch=epoch + 1, **Record(logs or {}))
+        path = self._path(epoch, logs)
         if self.verbose > 0:
             print(f"Epoch {epoch + 1}: saving model to {path}")
         if self.save_weights_only:
             self.model.save_weights(path)
         else:
             self.model.save(path)
+
+
+    def _path(self, epoch, logs):
+        values = Record({**(logs or {}), "epoch": epoch + 1})
+        try:
+            return self.filepath.format_map(values)
+        except (KeyError, ValueError, IndexError) as error:
+            raise InvalidError(f"ModelCheckpoint: filepath is {self.filepath!r}: {error}; the "
+                               f"epoch has {', '.join(values)}") from None
 
 
 class LambdaCallback(Callback):

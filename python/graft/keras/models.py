@@ -179,7 +179,8 @@ class Model:
             raise UnsupportedError("fit: graft draws a new order for every epoch; shuffle=False "
                                    "is not there")
         return training.fit(self, self._inputs(x), y, training.FitOptions(
-            batch_size=batch_size or 32, epochs=nb_epoch if nb_epoch is not None else epochs,
+            batch_size=32 if batch_size is None else batch_size,
+            epochs=nb_epoch if nb_epoch is not None else epochs,
             verbose=verbose, callbacks=callbacks, validation_split=validation_split,
             validation_data=validation_data, class_weight=class_weight,
             initial_epoch=initial_epoch))
@@ -193,14 +194,20 @@ class Model:
         return training.evaluate(self, self._inputs(x), y)
 
     def save(self, path, overwrite=True, include_optimizer=True, classes=None, bundle=False):
-        """Writes a graft model: `graft predict` and `graft serve` take it as it is.
+        """Writes a graft model: `graft predict` and `graft serve` take it as it is. A name that
+        ends in .h5 or .hdf5 gets Keras' own format, without class names.
 
         path     a file; one that ends in a slash is a folder, for model.safetensors
         classes  names, in the order of the outputs (else model.classes, else '0', '1', ...)
-        bundle   with the pretrained network inside
+        bundle   with the pretrained network inside; always where the home does not have it
         """
         from . import saving
         saving.save(self, path, overwrite, classes, bundle)
+
+    def export(self, path, format="onnx", quantize="none", head_only=False):
+        """As graft.export()."""
+        from .. import exporting
+        exporting.export(self, path, format, quantize, head_only)
 
     def save_weights(self, path, overwrite=True):
         from . import saving

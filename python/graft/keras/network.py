@@ -134,6 +134,26 @@ class HeadPart:
                                name)
 
 
+def put_head(tensor, head):
+    """New layers on tensor: those of a head of the library, with its weights. The output."""
+    lib = native.lib()
+    activations = {number: name for name, number in native.ACTIVATION.items()}
+    if len(tensor.shape) > 2:
+        tensor = L.Flatten()(tensor)
+    for i in range(lib.gf_head_n_layers(head)):
+        described = lib.gf_head_layer_at(head, i)
+        if described.dropout > 0:
+            tensor = L.Dropout(described.dropout)(tensor)
+        n_inputs = tensor.shape[-1]
+        layer = L.Dense(described.units, activation=activations[described.activation],
+                        name=described.name.decode())
+        tensor = layer(tensor)
+        kernel = np.ctypeslib.as_array(lib.gf_head_kernel(head, i), (n_inputs, described.units))
+        bias = np.ctypeslib.as_array(lib.gf_head_bias(head, i), (described.units,))
+        layer.set_weights([kernel.copy(), bias.copy()])
+    return tensor
+
+
 class Pixels(np.ndarray):
     """uint8 pictures of the network's size that need no more looking at."""
 

@@ -9,11 +9,22 @@ import numpy as np
 
 from .. import native, paths, settings, trunks
 from ..errors import ExistsError, InvalidError, UnsupportedError
-from . import layers as L, models, optimizers, training
+from . import hdf5, layers as L, models, network, optimizers, training
 
 
 def save(model, path, overwrite, classes, bundle):
     where = _free_path(path, overwrite)
+    if where.endswith(".keras"):
+        raise UnsupportedError(f"save: {path}: graft does not write Keras 3's .keras; a model of "
+                               "graft is NAME.safetensors, Keras' HDF5 NAME.h5")
+    if hdf5.is_name(where):
+        hdf5.save(model, where, classes)
+    else:
+        write(model, where, classes, bundle)
+
+
+def write(model, where, classes=None, bundle=False):
+    """A model file of graft, at a path of this machine."""
     ways = model._paths
     if len(ways) != 1 or not ways[0].dense:
         raise UnsupportedError("save: the model has no Dense layers of its own; the pretrained "
@@ -29,11 +40,15 @@ def save(model, path, overwrite, classes, bundle):
     dataset = _samples(model, way, classes)
     request = native.gf_save_request(
         context=native.context(), head=head.handle.value, dataset=dataset.handle.value,
-        output=native.text(where), is_bundle=bool(bundle), training=_record(model))
+        output=native.text(where), is_bundle=_is_bundled(way, bundle), training=_record(model))
     kept = _describe_input(request, way)
     native.call(native.lib().gf_service_save, ctypes.byref(request))
     del kept
     model.classes = classes
+
+
+def _is_bundled(way, bundle):
+    return bool(bundle) or (way.trunk is not None and not trunks.is_in_home(way.trunk))
 
 
 def _describe_input(request, way):
@@ -116,29 +131,14 @@ def _record(model):
 
 def load(path):
     """The model of a file."""
+    if hdf5.is_file(path):
+        return hdf5.load(path)
     lib = native.lib()
     handle = native.Handle(lib.gf_model_unref)
     native.call(lib.gf_model_load, native.text(path), handle.out())
     takes_numbers = lib.gf_model_trunk_name(handle) is None
     start, tensor, precision = (_columns if takes_numbers else _trunk)(handle)
-    head = lib.gf_model_head(handle)
-    activations = {number: name for name, number in native.ACTIVATION.items()}
-    weights = []
-    for i in range(lib.gf_head_n_layers(head)):
-        described = lib.gf_head_layer_at(head, i)
-        if described.dropout > 0:
-            tensor = L.Dropout(described.dropout)(tensor)
-        n_inputs = tensor.shape[-1] if len(tensor.shape) == 2 else lib.gf_head_n_features(head)
-        if len(tensor.shape) > 2:
-            tensor = L.Flatten()(tensor)
-        layer = L.Dense(described.units, activation=activations[described.activation],
-                        name=described.name.decode())
-        tensor = layer(tensor)
-        weights.append((layer, [
-            np.ctypeslib.as_array(lib.gf_head_kernel(head, i), (n_inputs, described.units)).copy(),
-            np.ctypeslib.as_array(lib.gf_head_bias(head, i), (described.units,)).copy()]))
-    for layer, values in weights:
-        layer.set_weights(values)
+    tensor = network.put_head(tensor, lib.gf_model_head(handle))
     model = models.Model(inputs=start, outputs=tensor)
     model.classes = [lib.gf_model_class_at(handle, k).decode()
                      for k in range(lib.gf_model_n_classes(handle))]
@@ -197,8 +197,12 @@ def _own(model):
 
 
 def save_weights(model, path, overwrite):
-    """The new layers' weights as .npz: LAYER/kernel, LAYER/bias."""
+    """The new layers' weights as .npz: LAYER/kernel, LAYER/bias. In HDF5 (.h5): the model, which
+    Keras' load_weights() takes, too."""
     where = _free_path(path, overwrite)
+    if hdf5.is_name(where):
+        hdf5.save(model, where, None)
+        return
     values = {}
     for i, layer in enumerate(_own(model)):
         kernel, bias = layer.get_weights()
@@ -213,14 +217,23 @@ def save_weights(model, path, overwrite):
 
 def load_weights(model, path):
     where = paths.resolve(path)
+    own = _own(model)
+    if hdf5.is_file(where):
+        found = [layer.get_weights() for layer in _own(hdf5.load(where))]
+    else:
+        found = _read_npz(path, where)
+    if len(found) != len(own):
+        raise InvalidError(f"{path}: weights of {len(found)} layers, the model has {len(own)}",
+                           "GF_ESHAPE")
+    for layer, weights in zip(own, found):
+        layer.set_weights(weights)
+
+
+def _read_npz(path, where):
     try:
-        file = np.load(where, allow_pickle=False)
-    except (ValueError, zipfile.BadZipFile) as error:
+        with np.load(where, allow_pickle=False) as file:
+            n = len(file.files) // 2
+            return [[file[f"{i}/kernel"], file[f"{i}/bias"]] for i in range(n)]
+    except (AttributeError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise InvalidError(f"{path}: no weights of graft's save_weights(): {error}",
                            "GF_EFORMAT") from None
-    own = _own(model)
-    if len(file.files) != 2 * len(own):
-        raise InvalidError(f"{path}: weights of {len(file.files) // 2} layers, the model has "
-                           f"{len(own)}", "GF_ESHAPE")
-    for i, layer in enumerate(own):
-        layer.set_weights([file[f"{i}/kernel"], file[f"{i}/bias"]])

@@ -133,6 +133,8 @@ def _check_epochs(options):
         value = getattr(options, name)
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
             raise InvalidError(f"fit: {name} is {value!r}, expected a whole number")
+    if options.batch_size < 1:
+        raise InvalidError(f"fit: batch_size is {options.batch_size}, expected at least 1")
     n_epochs = options.epochs - options.initial_epoch
     if n_epochs < 1:
         raise InvalidError(f"fit: epochs is {options.epochs} and initial_epoch "
@@ -145,6 +147,9 @@ def _divide(model, x, y, options):
     if x is None or y is None:
         raise InvalidError("fit: needs x and y")
     if options.validation_data is not None:
+        if not isinstance(options.validation_data, (tuple, list)):
+            raise InvalidError(f"fit: validation_data is {type(options.validation_data).__name__}, "
+                               "expected (x, y)")
         if len(options.validation_data) != 2:
             raise InvalidError(f"fit: validation_data has {len(options.validation_data)} parts, "
                                "expected (x, y)")

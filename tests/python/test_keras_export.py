@@ -1,0 +1,151 @@
+"""Models for other programs: Keras' HDF5 by a name's ending, there and back; ONNX and TensorFlow.js."""
+import os
+import unittest
+
+import words
+
+import numpy as np
+
+import graft
+from graft import errors, settings, trunks
+from graft.keras.applications.inception_v3 import InceptionV3
+from graft.keras.callbacks import ModelCheckpoint
+from graft.keras.layers import Dense, Dropout
+from graft.keras.models import Model, Sequential, load_model
+from graft.keras.preprocessing import image
+
+FILES = words.pictures("food", 2) + words.pictures("plants", 2)
+X = np.stack([np.asarray(image.load_img(name, target_size=(299, 299))) for name in FILES])
+Y = np.eye(2)[[0, 0, 1, 1]]
+ROWS = np.arange(24, dtype="float32").reshape(6, 4) / 10
+HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def picture_model():
+    base = InceptionV3(weights="imagenet")
+    x = Dense(8, activation="relu")(base.layers[311].output)
+    model = Model(base.input, Dense(2, activation="softmax", name="ours")(Dropout(0.25)(x)))
+    for layer in model.layers[:312]:
+        layer.trainable = False
+    model.compile("adam", "categorical_crossentropy", ["accuracy"])
+    model.fit(X, Y, epochs=3, verbose=0)
+    return model
+
+
+def table_model():
+    return Sequential([Dense(5, activation="relu", input_dim=4), Dense(3, activation="softmax")])
+
+
+def begin(path, n=8):
+    with open(graft.paths.resolve(path), "rb") as file:
+        return file.read(n)
+
+
+class Hdf5(unittest.TestCase):
+    def test_pictures_there_and_back(self):
+        model = picture_model()
+        want = model.predict(X)
+        for path in (words.scratch("own.h5"), "gs://bucket/job/own.hdf5"):
+            model.save(path)
+            self.assertEqual(begin(path), HDF5)
+            again = load_model(path)
+            self.assertTrue(np.array_equal(again.predict(X), want))
+        self.assertEqual([type(layer).__name__ for layer in again.layers[311:]],
+                         ["GlobalAveragePooling2D", "Dense", "Dropout", "Dense"])
+        self.assertIs(again.layers[0].trunk, trunks.load("inception_v3"))  # recognised: features are shared
+        again.compile("adam", "categorical_crossentropy", ["accuracy"])
+        again.fit(X, Y, verbose=0)
+        again.save(words.scratch("small.safetensors"), classes=["food", "plants"])
+        self.assertLess(os.path.getsize(words.scratch("small.safetensors")), 1 << 20)
+        self.assertTrue(np.array_equal(graft.load(words.scratch("small.safetensors")).predict(X), again.predict(X)))
+
+    def test_where_the_home_has_no_such_network(self):
+        model = picture_model()
+        model.save(words.scratch("alone.h5"))
+        want = model.predict(X)
+        os.makedirs(words.scratch("nothing"))
+        settings.configure(home=words.scratch("nothing"))
+        self.addCleanup(settings.configure, home=words.HOME)
+        again = load_model(words.scratch("alone.h5"))
+        self.assertTrue(np.array_equal(again.predict(X), want))
+        again.save(words.scratch("alone.safetensors"))  # with the network inside: nothing else has it
+        self.assertTrue(np.array_equal(load_model(words.scratch("alone.safetensors")).predict(X), want))
+
+    def test_rows_checkpoints_and_weights(self):
+        model = table_model()
+        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        best = words.scratch("best-{epoch:02d}-{val_acc:.1f}.h5")  # val_accuracy by its older name
+        labels = [0, 1, 2, 0, 1, 2]
+        history = model.fit(ROWS, labels, epochs=1, verbose=0, validation_data=(ROWS, labels),
+                            callbacks=[ModelCheckpoint(best, monitor="val_acc", save_best_only=True)])
+        path = best.format(epoch=1, val_acc=history.history["val_accuracy"][0])
+        self.assertEqual(begin(path), HDF5)
+        self.assertTrue(np.array_equal(load_model(path).predict(ROWS), model.predict(ROWS)))
+        model.save_weights(words.scratch("weights.h5"))
+        self.assertEqual(begin(words.scratch("weights.h5")), HDF5)
+        other = table_model()
+        other.set_weights([value + 1 for value in other.get_weights()])
+        other.load_weights(words.scratch("weights.h5"))
+        self.assertTrue(np.array_equal(other.predict(ROWS), model.predict(ROWS)))
+
+    def test_a_standardisation_stays(self):
+        rows = np.random.default_rng(1).normal([1, 10, 100], [1, 5, 20], (30, 3))
+        with open(words.scratch("rows.csv"), "w", encoding="utf-8") as file:
+            file.write("a,b,c,label\n")
+            for i, row in enumerate(rows):
+                file.write(",".join(f"{value:.6f}" for value in row) + f",{'xy'[i % 2]}\n")
+        words.graft("train", words.scratch("rows.csv"), "--hidden", "4", "--epochs", "2", "--quiet",
+                    "-o", words.scratch("rows.safetensors"))
+        model = graft.load(words.scratch("rows.safetensors"))
+        model.save(words.scratch("rows.h5"))
+        np.testing.assert_allclose(load_model(words.scratch("rows.h5")).predict(rows), model.predict(rows), atol=1e-6)
+
+    def test_what_is_no_such_file(self):
+        model = table_model()
+        model.save(words.scratch("whole.h5"))
+        with open(words.scratch("torn.h5"), "wb") as file:
+            file.write(begin(words.scratch("whole.h5"), 900))
+        with self.assertRaisesRegex(errors.InvalidError, "torn.h5: is not an HDF5 file, or a damaged one"):
+            load_model(words.scratch("torn.h5"))
+        with self.assertRaisesRegex(errors.UnsupportedError, "does not write Keras 3's .keras; .*NAME.h5"):
+            model.save(words.scratch("whole.keras"))
+        with self.assertRaisesRegex(errors.InvalidError, "2 different names, the last layer 3 units"):
+            model.save(words.scratch("names.h5"), classes=["a", "b"])
+        with self.assertRaises(FileNotFoundError):
+            model.save(words.scratch("no-folder/model.h5"))
+
+
+class Exports(unittest.TestCase):
+    def test_the_program_writes_the_same(self):
+        model = table_model()
+        model.save(words.scratch("table.safetensors"), classes=["a", "b", "c"])
+        words.graft("export", words.scratch("table.safetensors"), "-o", words.scratch("program.onnx"))
+        want = begin(words.scratch("program.onnx"), -1)
+        model.export(words.scratch("model.onnx"))
+        graft.export(words.scratch("table.safetensors"), "gs://bucket/exports/file.onnx", format="onnx")
+        self.assertEqual(begin(words.scratch("model.onnx"), -1), want)
+        self.assertEqual(begin("gs://bucket/exports/file.onnx", -1), want)
+        model.export(words.scratch("web"), format="tfjs", quantize="uint8")
+        self.assertIn("model.json", os.listdir(words.scratch("web")))
+
+    def test_a_picture_model_s_head(self):
+        model = picture_model()
+        model.export(words.scratch("head.onnx"), head_only=True)
+        self.assertLess(os.path.getsize(words.scratch("head.onnx")), 1 << 20)
+
+    def test_what_cannot_be_written(self):
+        model = table_model()
+        for pattern, options in (("format \"pickle\" is unknown, expected onnx, tfjs or keras", {"format": "pickle"}),
+                                 ("quantisation \"int4\" is unknown", {"quantize": "int4"}),
+                                 ("float32 only", {"quantize": "uint8"})):
+            with self.assertRaisesRegex(errors.Error, pattern):
+                model.export(words.scratch("refused"), **options)
+        with self.assertRaisesRegex(errors.InvalidError, "takes a Model or a model file, got int"):
+            graft.export(3, words.scratch("refused"))
+        with self.assertRaises(FileNotFoundError):
+            graft.export(words.scratch("nowhere.safetensors"), words.scratch("refused"))
+        self.assertFalse(os.path.exists(words.scratch("refused")))
+
+
+if __name__ == "__main__":
+    unittest.main()
