@@ -1,5 +1,9 @@
 """What goes wrong in the library, as exceptions that Python's own words catch as well."""
 
+import contextlib
+import errno
+import os
+
 CODES = ("GF_OK", "GF_EINVAL", "GF_ENOMEM", "GF_EIO", "GF_ENOTFOUND", "GF_EFORMAT", "GF_ESHAPE",
          "GF_EUNSUPPORTED", "GF_ELIMIT", "GF_EMISMATCH", "GF_EBUSY", "GF_EEXISTS",
          "GF_EPRECONDITION", "GF_ENETWORK", "GF_ECANCELED", "GF_EAUTH", "GF_EDENIED",
@@ -74,3 +78,20 @@ def make(status, message):
     """The exception of a gf_status."""
     code = CODES[status] if 0 <= status < len(CODES) else "GF_?"
     return _CLASSES.get(code, Error)(message, code)
+
+
+_OF_ERRNO = {errno.ENOENT: NotFoundError, errno.EEXIST: ExistsError, errno.EACCES: DeniedError,
+             errno.EPERM: DeniedError}
+
+
+@contextlib.contextmanager
+def at(path):
+    """What the system refuses inside is an Error that names the path."""
+    try:
+        yield
+    except Error:
+        raise
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        kind = _OF_ERRNO.get(error.errno, InputOutputError)
+        raise kind(f"{os.fspath(path)}: {why}") from None

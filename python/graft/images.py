@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from . import native, paths
+from . import errors, native, paths
 from .errors import InvalidError
 
 
@@ -67,8 +67,7 @@ class Image:
         if ending not in (".png", ".jpg", ".jpeg"):
             raise InvalidError(f"{path}: expected a name that ends in .png, .jpg or .jpeg")
         content = self.to_png() if ending == ".png" else self.to_jpeg(quality)
-        with open(paths.prepare_parent(path), "wb") as file:
-            file.write(content)
+        paths.write_whole(paths.prepare_parent(path), content)
 
 
 def _pixels(image):
@@ -93,7 +92,7 @@ def read(source):
         return bytes(source)
     if isinstance(source, io.IOBase) or hasattr(source, "read"):
         return source.read()
-    with open(paths.resolve(source), "rb") as file:
+    with errors.at(source), open(paths.resolve(source), "rb") as file:
         return file.read()
 
 

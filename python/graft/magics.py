@@ -11,8 +11,6 @@ As the extension cloudml-magic has them for Cloud ML Engine: its notebooks need 
 lines only. Cells that are run again are replaced (program.py says how they are known).
 """
 
-import shlex
-
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class
 
@@ -94,12 +92,12 @@ class MLMagics(Magics):
         source = (self._parent().get("content") or {}).get("code")
         return source if source is not None else self.shell.history_manager.input_hist_raw[-1]
 
-    def _run_here(self, source):
+    def _run_here(self, source, so=""):
         result = self.shell.run_cell(source)
         if isinstance(result.error_in_exec, KeyboardInterrupt):
             raise JobInterrupted("the cell was interrupted")
         if not result.success:
-            raise CellFailed("the cell failed; its error is above")
+            raise CellFailed(f"the cell failed{so}; its error is above")
 
     def _parse(self, line, known, magic, flags=()):
         try:
@@ -114,15 +112,16 @@ class MLMagics(Magics):
         """Where jobs run and what they need; the cell: install_requires = [...], as a literal."""
         magic = "%ml_init" if cell is None else "%%ml_init"
         settings = self._parse(line, options.INIT_OPTIONS, magic)
+        if not settings["bucket"]:
+            usage = options.usage(options.INIT_OPTIONS, magic)
+            raise UsageError(f"{magic}: -bucket is missing\n\n{usage}")
         try:
+            options.check_bucket(settings["bucket"], magic)
             found = options.parse_settings(cell) if cell is not None else {}
             requires = cloud.check_requires(found.get("install_requires", []))
             client = Client(settings["server"], settings["token"], settings["project"])
         except ValueError as problem:
             raise _usage_error(problem) from None
-        if not settings["bucket"]:
-            usage = options.usage(options.INIT_OPTIONS, magic)
-            raise UsageError(f"{magic}: -bucket is missing\n\n{usage}")
         self.settings, self.client = settings, client
         self.install_requires, self.args = requires, found.get("args", [])
         print(f"project {client.project} at {client.server}, bucket gs://{settings['bucket']}/")
@@ -138,9 +137,10 @@ class MLMagics(Magics):
         source = cell if cell is not None else _below_magic(self._whole_cell(), "%ml_code")
         if not source.strip():
             raise UsageError(f"{magic}: there is no code below it in its cell")
-        self._keep(source, given["id"])
         if cell is not None and not given["norun"]:
-            self._run_here(cell)
+            # One that fails here would fail every job, too.
+            self._run_here(cell, " and is not taken into the program")
+        self._keep(source, given["id"])
         return None
 
     def _keep(self, source, name):
@@ -206,7 +206,10 @@ class MLMagics(Magics):
 
     def _run_cloud(self, cell, given):
         package = self._package(cell)
-        args = shlex.split(given["args"]) if given["args"] else self.args
+        try:
+            args = options.split_args(given["args"]) if given["args"] else self.args
+        except options.OptionError as problem:
+            raise _usage_error(problem) from None
         try:
             run = cloud.submit(
                 self.client,

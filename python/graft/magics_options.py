@@ -6,6 +6,7 @@ which are literals and never run.
 """
 
 import ast
+import re
 import shlex
 
 INIT_OPTIONS = {
@@ -61,6 +62,21 @@ def parse(line, options, magic, flags=()):
         else:
             raise OptionError(f"{magic}: {word!r} is not known\n\n{usage(options, magic, flags)}")
     return found
+
+
+def check_bucket(name, magic):
+    """A name that the server takes; OptionError."""
+    if not re.fullmatch("[a-z0-9._-]{3,63}", name) or ".." in name:
+        raise OptionError(f"{magic}: -bucket is {name!r}, expected a name alone: 3 to 63 of a-z 0-9 "
+                          "- _ .")
+
+
+def split_args(text):
+    """Of -args "...", as a shell would; OptionError."""
+    try:
+        return shlex.split(text)
+    except ValueError as problem:
+        raise OptionError(f"%%ml_run: -args: {problem} in {text!r}") from None
 
 
 def usage(options, magic, flags=()):

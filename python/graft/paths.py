@@ -1,7 +1,7 @@
 """Where a path is on this machine: gs://BUCKET/... means a folder of the buckets."""
 import os
 
-from . import settings
+from . import errors, settings
 from .errors import InvalidError
 
 SCHEME = "gs://"
@@ -34,5 +34,26 @@ def prepare_parent(path):
     """resolve() for a file that is written: in a bucket, folders need not be there before."""
     where = resolve(path)
     if is_bucket(path):
-        os.makedirs(os.path.dirname(where), exist_ok=True)
+        make_folder(os.path.dirname(where))
     return where
+
+
+def make_folder(path):
+    with errors.at(path):
+        os.makedirs(path, exist_ok=True)
+
+
+def write_whole(path, content):
+    """A file that is there with all its bytes, or as it was before."""
+    aside = f"{path}.{os.getpid()}.part"
+    with errors.at(path):
+        try:
+            with open(aside, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(aside, path)
+        except BaseException:
+            if os.path.exists(aside):
+                os.unlink(aside)
+            raise

@@ -291,34 +291,48 @@ class Shell(unittest.TestCase):
             self.assertIn("broken here", out)
             self.assertEqual(out.count("Traceback"), 1, out)
 
+    def test_a_cell_that_fails_here_is_not_sent_to_fail_there(self):
+        self.check_runs("%%ml_code\nx = 20")
+        for cell_id in (None, "c2"):
+            out, _ = self.run_cell("%%ml_code\ny = x / 0", cell_id)
+            self.assertIn("the cell failed and is not taken into the program", out)
+        self.assertEqual([cell.source for cell in self.magics.program.cells], ["x = 20\n"])
+        self.check_runs("%%ml_code\ny = x / 2", "c2")
+        self.assertEqual(len(self.magics.program.cells), 2)
+
     def test_init_says_where_it_works(self):
         out = self.check_runs("%ml_init -projectId opera -bucket mine -server http://127.0.0.1:9")
         self.assertEqual(out, "project opera at http://127.0.0.1:9, bucket gs://mine/\n")
-        self.check_runs("%%ml_init -bucket b -server 127.0.0.1:9\ninstall_requires = ['h5py']")
+        self.check_runs("%%ml_init -bucket own -server 127.0.0.1:9\ninstall_requires = ['h5py']")
         self.assertEqual(self.magics.install_requires, ["h5py"])
 
     def test_init_that_cannot_be_leaves_what_was(self):
-        self.check_runs("%%ml_init -bucket b\ninstall_requires = ['h5py']")
+        self.check_runs("%%ml_init -bucket own\ninstall_requires = ['h5py']")
         for source, said in (
-            ("%%ml_init -bucket c\ninstall_requires = [exit()]", "nothing in this cell is run"),
+            ("%%ml_init -bucket other\ninstall_requires = [exit()]", "nothing in this cell is run"),
             ("%ml_init -projectId p", "-bucket is missing"),
-            ("%ml_init -bucket c -server ftp://x", "expected an address"),
-            ("%%ml_init -bucket c\ninstall_requires = ['-r x']", "names no package"),
+            ("%ml_init -bucket ab", "-bucket is 'ab', expected a name alone: 3 to 63"),
+            ("%ml_init -bucket gs://other", "-bucket is 'gs://other', expected a name alone"),
+            ("%ml_init -bucket other -server ftp://x", "expected an address"),
+            ("%%ml_init -bucket other\ninstall_requires = ['-r x']", "names no package"),
         ):
             out, error = self.run_cell(source)
             self.assertIsNotNone(error, source)
             self.assertIn(said, out)
             self.assertNotIn("Traceback", out)
         self.assertEqual(
-            (self.magics.settings["bucket"], self.magics.install_requires), ("b", ["h5py"])
+            (self.magics.settings["bucket"], self.magics.install_requires), ("own", ["h5py"])
         )
 
     def test_cloud_needs_init_a_program_and_a_server(self):
         out, _ = self.run_cell("%%ml_run cloud\nx = 1")
         self.assertIn("run %ml_init", out)
-        self.check_runs("%ml_init -bucket b -server http://127.0.0.1:9")
+        self.check_runs("%ml_init -bucket own -server http://127.0.0.1:9")
         out, _ = self.run_cell("%%ml_run cloud\n\n")
         self.assertIn("the program is empty", out)
+        out, _ = self.run_cell("%%ml_run cloud -args \"--epochs '5\"\nx = 1")
+        self.assertIn("-args: No closing quotation", out)
+        self.assertNotIn("Traceback", out)
         out, _ = self.run_cell("%%ml_run cloud\nx = = 1")
         self.assertIn("invalid syntax at line 2: 'x = = 1'", out)
         out, error = self.run_cell("%%ml_run cloud\nx = 1")

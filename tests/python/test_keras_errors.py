@@ -240,10 +240,41 @@ class Files(Case):
         error = self.fails("text.safetensors", load_model, words.scratch("text.safetensors"))
         self.assertEqual(error.code, "GF_EFORMAT")
         self.fails("no weights of graft", model.load_weights, words.scratch("text.safetensors"))
+        self.fails("nowhere.npz: No such file", model.load_weights, words.scratch("nowhere.npz"), kind=FileNotFoundError)
         self.fails("without '..'", graft.load, "gs://bucket/../secret")
         self.fails("gs://BUCKET/NAME", graft.load, "gs:///x")
 
+    def test_a_full_disk(self):
+        """And a limit of the size of files, which is told in the same way: nothing is left of what was begun."""
+        model = table_model()
+        folder = words.scratch("full")
+        os.mkdir(folder)
+        self.fails("No space left on device", model.fit, ROWS, LABELS, verbose=0, kind=OSError,
+                   callbacks=[callbacks.CSVLogger("/dev/full")])
+        script = """if 1:
+            import resource, signal, sys
+            sys.path.insert(0, sys.argv[1])
+            from graft.keras.layers import Dense
+            from graft.keras.models import Sequential
+            model = Sequential([Dense(500, activation="relu", input_dim=400), Dense(3, activation="softmax")])
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+            for save, name in ((model.save, "m.safetensors"), (model.save, "m.h5"), (model.save_weights, "w.npz")):
+                try:
+                    save(f"{sys.argv[2]}/{name}")
+                except OSError as error:
+                    print(name, type(error).__name__, error)
+            """
+        done = subprocess.run([sys.executable, "-c", script, os.environ["PYTHONPATH"], folder], text=True,
+                              capture_output=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = done.stdout.splitlines()
+        self.assertEqual([line.split()[:2] for line in lines],
+                         [[name, "InputOutputError"] for name in ("m.safetensors", "m.h5", "w.npz")], lines)
+        self.assertEqual(os.listdir(folder), [])
+
     def test_pictures(self):
+        self.fails("nowhere.png: No such file", image.load_img, words.scratch("nowhere.png"), kind=FileNotFoundError)
         self.fails("broken.png: ", image.load_img, self.broken())
         self.fails("no known format|not a picture|expected", image.load_img, b"plain text")
         with self.assertRaises(FileNotFoundError):

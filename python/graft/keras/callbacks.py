@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from .. import events, paths
+from .. import errors, events, paths
 from ..errors import InvalidError, UnsupportedError
 
 _BATCH = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
@@ -199,18 +199,20 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs=None):
         path = paths.prepare_parent(self.filename)
         self._has_header = self.append and os.path.exists(path) and os.path.getsize(path) > 0
-        self._file = open(path, "a" if self.append else "w", newline="", encoding="utf-8")
+        with errors.at(path):
+            self._file = open(path, "a" if self.append else "w", newline="", encoding="utf-8")
         self._writer = None
 
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch, **(logs or {})}
-        if self._writer is None:
-            self._writer = csv.DictWriter(self._file, list(row), delimiter=self.separator,
-                                          lineterminator="\n", extrasaction="ignore")
-            if not self._has_header:
-                self._writer.writeheader()
-        self._writer.writerow(row)
-        self._file.flush()
+        with errors.at(self.filename):
+            if self._writer is None:
+                self._writer = csv.DictWriter(self._file, list(row), delimiter=self.separator,
+                                              lineterminator="\n", extrasaction="ignore")
+                if not self._has_header:
+                    self._writer.writeheader()
+            self._writer.writerow(row)
+            self._file.flush()
 
     def on_train_end(self, logs=None):
         self._file.close()
@@ -238,7 +240,11 @@ class TensorBoard(Callback):
         return self._writers[part]
 
     def on_epoch_end(self, epoch, logs=None):
-        for name, value in (logs or {}).items():
+        with errors.at(self.log_dir):
+            self._write(epoch, logs or {})
+
+    def _write(self, epoch, logs):
+        for name, value in logs.items():
             is_val = name.startswith("val_")
             tag = "epoch_" + (name[4:] if is_val else name)
             self._writer("validation" if is_val else "train").scalar(tag, value, epoch)

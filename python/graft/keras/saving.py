@@ -1,13 +1,13 @@
 """A Model into a model file of graft, and back."""
 import ctypes
+import io
 import json
 import os
-import shutil
 import zipfile
 
 import numpy as np
 
-from .. import native, paths, settings, trunks
+from .. import errors, native, paths, settings, trunks
 from ..errors import ExistsError, InvalidError, UnsupportedError
 from . import hdf5, layers as L, models, network, optimizers, training
 
@@ -69,7 +69,7 @@ def _describe_input(request, way):
 def _free_path(path, overwrite):
     if os.fspath(path).endswith("/"):
         path = os.fspath(path) + "model.safetensors"
-        os.makedirs(os.path.dirname(paths.resolve(path)), exist_ok=True)
+        paths.make_folder(os.path.dirname(paths.resolve(path)))
     where = paths.prepare_parent(path)
     if os.path.isdir(where):
         raise InvalidError(f"save: {path} is a folder; give a file's name, like "
@@ -207,12 +207,9 @@ def save_weights(model, path, overwrite):
     for i, layer in enumerate(_own(model)):
         kernel, bias = layer.get_weights()
         values[f"{i}/kernel"], values[f"{i}/bias"] = kernel, bias
-    aside = f"{where}.{os.getpid()}.part"
-    with open(aside, "wb") as file:
-        np.savez(file, **values)
-        file.flush()
-        os.fsync(file.fileno())
-    shutil.move(aside, where)
+    content = io.BytesIO()
+    np.savez(content, **values)
+    paths.write_whole(where, content.getbuffer())
 
 
 def load_weights(model, path):
@@ -231,7 +228,7 @@ def load_weights(model, path):
 
 def _read_npz(path, where):
     try:
-        with np.load(where, allow_pickle=False) as file:
+        with errors.at(path), np.load(where, allow_pickle=False) as file:
             n = len(file.files) // 2
             return [[file[f"{i}/kernel"], file[f"{i}/bias"]] for i in range(n)]
     except (AttributeError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
