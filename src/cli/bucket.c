@@ -165,6 +165,19 @@ static gf_status list_objects(gf__remote *remote, const char *address, gf__json 
     return st;
 }
 
+gf_status gf__bucket_has(gf__remote *remote, const char *address, bool *out, gf_error *err)
+{
+    gf__json *objects = NULL;
+    const char *slash = strchr(address + strlen("gs://"), '/');
+    *out = false;
+    const gf_status st = list_objects(remote, address, &objects, err);
+    for (size_t i = 0; i < gf__json_n_items(objects) && slash != NULL && !*out; i++)
+        *out = strcmp(gf__json_string(gf__json_find(gf__json_at(objects, i), "name"), ""),
+                      slash + 1) == 0;
+    gf__json_free(objects);
+    return st == GF_ENOTFOUND ? GF_OK : st;
+}
+
 /* The name of an object below the folder that prefix names; NULL where it is not in it. */
 static const char *below(const char *name, const char *prefix)
 {
@@ -400,14 +413,19 @@ const gf__command gf__command_bucket_ls = {
     .run = run_ls,
 };
 
-static gf_status delete_object(void *user, const char *object, const char *inner, gf_error *err)
+gf_status gf__bucket_delete(gf__remote *remote, const char *address, gf_error *err)
 {
     char *url = NULL;
-    gf_status st = object_url(object, &url, err);
+    gf_status st = object_url(address, &url, err);
     if (st == GF_OK)
-        st = gf__remote_call(user, "DELETE", url, NULL, NULL, err);
+        st = gf__remote_call(remote, "DELETE", url, NULL, NULL, err);
     gf__free(url);
     return st;
+}
+
+static gf_status delete_object(void *user, const char *object, const char *inner, gf_error *err)
+{
+    return gf__bucket_delete(user, object, err);
 }
 
 static gf_status run_rm(gf__cli *cli, const void *settings, gf_error *err)

@@ -14,5 +14,8 @@ gf_status gf__bucket_upload(gf__remote *remote, const char *path, const char *ad
 /* Bytes as the file at address, gs://BUCKET/PATH. */
 gf_status gf__bucket_put(gf__remote *remote, const void *bytes, size_t n_bytes, const char *address,
                          gf_error *err);
+/* Whether there is a file at address, gs://BUCKET/PATH; a bucket that is not there has none. */
+gf_status gf__bucket_has(gf__remote *remote, const char *address, bool *out, gf_error *err);
+gf_status gf__bucket_delete(gf__remote *remote, const char *address, gf_error *err);
 
 #endif

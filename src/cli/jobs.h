@@ -30,9 +30,13 @@ typedef struct gf__packages {
     const char *job_dir;        /* or NULL */
 } gf__packages;
 /* Puts them there, at STAGING/JOB/HASH/NAME (JOB is the command's first word), and sets input's
- * packageUris: behind those that it has, as gcloud does it, the program first. */
+ * packageUris: behind those that it has, as gcloud does it, the program first. GF_EEXISTS before
+ * anything is sent where there is such a job. *own (also after a failure): the addresses of what was
+ * not there before, gf__json_free(); NULL where nothing was sent. */
 gf_status gf__packages_stage(gf__cli *cli, gf__remote *remote, const gf__packages *packages,
-                             gf__json *input, gf_error *err);
+                             gf__json *input, gf__json **own, gf_error *err);
+/* Takes them away again, as far as it can be: of a job that did not come to be. */
+void gf__packages_unstage(gf__remote *remote, const gf__json *own);
 
 /* "F,F" of each option, one after the other; a call for each that is not empty. */
 gf_status gf__each_item(const gf__cli_list *list,

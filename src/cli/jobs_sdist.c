@@ -136,8 +136,13 @@ static gf_status find_package(const char *package_path, char **path, char **pare
 {
     char found[PATH_MAX];
     *path = *parent = NULL;
-    if (realpath(package_path, found) == NULL || !gf__is_dir(found))
+    if (realpath(package_path, found) == NULL)
         return gf_error_set(err, GF_ENOTFOUND, "--package-path %s: no such folder", package_path);
+    if (!gf__is_dir(found))
+        return gf_error_set(err, GF_EINVAL,
+                            "--package-path %s: is a file; expected the folder of a Python "
+                            "package (a package that is made already goes with --packages)",
+                            package_path);
     const char *base = gf__path_base(found);
     *path = gf__strdup(found);
     *parent = gf__strndup(found, (size_t)(base - found));

@@ -180,6 +180,8 @@ static gf_status begin_job(const gf__cli *cli, const submit_settings *s, const c
     if (st != GF_OK)
         return st;
     const gf__json *given = gf__json_find(*job, member);
+    if (given != NULL && !gf__json_is_object(given))
+        return gf_error_set(err, GF_EINVAL, "--config %s: %s is not an object", s->config, member);
     *input = gf__json_is_object(given) ? gf__json_copy(given) : gf__json_object();
     gf__json_set_string(*job, "jobId", cli->words[0]);
     set_text(*input, "region",
@@ -213,21 +215,27 @@ static gf_status print_submitted(gf__cli *cli, gf__json *job, gf_error *err)
 }
 
 /* Ends job. */
-static gf_status submit(gf__cli *cli, gf__remote *remote, const submit_settings *s, gf__json *job,
-                        gf_error *err)
+static gf_status create_job(gf__remote *remote, gf__json *job, gf__json **created, gf_error *err)
 {
-    gf__json *created = NULL, *end = NULL;
     char *path = gf__job_path(remote, NULL, NULL);
     gf_status st = gf__json_status(job, err);
     if (st == GF_OK)
-        st = gf__remote_call(remote, "POST", path, job, &created, err);
+        st = gf__remote_call(remote, "POST", path, job, created, err);
     gf__free(path);
     gf__json_free(job);
-    if (st != GF_OK || !s->streams_logs)
-        return st == GF_OK ? print_submitted(cli, created, err) : st;
+    return st;
+}
+
+/* What is to be seen of it. Ends created. */
+static gf_status show_created(gf__cli *cli, gf__remote *remote, const submit_settings *s,
+                              gf__json *created, gf_error *err)
+{
+    gf__json *end = NULL;
+    if (!s->streams_logs)
+        return print_submitted(cli, created, err);
     gf__cli_note(cli, "job %s was submitted", cli->words[0]);
     gf__json_free(created);
-    st = gf__job_follow(cli, remote, cli->words[0], s->allows_multiline, &end, err);
+    gf_status st = gf__job_follow(cli, remote, cli->words[0], s->allows_multiline, &end, err);
     if (st == GF_OK)
         st = gf__job_judge(cli, end, err);
     gf__json_free(end);
@@ -303,10 +311,45 @@ static gf_status check_training(const submit_settings *s, const gf__json *input,
     return GF_OK;
 }
 
+/* The server said no, for certain. A connection that broke can have been one behind which the job came
+ * to be, and a job of this name that came between may have the same packages. */
+static bool is_refusal(gf_status st)
+{
+    return st == GF_EINVAL || st == GF_EPRECONDITION || st == GF_EDENIED || st == GF_EAUTH ||
+           st == GF_ENOTFOUND || st == GF_ELIMIT || st == GF_EUNSUPPORTED;
+}
+
+/* Ends job, whose trainingInput input becomes. Packages of a job that there is not are taken away. */
+static gf_status submit_training(gf__cli *cli, const submit_settings *s, gf__json *job,
+                                 gf__json *input, gf_error *err)
+{
+    const gf__packages packages = {.package_path = s->package_path,
+                                   .files = &s->packages,
+                                   .staging_bucket = s->staging_bucket,
+                                   .job_dir = s->job_dir};
+    gf__remote remote = {0};
+    gf__json *own = NULL, *created = NULL;
+    gf_status st = gf__remote_open(cli, &s->remote, &remote, err);
+    if (st == GF_OK)
+        st = gf__packages_stage(cli, &remote, &packages, input, &own, err);
+    const bool is_staged = st == GF_OK;
+    gf__json_set(job, "trainingInput", input);
+    if (is_staged)
+        st = create_job(&remote, job, &created, err);
+    else
+        gf__json_free(job);
+    if (st != GF_OK && (!is_staged || is_refusal(st)))
+        gf__packages_unstage(&remote, own);
+    if (st == GF_OK)
+        st = show_created(cli, &remote, s, created, err);
+    gf__json_free(own);
+    gf__remote_close(&remote);
+    return st;
+}
+
 static gf_status run_training(gf__cli *cli, const void *settings, gf_error *err)
 {
     const submit_settings *s = settings;
-    gf__remote remote = {0};
     gf__json *job = NULL, *input = NULL;
     gf_status st = check_words(cli, true, err);
     if (st == GF_OK)
@@ -316,22 +359,9 @@ static gf_status run_training(gf__cli *cli, const void *settings, gf_error *err)
     if (st == GF_OK)
         st = check_training(s, input, err);
     if (st == GF_OK)
-        st = gf__remote_open(cli, &s->remote, &remote, err);
-    if (st == GF_OK)
-        st = gf__packages_stage(cli, &remote,
-                                &(gf__packages){.package_path = s->package_path,
-                                                .files = &s->packages,
-                                                .staging_bucket = s->staging_bucket,
-                                                .job_dir = s->job_dir},
-                                input, err);
-    if (st == GF_OK) {
-        gf__json_set(job, "trainingInput", input);
-        st = submit(cli, &remote, s, job, err);
-        job = input = NULL;
-    }
+        return submit_training(cli, s, job, input, err);
     gf__json_free(input);
     gf__json_free(job);
-    gf__remote_close(&remote);
     return st;
 }
 
@@ -439,8 +469,11 @@ static gf_status run_prediction(gf__cli *cli, const void *settings, gf_error *er
     if (st == GF_OK)
         st = set_model(&remote, s, input, err);
     if (st == GF_OK) {
+        gf__json *created = NULL;
         gf__json_set(job, "predictionInput", input);
-        st = submit(cli, &remote, s, job, err);
+        st = create_job(&remote, job, &created, err);
+        if (st == GF_OK)
+            st = show_created(cli, &remote, s, created, err);
         job = input = NULL;
     }
     gf__json_free(input);

@@ -196,6 +196,8 @@ static gf_status read_listed(const gf__task *task, const gf__input *input, const
     gf_status st = listed_address(input, &address, err);
     if (st == GF_OK)
         st = gf__task_path(task, address, &path, err);
+    if (st == GF_OK && !gf__is_file(path)) /* by the name that it has for who wrote the list */
+        st = gf_error_set(err, GF_ENOTFOUND, "%.200s: no such file", address);
     if (st == GF_OK)
         st = read_picture(path, out, err);
     gf__free(path);

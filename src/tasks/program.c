@@ -368,13 +368,30 @@ void gf__program_free(gf__program *program)
 
 /* ---- what is said of one that failed ---- */
 
-/* "python3: No module named trainer.task": of a module that it needs it would be in quotes. */
+/* Whether name is module, or a package that it is in. */
+static bool is_on_way_to(const char *module, const char *name, size_t n_name)
+{
+    return n_name > 0 && strncmp(module, name, n_name) == 0 &&
+           (module[n_name] == '\0' || module[n_name] == '.');
+}
+
+/* "python3: No module named trainer.task", or, where already the package is missing, "python3: Error
+ * while finding module specification for 'trainer.task' (ModuleNotFoundError: No module named
+ * 'trainer')". One that the module needs is named in quotes, too, but is another. */
 static bool lacks_module(const gf__task *task, const char *tail)
 {
     static const char says[] = ": No module named ";
+    static const char finding[] = ": Error while finding module specification for '";
     const char *last = strrchr(tail, '\n');
-    const char *found = strstr(last != NULL ? last + 1 : tail, says);
-    return found != NULL && own_command(task) == NULL && found[sizeof says - 1] != '\'';
+    last = last != NULL ? last + 1 : tail;
+    const char *found = strstr(last, says);
+    if (found == NULL || own_command(task) != NULL)
+        return false;
+    const char *name = found + sizeof says - 1;
+    if (*name != '\'')
+        return true;
+    return strstr(last, finding) != NULL &&
+           is_on_way_to(module_of(task), name + 1, strcspn(name + 1, "'"));
 }
 
 static void describe_end(const gf__task *task, int exit_status, const char *tail, gf__buffer *out)

@@ -32,6 +32,9 @@ static gf_status run_step(gf__task *task, const char *what, gf__texts *argv, con
     gf__child *child = NULL, *ended = NULL;
     gf__texts_take(&env, gf__asprintf("PYTHONPATH=%s", python_path));
     gf__texts_add(&env, "PYTHONUNBUFFERED=1");
+    /* It warns root of breaking the system's packages; what it installs goes into a folder of the
+     * job's. */
+    gf__texts_add(&env, "PIP_ROOT_USER_ACTION=ignore");
     gf_status st = gf__texts_status(&env, err);
     if (st == GF_OK)
         st = gf__texts_status(argv, err);
@@ -345,6 +348,7 @@ static gf_status run_pip(gf__task *task, const char *list, gf_error *err)
                                         "pip",
                                         "install",
                                         "--no-input",
+                                        "--progress-bar=off",
                                         "--disable-pip-version-check",
                                         "--no-warn-script-location",
                                         "--upgrade",

@@ -210,9 +210,16 @@ static gf__end_state state_of(gf_status st, const gf__outcome *outcome)
     return st != GF_OK || outcome->is_failed ? GF__END_FAILED : GF__END_SUCCEEDED;
 }
 
+/* Of a shard nothing where all is well: the job is not at its end. */
 static void say_end(gf__task *task, gf__end_state state, const char *message)
 {
-    if (state == GF__END_SUCCEEDED)
+    const bool is_shard = task->options->part == GF__TASK_SHARD;
+    if (is_shard && state == GF__END_FAILED)
+        gf__task_say(task, "shard %zu failed: %s", task->options->shard,
+                     message != NULL ? message : "no reason is known");
+    else if (is_shard)
+        return;
+    else if (state == GF__END_SUCCEEDED)
         gf__task_say(task, "Job completed successfully.");
     else
         gf__task_say(task, "Job %s: %s", state == GF__END_CANCELLED ? "cancelled" : "failed",
@@ -244,6 +251,14 @@ static gf_status end_task(gf__task *task, gf_status st, const gf__outcome *outco
     return gf__left_result(task->options, state, message, outcome->output, err);
 }
 
+/* Why the log has the beginning a second time. */
+static void say_begin(gf__task *task)
+{
+    if (task->options->attempt > 1 && task->options->part == GF__TASK_WHOLE)
+        gf__task_say(task, "Attempt %d: the one before ended without a result.",
+                     task->options->attempt);
+}
+
 /* A full disk is waited for: each attempt that dies of it is one of few. */
 static gf_status open_patiently(const gf__task_options *options, gf__task **out, gf_error *err)
 {
@@ -265,6 +280,7 @@ gf_status gf__task_run(const gf__task_options *options, gf_error *err)
     if (st != GF_OK)
         return st;
     if (!gf__left_is_done(options)) {
+        say_begin(task);
         gf__left_clear(options);
         st = gf__task_check(task, &failure);
         if (st == GF_OK)

@@ -31,7 +31,7 @@ echo words >src/README.md
 echo words >src/other.txt
 echo wheel >more-1.0-py3-none-any.whl
 try $graft jobs submit training j3 --package-path src/trainer/ --packages more-1.0-py3-none-any.whl,gs://mine/x.tar.gz --module-name trainer.task --staging-bucket gs://mine --json
-asked 3
+asked 4
 tar -tzf uploads/trainer-0.0.0.tar.gz
 tar -xzOf uploads/trainer-0.0.0.tar.gz trainer-0.0.0/setup.py
 
@@ -50,6 +50,14 @@ asked 1
 try $graft jobs submit prediction b2 --model-dir gs://mine/m --input-paths gs://mine/a --output-path gs://mine/out --json
 asked 1
 
+# A job that does not come to be leaves nothing in the bucket, and takes nothing that was there; one of a name of before sends nothing.
+try $graft jobs submit training refused --package-path src/trainer --packages more-1.0-py3-none-any.whl --module-name trainer.task --staging-bucket gs://mine --scale-tier huge
+asked 7
+try $graft jobs submit training j6 --package-path src/trainer --packages nowhere.whl --module-name trainer.task --staging-bucket gs://mine
+asked 1
+try $graft jobs submit training there --package-path src/trainer --module-name trainer.task --staging-bucket gs://mine
+asked 1
+
 # What cannot be.
 try $graft jobs submit training
 try $graft jobs submit training j1 j2 --module-name graft.train
@@ -58,7 +66,12 @@ try $graft jobs submit training j1 --module-name trainer.task
 try $graft jobs submit training j1 --module-name trainer.task --package-path src/trainer
 try $graft jobs submit training j1 --module-name trainer.task --package-path src --staging-bucket gs://mine
 try $graft jobs submit training j1 --module-name trainer.task --package-path nowhere --staging-bucket gs://mine
+try $graft jobs submit training j1 --module-name trainer.task --package-path src/trainer/task.py --staging-bucket gs://mine
 try $graft jobs submit training j1 --module-name trainer.task --package-path src/trainer --staging-bucket mine
+try $graft jobs submit training j1 --module-name trainer.task --packages config.yaml --staging-bucket gs://mine
+try $graft jobs submit training j1 --module-name trainer.task --packages src --staging-bucket gs://mine
+echo '{"trainingInput": 5}' >number.json
+try $graft jobs submit training j1 --module-name graft.train --config number.json
 for time in 0 1w h 1.5h 99999999999; do try $graft jobs submit training j1 --module-name graft.train --max-running-time $time; done
 try $graft jobs submit prediction b1 --input-paths gs://mine/a --output-path gs://mine/out
 try $graft jobs submit prediction b1 --model m --output-path gs://mine/out

@@ -4,11 +4,14 @@ Prints its port once it listens; writes every request into the file `requests` a
 import http.server
 import json
 import os
+import re
 import sys
 import threading
 import urllib.parse
 
 JOBS = "/v1/projects/p/jobs"
+# What lies in the bucket from before: the wheel of jobs.sh, for a job "refused".
+BEFORE = ["refused/1f148121b804b2d30f7b87856b0840eba32af90607328a5756802771f8dbff57/more-1.0-py3-none-any.whl"]
 streams = {}
 
 
@@ -63,6 +66,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send(200, {})
         if path.endswith(":streamLogs"):
             return self.stream(path.rsplit("/", 1)[1].split(":")[0], since)
+        if path.startswith("/graft/v1/buckets/"):
+            return self.send(200, {"items": [{"name": name} for name in BEFORE if name.startswith(urllib.parse.parse_qs(query).get("prefix", ["-"])[0])]})
+        if path == JOBS and self.command == "POST" and json.loads(body)["jobId"] == "refused":
+            return self.send(400, {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "trainingInput.scaleTier: expected another"}})
         if path == JOBS and self.command == "POST":
             return self.send(200, dict(json.loads(body), state="QUEUED"))
         if path == JOBS:
@@ -71,6 +78,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send(200, dict(page, nextPageToken="t") if first else page)
         if path.endswith(":cancel"):
             return self.send(200, {})
+        if self.command == "GET" and re.fullmatch(JOBS + r"/(j\d|refused)", path):
+            return self.send(404, {"error": {"code": 404, "status": "NOT_FOUND", "message": "no such job"}})
         if path.endswith("/nobody"):
             return self.send(404, {"error": {"code": 404, "status": "NOT_FOUND", "message": "projects/p/jobs/nobody: no such job"}})
         return self.send(200, job(path.rsplit("/", 1)[1], "FAILED", errorMessage="it went wrong", trainingInput={"args": ["--a", "b"]}))

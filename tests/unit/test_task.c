@@ -207,6 +207,16 @@ TEST(module__that_is_missing_is_named)
     check_result("FAILED", "pythonModule: none of the job's packages has a module op.missing.");
 }
 
+TEST(module__whose_package_is_missing_is_named)
+{
+    char training[1024];
+    make_packages();
+    snprintf(training, sizeof training, "," PACKAGE("op-1.0.tar.gz"), packages);
+    write_spec(&(job_spec){"opera.task", training, 0, 0});
+    CHECK_EQ(run_job(), 0);
+    check_result("FAILED", "pythonModule: none of the job's packages has a module opera.task.");
+}
+
 TEST(module__killed_by_a_signal_says_which)
 {
     make_packages();
@@ -382,6 +392,7 @@ TESTS_MAIN(CASE(spec__errors_name_the_field), CASE(spec__survives_every_allocati
            CASE(train__puts_its_model_where_it_is_told_to), CASE(train__that_fails_says_why),
            CASE(addresses__do_not_leave_the_buckets), CASE(module__gets_arguments_and_environment),
            CASE(module__that_fails_says_why), CASE(module__that_is_missing_is_named),
+           CASE(module__whose_package_is_missing_is_named),
            CASE(module__killed_by_a_signal_says_which), CASE(cancel__while_it_runs),
            CASE(cancel__is_not_the_end_of_one_that_is_started_again),
            CASE(cancel__of_one_that_ignores_it), CASE(time_limit__ends_an_endless_loop),
