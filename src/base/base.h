@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/download.h"
+#include "base/environment.h"
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/hash.h"

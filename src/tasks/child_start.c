@@ -14,40 +14,6 @@ typedef struct start {
     int ends[3][2]; /* stdout, stderr, and what says why it could not be started; read end first */
 } start;
 
-static bool has_name(const char *entry, const char *name)
-{
-    const size_t n_chars = strcspn(name, "=");
-    return strncmp(entry, name, n_chars) == 0 && entry[n_chars] == '=';
-}
-
-static bool is_replaced(const char *entry, char *const *names)
-{
-    bool is_found = false;
-    for (char *const *name = names; name != NULL && *name != NULL && !is_found; name++)
-        is_found = has_name(entry, *name);
-    return is_found;
-}
-
-/* This process' environment is handed on, not looked at. The array is new, its texts are not. */
-static gf_status merge_env(char *const *added, char ***out, gf_error *err)
-{
-    size_t n = 1, k = 0;
-    for (char **entry = environ; entry != NULL && *entry != NULL; entry++)
-        n++;
-    for (char *const *entry = added; entry != NULL && *entry != NULL; entry++)
-        n++;
-    char **merged = gf__calloc(n, sizeof *merged);
-    if (merged == NULL)
-        return gf__error_nomem(err, "an environment", n * sizeof *merged);
-    for (char **entry = environ; entry != NULL && *entry != NULL; entry++)
-        if (!is_replaced(*entry, added))
-            merged[k++] = *entry;
-    for (char *const *entry = added; entry != NULL && *entry != NULL; entry++)
-        merged[k++] = *entry;
-    *out = merged;
-    return GF_OK;
-}
-
 /* In the new process; nothing here may take a lock. */
 static _Noreturn void become(const start *s)
 {
@@ -145,7 +111,7 @@ gf_status gf__child_start(gf__task *task, const gf__child_options *options, gf__
     if (st == GF_OK)
         st = new_child(task, options, &child, err);
     if (st == GF_OK)
-        st = merge_env(options->env, &s.env, err);
+        st = gf__environment_new(NULL, options->env, &s.env, err);
     if (st == GF_OK)
         st = start_process(&s, child, err);
     if (st == GF_OK) {
