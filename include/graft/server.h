@@ -66,6 +66,7 @@ typedef struct gf_server_options {
     int n_job_cpus;       /* that jobs use together; default 0: all of the machine's */
     int job_grace_ms;     /* from asking a job to end to ending it; default 10000 */
     const char *slurm_partition; /* NULL: Slurm's default */
+    const char *python; /* that runs jobs' packages: a path, or a name; default NULL: "python3" */
     bool ml_v1_errors_200;  /* a model's failure on projects/...:predict is {"error"} with 200 */
     const char *access_log; /* a file, "-" for stdout, NULL for none */
     /* Vertex AI container: what AIP_HEALTH_ROUTE, AIP_PREDICT_ROUTE ask for; NULL: none. The model

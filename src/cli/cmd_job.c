@@ -73,7 +73,7 @@ static char *find_library(const char *program_dir)
 int gf__cli_job(int argc, char **argv)
 {
     char program_dir[4096];
-    gf__task_options options = {.part = GF__TASK_WHOLE, .python = "python3"};
+    gf__task_options options = {.part = GF__TASK_WHOLE};
     gf_error err = {0};
     if (!read_arguments(argc, argv, &options)) {
         fputs(usage, stderr);

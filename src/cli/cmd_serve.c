@@ -14,7 +14,7 @@
 
 typedef struct serve_settings {
     const char *address, *project, *tls_cert, *tls_key, *cors_origin, *access_log, *port_file;
-    const char *precision, *runner, *slurm_partition;
+    const char *precision, *runner, *slurm_partition, *python;
     gf__cli_list file_roots;
     int port; /* -1: not given */
     int max_connections, max_instances, queue, job_cpus;
@@ -111,6 +111,10 @@ static const gf__option serve_options[] = {
                "How long a job that is cancelled may take to end by itself."),
     GF__TEXT("--slurm-partition", "P", "Slurm's default", serve_settings, slurm_partition,
              "The partition that jobs go to with --runner slurm."),
+    GF__TEXT(
+        "--python", "PROGRAM", "python3", serve_settings, python,
+        "The Python that runs jobs' packages: a path (of a virtual environment, say), or a name "
+        "that is looked up where the job runs."),
     GF__FLAG("--no-jobs", serve_settings, has_no_jobs,
              "Take no training and prediction jobs; those there are can still be looked at."),
     GF__FLAG(
@@ -405,6 +409,7 @@ static gf_status fill_options(const gf__cli *cli, const serve_settings *s, gf_se
     o->n_job_cpus = s->job_cpus;
     o->job_grace_ms = ms_of(s->job_grace_s);
     o->slurm_partition = s->slurm_partition;
+    o->python = s->python;
     o->is_jobs_enabled = !s->has_no_jobs;
     if (s->needs_tokens && s->is_open)
         return gf_error_set(err, GF_EINVAL,

@@ -13,6 +13,9 @@
 #define RETRY_MS        2000 /* after what failed for the moment */
 #define FORCE_MARGIN_MS 5000 /* from the process' own killing to ours */
 #define OVERDUE_S       60   /* from the process' own time limit to ours */
+/* Whoever shuts the machine down signals jobs first, and us a moment later: attempts that begin
+ * meanwhile would all be lost. */
+#define STRANGER_WAIT_MS 5000
 
 /* ---- small things ---- */
 
@@ -130,32 +133,38 @@ static gf_status note_progress(gf__jobs *jobs, gf__track *track, gf_error *err)
     return st == GF_EPRECONDITION || st == GF_EFORMAT ? GF_OK : st;
 }
 
-/* What is said of one that its process calls cancelled: by a client (the registry knows how that was
- * said: NULL), by us (for a reason of ours), or by somebody who sent the process a signal. */
-static const char *message_of_cancelled(const gf__track *track, const gf__job *job,
-                                        const gf__job_left *left)
+/* A process that was asked to end calls its job cancelled: by a client (the registry knows how that
+ * was said: no message), or by us, for a reason of ours. */
+static gf_status end_cancelled(gf__jobs *jobs, gf__track *track, const gf__job *job,
+                               const gf__job_left *left, gf_error *err)
 {
     if (job->state == GF__JOB_CANCELLING)
-        return NULL;
-    return track->end_message != NULL ? track->end_message : left->error_message;
+        return end(jobs, track, GF__JOB_CANCELLED, NULL, left->output, err);
+    return end(jobs, track, track->end_as, track->end_message, left->output, err);
 }
 
-/* *is_over: nothing else is to be done with it in this round. */
-static gf_status end_by_result(gf__jobs *jobs, gf__track *track, const gf__job *job, bool *is_over,
+/* What the job's folder says of its end. was_signalled: somebody else than graft (a machine that is
+ * shut down, an administrator) asked its process to end, which is no cancel. */
+typedef struct verdict {
+    bool is_over; /* nothing else is to be done with it in this round */
+    bool was_signalled;
+} verdict;
+
+static gf_status end_by_result(gf__jobs *jobs, gf__track *track, const gf__job *job, verdict *out,
                                gf_error *err)
 {
     gf_error own;
     gf__job_left left;
     gf_status st = gf__job_result_read(track->dir, &left, &own);
-    *is_over = st != GF_OK || left.is_there;
+    *out = (verdict){.was_signalled = st == GF_OK && left.is_there &&
+                                      left.state == GF__JOB_CANCELLED && !is_to_end(track, job)};
+    out->is_over = st != GF_OK || (left.is_there && !out->was_signalled);
     if (st != GF_OK) { /* of its own folder alone: the others go on */
         try_later(track, &own);
         st = GF_OK;
-    } else if (left.is_there && left.state == GF__JOB_CANCELLED) {
-        const bool is_ours = job->state != GF__JOB_CANCELLING && track->end_message != NULL;
-        st = end(jobs, track, is_ours ? track->end_as : left.state,
-                 message_of_cancelled(track, job, &left), left.output, err);
-    } else if (left.is_there) {
+    } else if (out->is_over && left.state == GF__JOB_CANCELLED) {
+        st = end_cancelled(jobs, track, job, &left, err);
+    } else if (out->is_over) {
         st = end(jobs, track, left.state, left.error_message, left.output, err);
     }
     gf__job_left_free(&left);
@@ -198,20 +207,50 @@ static gf_status take_crash(gf__jobs *jobs, gf__track *track, const char *reason
     return st;
 }
 
-static gf_status take_end(gf__jobs *jobs, gf__track *track, const gf__job *job, const char *reason,
-                          gf_error *err)
+/* By an administrator of the cluster, or a limit that the next attempt would meet as well. */
+static gf_status take_refusal(gf__jobs *jobs, gf__track *track, const char *reason, gf_error *err)
 {
-    bool is_over = false;
-    gf_status st = note_progress(jobs, track, err);
+    char *text = NULL;
+    gf_status st = gf__job_refusal_text(track->dir, reason, &text, err);
     if (st == GF_OK)
-        st = end_by_result(jobs, track, job, &is_over, err);
-    if (st != GF_OK || is_over)
-        return st;
+        st = end(jobs, track, GF__JOB_FAILED, text, NULL, err);
+    gf__free(text);
+    return st;
+}
+
+static gf_status take_signalled(gf__jobs *jobs, gf__track *track, const char *reason, gf_error *err)
+{
+    char text[sizeof track->reason];
+    snprintf(text, sizeof text, "%.90s%ssomebody asked it to end (SIGTERM), not graft", reason,
+             reason[0] != '\0' ? "; " : "");
+    const gf_status st = take_crash(jobs, track, text, err);
+    track->retry_ms = gf__clock_ms() + STRANGER_WAIT_MS;
+    return st;
+}
+
+/* As a client wanted it, or we. */
+static gf_status end_as_asked(gf__jobs *jobs, gf__track *track, const gf__job *job, gf_error *err)
+{
     if (job->state == GF__JOB_CANCELLING)
         return end(jobs, track, GF__JOB_CANCELLED, NULL, NULL, err);
-    if (track->end_message != NULL)
-        return end(jobs, track, track->end_as, track->end_message, NULL, err);
-    return take_crash(jobs, track, reason, err);
+    return end(jobs, track, track->end_as, track->end_message, NULL, err);
+}
+
+static gf_status take_end(gf__jobs *jobs, gf__track *track, const gf__job *job,
+                          const gf__attempt_look *look, gf_error *err)
+{
+    verdict found = {.is_over = false};
+    gf_status st = note_progress(jobs, track, err);
+    if (st == GF_OK)
+        st = end_by_result(jobs, track, job, &found, err);
+    if (st != GF_OK || found.is_over)
+        return st;
+    if (is_to_end(track, job))
+        return end_as_asked(jobs, track, job, err);
+    if (look->is_final)
+        return take_refusal(jobs, track, look->reason, err);
+    return found.was_signalled ? take_signalled(jobs, track, look->reason, err)
+                               : take_crash(jobs, track, look->reason, err);
 }
 
 /* ---- an attempt that is somewhere ---- */
@@ -242,7 +281,12 @@ static gf_status note_place(gf__jobs *jobs, gf__track *track, gf_error *err)
     return st == GF_EPRECONDITION ? GF_OK : st;
 }
 
-static void stop_if_due(gf__jobs *jobs, gf__track *track, const gf__job *job)
+typedef struct owner {
+    const gf__runner_ops *ops;
+    void *self;
+} owner;
+
+static void stop_if_due(gf__jobs *jobs, gf__track *track, const gf__job *job, const owner *runner)
 {
     gf_error own = {.message = ""};
     const int64_t now_ms = gf__clock_ms();
@@ -251,13 +295,13 @@ static void stop_if_due(gf__jobs *jobs, gf__track *track, const gf__job *job)
     if (!is_to_end(track, job))
         return;
     if (track->stop_ms == 0) {
-        st = jobs->ops->stop(jobs->runner, &attempt, track->place, false, &own);
+        st = runner->ops->stop(runner->self, &attempt, track->place, false, &own);
         if (st == GF_OK) {
             track->stop_ms = now_ms;
             track->force_ms = now_ms + jobs->options.grace_ms + FORCE_MARGIN_MS;
         }
     } else if (now_ms >= track->force_ms) {
-        st = jobs->ops->stop(jobs->runner, &attempt, track->place, true, &own);
+        st = runner->ops->stop(runner->self, &attempt, track->place, true, &own);
         track->force_ms = now_ms + FORCE_MARGIN_MS;
     }
     if (st != GF_OK)
@@ -294,9 +338,26 @@ static void check_times(gf__track *track, const gf__job *job, const gf__attempt_
                              (long long)plan->max_wait_s));
 }
 
+/* Of a runner that is not to be had here, and was there when the job began. As long as its process
+ * lives it has a lock and will leave its result; without either, what may be left is a place in a
+ * queue that nobody here can look into. */
+static gf_status tend_unreachable(gf__jobs *jobs, gf__track *track, const gf__job *job,
+                                  const gf_error *why, gf_error *err)
+{
+    gf__attempt_look look = {.state = GF__ATTEMPT_ENDED};
+    snprintf(look.reason, sizeof look.reason, "its place %.40s cannot be asked: %.90s",
+             track->place, why->message);
+    if (!gf__job_is_locked(track->dir))
+        return take_end(jobs, track, job, &look, err);
+    track->retry_ms = gf__clock_ms() + RETRY_MS;
+    snprintf(track->reason, sizeof track->reason, "runs, but %.140s", look.reason);
+    return GF_OK;
+}
+
 static gf_status tend_placed(gf__jobs *jobs, gf__track *track, const gf__job *job, gf_error *err)
 {
     gf_error own;
+    owner runner = {.ops = NULL};
     gf__attempt_look look = {.state = GF__ATTEMPT_RUNNING};
     const gf__attempt attempt = attempt_of(jobs, track, job);
     gf_status st = note_place(jobs, track, err);
@@ -304,13 +365,15 @@ static gf_status tend_placed(gf__jobs *jobs, gf__track *track, const gf__job *jo
         st = note_progress(jobs, track, err);
     if (st != GF_OK)
         return st;
-    stop_if_due(jobs, track, job);
-    if (jobs->ops->look(jobs->runner, &attempt, track->place, &look, &own) != GF_OK) {
+    if (gf__owner_find(jobs, track->place, &runner.ops, &runner.self, &own) != GF_OK)
+        return tend_unreachable(jobs, track, job, &own, err);
+    stop_if_due(jobs, track, job, &runner);
+    if (runner.ops->look(runner.self, &attempt, track->place, &look, &own) != GF_OK) {
         try_later(track, &own);
         return GF_OK;
     }
     if (look.state == GF__ATTEMPT_ENDED)
-        return take_end(jobs, track, job, look.reason, err);
+        return take_end(jobs, track, job, &look, err);
     snprintf(track->reason, sizeof track->reason, "%s", look.reason);
     check_times(track, job, &look);
     return GF_OK;
@@ -318,7 +381,7 @@ static gf_status tend_placed(gf__jobs *jobs, gf__track *track, const gf__job *jo
 
 gf_status gf__attempt_tend(gf__jobs *jobs, gf__track *track, const gf__job *job, gf_error *err)
 {
-    bool is_over = false;
+    verdict found = {.is_over = false};
     if (job->state == GF__JOB_QUEUED || track->is_ended)
         return GF_OK;
     if (find_place(jobs, track, job) != GF_OK)
@@ -326,12 +389,10 @@ gf_status gf__attempt_tend(gf__jobs *jobs, gf__track *track, const gf__job *job,
     if (track->place != NULL)
         return tend_placed(jobs, track, job, err);
     /* Counted and not started; or it came to its end while nobody looked. */
-    gf_status st = end_by_result(jobs, track, job, &is_over, err);
-    if (st == GF_OK && !is_over && job->state == GF__JOB_CANCELLING)
-        st = end(jobs, track, GF__JOB_CANCELLED, NULL, NULL, err);
-    else if (st == GF_OK && !is_over && track->end_message != NULL)
-        st = end(jobs, track, track->end_as, track->end_message, NULL, err);
-    return st;
+    const gf_status st = end_by_result(jobs, track, job, &found, err);
+    if (st != GF_OK || found.is_over || !is_to_end(track, job))
+        return st;
+    return end_as_asked(jobs, track, job, err);
 }
 
 /* ---- starting ---- */
@@ -348,6 +409,7 @@ static gf_status write_spec(gf__jobs *jobs, gf__track *track, gf_error *err)
     const gf__spec_context context = {.registry = jobs->options.registry,
                                       .home = jobs->home,
                                       .program = jobs->program,
+                                      .python = jobs->python,
                                       .server_url = url,
                                       .grace_ms = jobs->options.grace_ms,
                                       .name = track->name,

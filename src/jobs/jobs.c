@@ -2,6 +2,7 @@
 #include "jobs/jobs.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -19,6 +20,25 @@ static gf_status copy_text(const char *text, char **out, gf_error *err)
     return text == NULL || *out != NULL ? GF_OK : gf__error_nomem(err, "a text", strlen(text));
 }
 
+/* A job runs in a folder of its own, so a path is made a whole one; links stay what they are, or a
+ * virtual environment's python would be that of the system. */
+static gf_status find_python(const char *python, char **out, gf_error *err)
+{
+    char here[PATH_MAX];
+    const char *name = python != NULL && python[0] != '\0' ? python : "python3";
+    if (strchr(name, '/') == NULL || name[0] == '/')
+        *out = gf__strdup(name);
+    else if (getcwd(here, sizeof here) != NULL)
+        *out = gf__path_join(here, name);
+    else
+        return gf__error_errno(err, errno, "%s", name);
+    if (*out == NULL)
+        return gf__error_nomem(err, "a path", strlen(name));
+    if ((*out)[0] == '/' && (access(*out, X_OK) != 0 || gf__is_dir(*out)))
+        return gf_error_set(err, GF_ENOTFOUND, "python: %s: no program that can be run", *out);
+    return GF_OK;
+}
+
 static gf_status copy_options(gf__jobs *jobs, const gf__jobs_options *options, gf_error *err)
 {
     jobs->options = *options;
@@ -26,11 +46,14 @@ static gf_status copy_options(gf__jobs *jobs, const gf__jobs_options *options, g
     if (st == GF_OK)
         st = copy_text(options->program, &jobs->program, err);
     if (st == GF_OK)
+        st = find_python(options->python, &jobs->python, err);
+    if (st == GF_OK)
         st = copy_text(options->slurm_partition, &jobs->partition, err);
     if (st == GF_OK)
         st = copy_text(options->server_url, &jobs->server_url, err);
     jobs->options.home = jobs->home;
     jobs->options.program = jobs->program;
+    jobs->options.python = jobs->python;
     jobs->options.slurm_partition = jobs->partition;
     jobs->options.server_url = NULL; /* it may change: it is under the mutex */
     jobs->most.n_cpus = (size_t)(options->n_cpus > 0 ? options->n_cpus : gf_threads_available());
@@ -118,6 +141,7 @@ void gf__jobs_free(gf__jobs *jobs)
         gf__track_drop(&jobs->tracks, jobs->tracks);
     if (jobs->runner != NULL)
         jobs->ops->close(jobs->runner);
+    gf__owners_close(jobs);
     if (jobs->wake_fd >= 0)
         close(jobs->wake_fd);
     pthread_mutex_destroy(&jobs->mutex);
@@ -125,6 +149,7 @@ void gf__jobs_free(gf__jobs *jobs)
     gf__free(jobs->server_url);
     gf__free(jobs->partition);
     gf__free(jobs->program);
+    gf__free(jobs->python);
     gf__free(jobs->home);
     gf__free(jobs);
 }

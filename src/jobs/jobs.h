@@ -26,6 +26,7 @@
  *     {"format": 1, "name": "projects/P/jobs/J", "kind": "training|prediction",
  *      "home": "/abs", "buckets": "/abs/buckets",        gs://BUCKET/x is buckets/BUCKET/x
  *      "program": "/abs/graft", "server": "http://..." (where known),
+ *      "python": "python3" | "/abs/python",              that runs packages
  *      "nCpus": 2, "maxMemoryBytes": 0 (no bound), "maxRunningS": 604800, "graceMs": 10000,
  *      "nShards": 1,                                     processes that share the work
  *      "training": {the Job's trainingInput as it is, and "packages": ["/abs/x.tar.gz", ...]},
@@ -51,6 +52,7 @@ typedef struct gf__jobs_options {
     gf_registry *registry; /* locked; borrowed until gf__jobs_free() */
     const char *home, *program;
     const char *server_url; /* told to the jobs; NULL: none */
+    const char *python;     /* of their packages: a path, or a name of the path; NULL: "python3" */
     gf__runner_kind runner;
     int n_cpus;                  /* that jobs may use together; 0: gf_threads_available() */
     uint64_t max_memory_bytes;   /* of all jobs together; 0: what the machine or cgroup has */
@@ -61,8 +63,9 @@ typedef struct gf__jobs_options {
 gf__jobs_options gf__jobs_options_default(void);
 
 typedef struct gf__jobs gf__jobs;
-/* Finds running jobs again, then starts the keeper's thread. GF_EUNAVAILABLE where the runner is not
- * there (no sbatch in the path). */
+/* Finds running jobs again, then starts the keeper's thread. GF_EUNAVAILABLE where the runner is
+ * not there (no sbatch in the path), GF_ENOTFOUND where python is a path and nothing can be run
+ * there. */
 gf_status gf__jobs_start(const gf__jobs_options *options, gf__jobs **out, gf_error *err);
 /* After a job was created or cancelled. */
 void gf__jobs_wake(gf__jobs *jobs);

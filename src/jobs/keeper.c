@@ -130,6 +130,13 @@ static void earlier(int *wait_ms, int64_t ms)
         *wait_ms = ms > 0 ? (int)ms : 0;
 }
 
+/* One that another runner has is looked at as that wants it. */
+static int look_every_ms(const gf__jobs *jobs, const gf__track *track)
+{
+    const gf__runner_ops *ops = gf__runner_of_place(track->place);
+    return ops != NULL ? ops->look_every_ms : jobs->ops->look_every_ms;
+}
+
 static int time_to_wait(const gf__jobs *jobs)
 {
     int wait_ms = IDLE_MS;
@@ -138,7 +145,7 @@ static int time_to_wait(const gf__jobs *jobs)
         if (track->is_ended)
             continue;
         if (track->place != NULL)
-            earlier(&wait_ms, jobs->ops->look_every_ms);
+            earlier(&wait_ms, look_every_ms(jobs, track));
         else if (track->retry_ms > now_ms)
             earlier(&wait_ms, track->retry_ms - now_ms);
         else if (track->is_found && track->reason[0] == '\0')

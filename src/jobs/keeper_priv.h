@@ -9,6 +9,8 @@
  *     spec.c      the Job -> spec.json
  *     tiers.c     scaleTier, masterType -> CPUs and memory
  *     runners.c   which runner
+ *     elsewhere.c attempts that another runner has
+ *     environment.c  what jobs get of the server's environment
  *     local*.c    the runner of this machine */
 #ifndef GRAFT_JOBS_KEEPER_PRIV_H
 #define GRAFT_JOBS_KEEPER_PRIV_H
@@ -46,7 +48,7 @@ gf_status gf__job_plan_read(const gf__json *job, gf__runner_kind kind, const gf_
 
 typedef struct gf__spec_context {
     gf_registry *registry;
-    const char *home, *program, *server_url; /* the last may be NULL */
+    const char *home, *program, *python, *server_url; /* the last may be NULL */
     int grace_ms;
     const char *name; /* "projects/P/jobs/J" */
     const char *dir;  /* HOME/jobs/ID, made if missing */
@@ -74,6 +76,8 @@ typedef struct gf__job_left {
 gf_status gf__job_progress_read(const char *dir, gf__job_left *out, gf_error *err);
 gf_status gf__job_result_read(const char *dir, gf__job_left *out, gf_error *err);
 void gf__job_left_free(gf__job_left *left);
+/* "The job was not done: it ran into Slurm's time limit." and the log's last lines. New. */
+gf_status gf__job_refusal_text(const char *dir, const char *reason, char **out, gf_error *err);
 /* "The job's process ended 3 times without a result: killed by signal 9." and the log's last lines. New. */
 gf_status gf__job_crash_text(const char *dir, int n_attempts, const char *reason, char **out,
                              gf_error *err);
@@ -112,9 +116,11 @@ gf__attempt gf__track_attempt(const gf__track *track, const gf__job *job, int gr
 
 struct gf__jobs {
     gf__jobs_options options; /* texts are below */
-    char *home, *program, *partition;
+    char *home, *program, *python, *partition;
     const gf__runner_ops *ops;
     void *runner;
+    const gf__runner_ops *other_ops; /* of places of an earlier server; NULL: not needed yet */
+    void *other;
     gf__size most;
     pthread_t thread;
     bool has_thread;
@@ -147,5 +153,17 @@ gf_status gf__attempt_launch(gf__jobs *jobs, gf__track *track, gf__job *job, gf_
 /* ---- runners.c ---- */
 
 const gf__runner_ops *gf__runner_of(gf__runner_kind kind);
+/* The one that places like this are of; NULL: none. */
+const gf__runner_ops *gf__runner_of_place(const char *place);
+
+/* ---- elsewhere.c ---- an attempt that was started by a server with another --runner. */
+
+/* Whom to ask for a place: the keeper's own runner, or the other one, opened now. GF_EFORMAT: it is
+ * no place; others: that runner is not to be had here. *self is the keeper's. */
+gf_status gf__owner_find(gf__jobs *jobs, const char *place, const gf__runner_ops **ops, void **self,
+                         gf_error *err);
+void gf__owners_close(gf__jobs *jobs);
+/* Whether a process, on whatever machine, works for the job now: it holds a lock of the folder. */
+bool gf__job_is_locked(const char *dir);
 
 #endif

@@ -405,6 +405,14 @@ static gf_status stop(void *user, const gf__attempt *attempt, const char *place,
     return GF_OK;
 }
 
+static bool is_place(const char *place)
+{
+    unsigned long long start_time = 0;
+    char boot_id[40];
+    int pid = 0;
+    return sscanf(place, "%d:%llu:%39s", &pid, &start_time, boot_id) == 3 && pid > 0;
+}
+
 static int descriptor(void *user)
 {
     return ((const local *)user)->epoll_fd;
@@ -419,4 +427,5 @@ const gf__runner_ops gf__runner_local = {.name = "local",
                                          .find = find,
                                          .look = look,
                                          .stop = stop,
+                                         .is_place = is_place,
                                          .fd = descriptor};

@@ -21,68 +21,20 @@
 #define IOPRIO_LOW         ((2 << 13) | 7)
 #define IOPRIO_WHO_PROCESS 1
 #define OOM_SCORE          "500" /* whom the kernel kills first when memory is out: not the server */
-#define MAX_ENVIRONMENT    128
 #define START_LOCK         "start.lock"
 #define EXIT_BEFORE_EXEC   127
 
-/* ---- environment ---- */
-
-/* What a job gets of our environment: where programs are, how they reach the network, what steers
- * libraries. A list, so that a secret of the server does not reach the programs of its users. */
-static const char *const kept_names[] = {"PATH=",
-                                         "HOME=",
-                                         "USER=",
-                                         "LOGNAME=",
-                                         "SHELL=",
-                                         "LANG=",
-                                         "LANGUAGE=",
-                                         "LC_",
-                                         "TMPDIR=",
-                                         "TZ=",
-                                         "LD_LIBRARY_PATH=",
-                                         "PYTHON",
-                                         "VIRTUAL_ENV=",
-                                         "PIP_",
-                                         "XDG_",
-                                         "http_proxy=",
-                                         "https_proxy=",
-                                         "no_proxy=",
-                                         "HTTP_PROXY=",
-                                         "HTTPS_PROXY=",
-                                         "NO_PROXY=",
-                                         "SSL_CERT_",
-                                         "REQUESTS_CA_",
-                                         "DNNL_",
-                                         "ONEDNN_",
-                                         "OMP_",
-                                         "GOMP_",
-                                         "OPENBLAS_",
-                                         "MALLOC_",
-                                         "ASAN_OPTIONS=",
-                                         "UBSAN_OPTIONS=",
-                                         "LSAN_OPTIONS=",
-                                         "TSAN_OPTIONS=",
-                                         "GRAFT_PYTHON",
-                                         "GRAFT_LIBRARY"};
-
-static bool is_kept(const char *entry)
-{
-    for (size_t i = 0; i < sizeof kept_names / sizeof *kept_names; i++)
-        if (strncmp(entry, kept_names[i], strlen(kept_names[i])) == 0)
-            return true;
-    return false;
-}
+/* ---- words ---- */
 
 typedef struct job_words {
     char *argv[5];
-    char *env[MAX_ENVIRONMENT];
+    char **env; /* new */
     char number[16], variable[sizeof GF__JOB_ATTEMPT_VARIABLE + 16];
     char *dir_variable; /* new */
 } job_words;
 
 static gf_status choose_words(const gf__spawn *spawn, job_words *out, gf_error *err)
 {
-    size_t n = 0;
     snprintf(out->number, sizeof out->number, "%d", spawn->attempt);
     snprintf(out->variable, sizeof out->variable, "%s=%d", GF__JOB_ATTEMPT_VARIABLE,
              spawn->attempt);
@@ -92,14 +44,8 @@ static gf_status choose_words(const gf__spawn *spawn, job_words *out, gf_error *
     char *const argv[5] = {(char *)(uintptr_t)spawn->program, (char *)(uintptr_t) "job",
                            (char *)(uintptr_t)spawn->dir, out->number, NULL};
     memcpy(out->argv, argv, sizeof argv);
-    for (char **entry = environ; entry != NULL && *entry != NULL && n + 3 < MAX_ENVIRONMENT;
-         entry++)
-        if (is_kept(*entry))
-            out->env[n++] = *entry;
-    out->env[n++] = out->dir_variable;
-    out->env[n++] = out->variable;
-    out->env[n] = NULL;
-    return GF_OK;
+    char *const added[] = {out->dir_variable, out->variable, NULL};
+    return gf__environment_new(gf__job_variables, added, &out->env, err);
 }
 
 /* ---- the child ---- */
@@ -253,6 +199,7 @@ gf_status gf__spawn_job(const gf__spawn *spawn, pid_t *pid, gf_error *err)
         close(child.log_fd);
     if (child.null_fd >= 0)
         close(child.null_fd);
+    gf__free(words.env);
     gf__free(words.dir_variable);
     return st;
 }

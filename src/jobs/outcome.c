@@ -119,14 +119,28 @@ static char *last_words(const char *dir)
     return tail;
 }
 
-gf_status gf__job_crash_text(const char *dir, int n_attempts, const char *reason, char **out,
-                             gf_error *err)
+/* text is taken; NULL: out of memory. */
+static gf_status add_last_words(const char *dir, char *text, char **out, gf_error *err)
 {
     char *tail = last_words(dir);
     const bool has_tail = tail != NULL && tail[0] != '\0';
-    *out = gf__asprintf("The job's process ended %d time%s without a result: %s.%s%s", n_attempts,
-                        n_attempts == 1 ? "" : "s", reason[0] != '\0' ? reason : "nobody knows why",
-                        has_tail ? "\n" : "", has_tail ? tail : "");
+    *out = text != NULL ? gf__asprintf("%s%s%s", text, has_tail ? "\n" : "", has_tail ? tail : "")
+                        : NULL;
     gf__free(tail);
+    gf__free(text);
     return *out != NULL ? GF_OK : gf__error_nomem(err, "a message", 0);
+}
+
+gf_status gf__job_refusal_text(const char *dir, const char *reason, char **out, gf_error *err)
+{
+    return add_last_words(dir, gf__asprintf("The job was not done: it %s.", reason), out, err);
+}
+
+gf_status gf__job_crash_text(const char *dir, int n_attempts, const char *reason, char **out,
+                             gf_error *err)
+{
+    char *text = gf__asprintf("The job's process ended %d time%s without a result: %s.", n_attempts,
+                              n_attempts == 1 ? "" : "s",
+                              reason[0] != '\0' ? reason : "nobody knows why");
+    return add_last_words(dir, text, out, err);
 }

@@ -25,6 +25,7 @@ typedef enum gf__attempt_state {
 } gf__attempt_state;
 typedef struct gf__attempt_look {
     gf__attempt_state state;
+    bool is_final;    /* ENDED, and not to be tried again: somebody else than graft decided so */
     char reason[160]; /* ENDED: "killed by signal 9", "its node went down"; else why it waits; "" */
 } gf__attempt_look;
 
@@ -48,9 +49,14 @@ typedef struct gf__runner_ops {
      * after look says ENDED. Ending what has ended is fine. */
     gf_status (*stop)(void *self, const gf__attempt *attempt, const char *place, bool is_forced,
                       gf_error *err);
+    /* Whether a place is one of this runner's: of another one's, that is asked. */
+    bool (*is_place)(const char *place);
     /* A descriptor that gets readable when something happened, -1: none; the keeper polls it. */
     int (*fd)(void *self);
 } gf__runner_ops;
 extern const gf__runner_ops gf__runner_local, gf__runner_slurm;
+
+/* environment.c: what a job gets of ours: see gf__environment_new(). */
+extern const char *const gf__job_variables[];
 
 #endif

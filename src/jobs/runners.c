@@ -23,6 +23,14 @@ gf_status gf__runner_kind_parse(const char *name, gf__runner_kind *out, gf_error
     return gf_error_set(err, GF_EINVAL, "runner \"%.40s\": expected local or slurm", name);
 }
 
+const gf__runner_ops *gf__runner_of_place(const char *place)
+{
+    for (size_t i = 0; i < sizeof runners / sizeof *runners; i++)
+        if (runners[i].ops->is_place(place))
+            return runners[i].ops;
+    return NULL;
+}
+
 const gf__runner_ops *gf__runner_of(gf__runner_kind kind)
 {
     return runners[kind].ops;

@@ -18,6 +18,7 @@
 #define CALL_MS       20000
 #define MAX_ANSWER    (32u << 20)
 #define SETTLE_S      3
+#define COARSE_S      60 /* of its clock for warnings */
 
 /* ---- calls ---- */
 
@@ -225,6 +226,14 @@ static gf_status release(const gf__slurm_job *job, gf_error *err)
     return st;
 }
 
+static bool was_given_up(const gf__slurm *self, const gf__slurm_place *place)
+{
+    for (size_t i = 0; i < self->n_given_up && i < GF__SLURM_GIVEN_UP; i++)
+        if (self->given_up[i] == place->id)
+            return true;
+    return false;
+}
+
 /* What Slurm would keep waiting for no reason of ours. A failure is met again at the next look. */
 static void push_on(gf__slurm *self, const gf__slurm_place *place)
 {
@@ -241,6 +250,8 @@ static void push_on(gf__slurm *self, const gf__slurm_place *place)
                             "Slurm could not launch its job %" PRIu64 " (%s): cancelled", job->id,
                             job->reason);
             st = cancel(place, CANCEL_WAITING, &err);
+            if (st == GF_OK)
+                self->given_up[self->n_given_up++ % GF__SLURM_GIVEN_UP] = place->id;
         }
         if (st != GF_OK)
             gf__observe_log(&self->observer, GF_LOG_WARNING, "%s", err.message);
@@ -249,10 +260,11 @@ static void push_on(gf__slurm *self, const gf__slurm_place *place)
 
 /* What squeue does not tell: with which status it ended; and of a job that it does not list, whether Slurm
  * has forgotten it. */
-static gf_status look_closely(const gf__slurm_place *place, bool is_known, gf__attempt_look *out,
-                              gf_error *err)
+static gf_status look_closely(const gf__attempt *attempt, const gf__slurm_place *place,
+                              bool is_known, gf__attempt_look *out, gf_error *err)
 {
-    char id[32], reason[sizeof out->reason];
+    char id[32];
+    gf__attempt_look shown;
     gf__slurm_answer answer;
     const char *const argv[] = {"scontrol", "show", "job", "--oneliner", id, NULL};
     snprintf(id, sizeof id, "%" PRIu64, place->merge_id != 0 ? place->merge_id : place->id);
@@ -260,11 +272,11 @@ static gf_status look_closely(const gf__slurm_place *place, bool is_known, gf__a
     if (st != GF_OK)
         return st;
     if (answer.exit_status == 0) {
-        const gf__attempt_state state = gf__slurm_shown_parse(answer.out, reason, sizeof reason);
+        gf__slurm_shown_parse(answer.out, gf__slurm_warning_s(attempt) + COARSE_S, &shown);
         if (!is_known)
-            out->state = state;
-        if (out->state == GF__ATTEMPT_ENDED && reason[0] != '\0')
-            snprintf(out->reason, sizeof out->reason, "%s", reason);
+            out->state = shown.state;
+        if (out->state == GF__ATTEMPT_ENDED && shown.reason[0] != '\0')
+            *out = shown;
     } else if (strstr(answer.words, "Invalid job id") == NULL) {
         st = gf_error_set(err, GF_EUNAVAILABLE, "scontrol failed (%d): %s", answer.exit_status,
                           answer.words);
@@ -287,9 +299,16 @@ static gf_status slurm_look(void *user, const gf__attempt *attempt, const char *
     if (st != GF_OK)
         return st;
     gf__slurm_place_look(&self->queue, &place, out, &is_known);
-    if (!is_known || strcmp(out->reason, GF__SLURM_FAILED) == 0)
-        return look_closely(&place, is_known, out, err);
-    push_on(self, &place);
+    const bool has_ended = out->state == GF__ATTEMPT_ENDED;
+    if (has_ended && was_given_up(self, &place)) {
+        out->is_final = false;
+        snprintf(out->reason, sizeof out->reason, "Slurm could not launch it");
+    } else if (has_ended &&
+               (out->reason[0] == '\0' || strcmp(out->reason, GF__SLURM_FAILED) == 0)) {
+        return look_closely(attempt, &place, is_known, out, err);
+    } else if (!has_ended) {
+        push_on(self, &place);
+    }
     return GF_OK;
 }
 
@@ -324,6 +343,12 @@ static gf_status slurm_find(void *user, const gf__attempt *attempt, char **place
     return gf__slurm_find(user, attempt, place, err);
 }
 
+static bool slurm_is_place(const char *place)
+{
+    gf__slurm_place parsed;
+    return gf__slurm_place_parse(place, &parsed, NULL) == GF_OK;
+}
+
 static int slurm_fd(void *user)
 {
     return -1;
@@ -338,4 +363,5 @@ const gf__runner_ops gf__runner_slurm = {.name = "slurm",
                                          .find = slurm_find,
                                          .look = slurm_look,
                                          .stop = slurm_stop,
+                                         .is_place = slurm_is_place,
                                          .fd = slurm_fd};

@@ -12,63 +12,6 @@
 
 #include "jobs/slurm_priv.h"
 
-/* ---- its environment ---- */
-
-/* What the commands, and through sbatch the jobs, get of ours. A list, because Slurm keeps a job's
- * environment in files and shows it to others: a secret of the server is not to be in it. Variables that
- * change what the commands print (SQUEUE_STATES, SLURM_TIME_FORMAT) stay out as well. */
-static const char *const kept_names[] = {"PATH=",
-                                         "HOME=",
-                                         "USER=",
-                                         "LOGNAME=",
-                                         "SHELL=",
-                                         "LANG=",
-                                         "TMPDIR=",
-                                         "TZ=",
-                                         "LD_LIBRARY_PATH=",
-                                         "SLURM_CONF=",
-                                         "SBATCH_ACCOUNT=",
-                                         "SBATCH_QOS=",
-                                         "SBATCH_RESERVATION=",
-                                         "SBATCH_CONSTRAINT=",
-                                         "SBATCH_GRES=",
-                                         "PIP_",
-                                         "http_proxy=",
-                                         "https_proxy=",
-                                         "no_proxy=",
-                                         "HTTP_PROXY=",
-                                         "HTTPS_PROXY=",
-                                         "NO_PROXY=",
-                                         "SSL_CERT_FILE=",
-                                         "SSL_CERT_DIR=",
-                                         "DNNL_",
-                                         "OMP_",
-                                         "GOMP_",
-                                         "ASAN_OPTIONS=",
-                                         "UBSAN_OPTIONS=",
-                                         "LSAN_OPTIONS=",
-                                         "TSAN_OPTIONS="};
-#define MAX_ENVIRONMENT 96
-
-static bool is_kept(const char *entry)
-{
-    for (size_t i = 0; i < sizeof kept_names / sizeof *kept_names; i++)
-        if (strncmp(entry, kept_names[i], strlen(kept_names[i])) == 0)
-            return true;
-    return false;
-}
-
-static void choose_environment(char *entries[MAX_ENVIRONMENT])
-{
-    size_t n = 0;
-    for (char **entry = environ; entry != NULL && *entry != NULL && n + 2 < MAX_ENVIRONMENT;
-         entry++)
-        if (is_kept(*entry))
-            entries[n++] = *entry;
-    entries[n++] = (char *)(uintptr_t) "LC_ALL=C.UTF-8";
-    entries[n] = NULL;
-}
-
 /* ---- starting it ---- */
 
 typedef struct running {
@@ -101,20 +44,25 @@ static void set_attributes(posix_spawnattr_t *attributes)
                                              POSIX_SPAWN_SETPGROUP);
 }
 
+/* What the commands, and through sbatch the jobs, get of ours: variables that change what the
+ * commands print (SQUEUE_STATES, SLURM_TIME_FORMAT) are not among it. 0, or an errno. */
 static int spawn(const gf__slurm_command *command, const int *fds, pid_t *pid)
 {
-    char *environment[MAX_ENVIRONMENT];
+    char *const added[] = {(char *)(uintptr_t) "LC_ALL=C.UTF-8", NULL};
+    char **environment = NULL;
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
+    if (gf__environment_new(gf__job_variables, added, &environment, NULL) != GF_OK)
+        return ENOMEM;
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
     set_files(&actions, fds, command->kept_fd);
     set_attributes(&attributes);
-    choose_environment(environment);
     const int failure = posix_spawnp(pid, command->argv[0], &actions, &attributes,
                                      (char *const *)(uintptr_t)command->argv, environment);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
+    gf__free(environment);
     return failure;
 }
 

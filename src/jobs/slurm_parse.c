@@ -41,28 +41,29 @@ static const struct {
     const char *word;
     gf__attempt_state state;
     const char *reason; /* of the ended ones; "" where nothing went wrong */
+    bool is_final; /* an administrator's decision, or a limit that the next attempt has as well */
 } states[] = {
-    {"PENDING", GF__ATTEMPT_WAITING, NULL},
-    {"CONFIGURING", GF__ATTEMPT_WAITING, NULL},
-    {"REQUEUED", GF__ATTEMPT_WAITING, NULL},
-    {"REQUEUE_FED", GF__ATTEMPT_WAITING, NULL},
-    {"REQUEUE_HOLD", GF__ATTEMPT_WAITING, NULL},
-    {"RESV_DEL_HOLD", GF__ATTEMPT_WAITING, NULL},
-    {"SPECIAL_EXIT", GF__ATTEMPT_WAITING, NULL},
-    {"RUNNING", GF__ATTEMPT_RUNNING, NULL},
-    {"COMPLETING", GF__ATTEMPT_RUNNING, NULL}, /* processes of it may be left */
-    {"SUSPENDED", GF__ATTEMPT_RUNNING, NULL},
-    {"STOPPED", GF__ATTEMPT_RUNNING, NULL},
-    {"COMPLETED", GF__ATTEMPT_ENDED, ""},
-    {"FAILED", GF__ATTEMPT_ENDED, GF__SLURM_FAILED},
-    {"CANCELLED", GF__ATTEMPT_ENDED, "was cancelled in Slurm"},
-    {"TIMEOUT", GF__ATTEMPT_ENDED, "ran into Slurm's time limit"},
-    {"DEADLINE", GF__ATTEMPT_ENDED, "ran into Slurm's deadline"},
-    {"OUT_OF_MEMORY", GF__ATTEMPT_ENDED, "ran out of the memory that it may use"},
-    {"NODE_FAIL", GF__ATTEMPT_ENDED, "its node went down"},
-    {"BOOT_FAIL", GF__ATTEMPT_ENDED, "its node did not start"},
-    {"PREEMPTED", GF__ATTEMPT_ENDED, "had to make room for a job of higher priority"},
-    {"REVOKED", GF__ATTEMPT_ENDED, "was revoked by Slurm"},
+    {"PENDING", GF__ATTEMPT_WAITING, NULL, false},
+    {"CONFIGURING", GF__ATTEMPT_WAITING, NULL, false},
+    {"REQUEUED", GF__ATTEMPT_WAITING, NULL, false},
+    {"REQUEUE_FED", GF__ATTEMPT_WAITING, NULL, false},
+    {"REQUEUE_HOLD", GF__ATTEMPT_WAITING, NULL, false},
+    {"RESV_DEL_HOLD", GF__ATTEMPT_WAITING, NULL, false},
+    {"SPECIAL_EXIT", GF__ATTEMPT_WAITING, NULL, false},
+    {"RUNNING", GF__ATTEMPT_RUNNING, NULL, false},
+    {"COMPLETING", GF__ATTEMPT_RUNNING, NULL, false}, /* processes of it may be left */
+    {"SUSPENDED", GF__ATTEMPT_RUNNING, NULL, false},
+    {"STOPPED", GF__ATTEMPT_RUNNING, NULL, false},
+    {"COMPLETED", GF__ATTEMPT_ENDED, "", false},
+    {"FAILED", GF__ATTEMPT_ENDED, GF__SLURM_FAILED, false},
+    {"CANCELLED", GF__ATTEMPT_ENDED, "was cancelled in Slurm", true},
+    {"TIMEOUT", GF__ATTEMPT_ENDED, GF__SLURM_TIME_LIMIT, true},
+    {"DEADLINE", GF__ATTEMPT_ENDED, "ran into Slurm's deadline", true},
+    {"OUT_OF_MEMORY", GF__ATTEMPT_ENDED, "ran out of the memory that it may use", false},
+    {"NODE_FAIL", GF__ATTEMPT_ENDED, "its node went down", false},
+    {"BOOT_FAIL", GF__ATTEMPT_ENDED, "its node did not start", false},
+    {"PREEMPTED", GF__ATTEMPT_ENDED, "had to make room for a job of higher priority", false},
+    {"REVOKED", GF__ATTEMPT_ENDED, "was revoked by Slurm", false},
 };
 
 /* A word that is not known here may be a newer Slurm's: not ended, because what has ended must be true. */
@@ -72,6 +73,14 @@ gf__attempt_state gf__slurm_state_parse(const char *word)
         if (strcmp(states[i].word, word) == 0)
             return states[i].state;
     return GF__ATTEMPT_RUNNING;
+}
+
+static bool is_final(const char *word)
+{
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (strcmp(states[i].word, word) == 0)
+            return states[i].is_final;
+    return false;
 }
 
 static const char *ended_reason(const char *word)
@@ -250,8 +259,10 @@ void gf__slurm_place_look(const gf__slurm_queue *queue, const gf__slurm_place *p
     *is_known = work.n + merge.n > 0;
     if (n_waiting + n_running == 0) {
         const gf__slurm_job *failed = merge.failed != NULL ? merge.failed : work.failed;
-        if (failed != NULL)
+        if (failed != NULL) {
             snprintf(out->reason, sizeof out->reason, "%s", ended_reason(failed->word));
+            out->is_final = is_final(failed->word);
+        }
         return;
     }
     out->state = GF__ATTEMPT_RUNNING;
@@ -284,65 +295,8 @@ static const char *find_value(const char *line, size_t n_line, const char *key, 
     return at;
 }
 
-/* Slurm's way to say that a job's output file could not be made: no signal of that number was sent. */
-#define NO_OUTPUT_FILE 53
-
-/* "3:0": status and signal. */
-static void say_exit(const char *text, size_t n, char *reason, size_t size)
-{
-    uint64_t status = 0, signal_number = 0;
-    const char *colon = memchr(text, ':', n);
-    if (colon == NULL || !parse_number(text, colon, &status) ||
-        !parse_number(colon + 1, text + n, &signal_number))
-        return;
-    if (signal_number == NO_OUTPUT_FILE)
-        snprintf(reason, size, "could not write to its folder there; does that node see the home?");
-    else if (signal_number != 0)
-        snprintf(reason, size, "killed by signal %" PRIu64, signal_number);
-    else if (status != 0)
-        snprintf(reason, size, "exited with status %" PRIu64, status);
-}
-
-gf__attempt_state gf__slurm_shown_parse(const char *text, char *reason, size_t size)
-{
-    reason[0] = '\0';
-    for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n') {
-        char word[24];
-        size_t n = 0;
-        const size_t n_line = strcspn(text, "\n");
-        const char *state = find_value(text, n_line, " JobState=", &n);
-        if (state == NULL)
-            continue;
-        copy_field(word, sizeof word, state, n);
-        if (gf__slurm_state_parse(word) != GF__ATTEMPT_ENDED) {
-            reason[0] = '\0';
-            return gf__slurm_state_parse(word);
-        }
-        if (reason[0] != '\0')
-            continue;
-        snprintf(reason, size, "%s", ended_reason(word));
-        const char *status = find_value(text, n_line, " ExitCode=", &n);
-        if (status != NULL && strcmp(word, "FAILED") == 0)
-            say_exit(status, n, reason, size);
-    }
-    return GF__ATTEMPT_ENDED;
-}
-
-/* Slurm's commands and we are in one time zone. */
-bool gf__slurm_submit_time(const char *text, int64_t *unix_s)
-{
-    static const char key[] = "SubmitTime=";
-    struct tm when = {.tm_isdst = -1};
-    const char *at = strstr(text, key);
-    if (at == NULL || strptime(at + sizeof key - 1, "%Y-%m-%dT%H:%M:%S", &when) == NULL)
-        return false;
-    const time_t s = mktime(&when);
-    *unix_s = (int64_t)s;
-    return s != (time_t)-1;
-}
-
-/* "7-00:00:00", "12:00:00", "30:00"; whole minutes. */
-static bool parse_duration(const char *text, size_t n, uint64_t *minutes)
+/* "7-00:00:00", "12:00:00", "30:00"; "infinite", "n/a" and others: false. */
+static bool parse_duration(const char *text, size_t n, uint64_t *seconds)
 {
     uint64_t days = 0, parts[3] = {0};
     size_t n_parts = 0;
@@ -362,10 +316,90 @@ static bool parse_duration(const char *text, size_t n, uint64_t *minutes)
         if (n_parts == 3)
             return false;
     }
-    if (n_parts < 2 || days > 100000 || parts[0] > 10000000 || parts[1] > 59)
+    if (n_parts < 2 || days > 100000 || parts[0] > 10000000 || parts[1] > 59 || parts[2] > 59)
         return false;
-    *minutes = days * 1440 + (n_parts == 3 ? parts[0] * 60 + parts[1] : parts[0]);
+    const uint64_t head = n_parts == 3 ? parts[0] * 3600 + parts[1] * 60 : parts[0] * 60;
+    *seconds = days * 86400 + head + parts[n_parts - 1];
     return true;
+}
+
+/* Slurm's way to say that a job's output file could not be made: no signal of that number was sent. */
+#define NO_OUTPUT_FILE 53
+
+/* "3:0": status and signal. */
+static void say_exit(const char *text, size_t n, char *reason, size_t size)
+{
+    uint64_t status = 0, signal_number = 0;
+    const char *colon = memchr(text, ':', n);
+    if (colon == NULL || !parse_number(text, colon, &status) ||
+        !parse_number(colon + 1, text + n, &signal_number))
+        return;
+    if (signal_number == NO_OUTPUT_FILE)
+        snprintf(reason, size, "could not write to its folder there; does that node see the home?");
+    else if (signal_number != 0)
+        snprintf(reason, size, "killed by signal %" PRIu64, signal_number);
+    else if (status != 0)
+        snprintf(reason, size, "exited with status %" PRIu64, status);
+}
+
+/* Whether a job that ended by itself did so because Slurm had told it that its time is nearly over.
+ * */
+static bool was_warned(const char *line, size_t n_line, uint64_t warning_s)
+{
+    uint64_t run_s = 0, limit_s = 0;
+    size_t n_run = 0, n_limit = 0;
+    const char *run = find_value(line, n_line, " RunTime=", &n_run);
+    const char *limit = find_value(line, n_line, " TimeLimit=", &n_limit);
+    return run != NULL && limit != NULL && parse_duration(run, n_run, &run_s) &&
+           parse_duration(limit, n_limit, &limit_s) && run_s + warning_s >= limit_s;
+}
+
+static void say_shown_end(const char *line, size_t n_line, const char *word, uint64_t warning_s,
+                          gf__attempt_look *out)
+{
+    size_t n = 0;
+    const char *status = find_value(line, n_line, " ExitCode=", &n);
+    snprintf(out->reason, sizeof out->reason, "%s", ended_reason(word));
+    out->is_final = is_final(word);
+    if (status != NULL && strcmp(word, "FAILED") == 0)
+        say_exit(status, n, out->reason, sizeof out->reason);
+    if (strcmp(word, "COMPLETED") == 0 && was_warned(line, n_line, warning_s)) {
+        snprintf(out->reason, sizeof out->reason, "%s", GF__SLURM_TIME_LIMIT);
+        out->is_final = true;
+    }
+}
+
+void gf__slurm_shown_parse(const char *text, uint64_t warning_s, gf__attempt_look *out)
+{
+    *out = (gf__attempt_look){.state = GF__ATTEMPT_ENDED};
+    for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n') {
+        char word[24];
+        size_t n = 0;
+        const size_t n_line = strcspn(text, "\n");
+        const char *state = find_value(text, n_line, " JobState=", &n);
+        if (state == NULL)
+            continue;
+        copy_field(word, sizeof word, state, n);
+        if (gf__slurm_state_parse(word) != GF__ATTEMPT_ENDED) {
+            *out = (gf__attempt_look){.state = gf__slurm_state_parse(word)};
+            return;
+        }
+        if (out->reason[0] == '\0')
+            say_shown_end(text, n_line, word, warning_s, out);
+    }
+}
+
+/* Slurm's commands and we are in one time zone. */
+bool gf__slurm_submit_time(const char *text, int64_t *unix_s)
+{
+    static const char key[] = "SubmitTime=";
+    struct tm when = {.tm_isdst = -1};
+    const char *at = strstr(text, key);
+    if (at == NULL || strptime(at + sizeof key - 1, "%Y-%m-%dT%H:%M:%S", &when) == NULL)
+        return false;
+    const time_t s = mktime(&when);
+    *unix_s = (int64_t)s;
+    return s != (time_t)-1;
 }
 
 gf_status gf__slurm_limit_parse(const char *text, const char *partition, uint64_t *minutes,
@@ -384,8 +418,9 @@ gf_status gf__slurm_limit_parse(const char *text, const char *partition, uint64_
                                                       memcmp(text, partition, n_name) == 0;
         if (!is_it)
             continue;
-        if (!parse_duration(bar + 1, n - (size_t)(bar + 1 - text), minutes))
-            *minutes = 0; /* "infinite", "n/a" */
+        uint64_t seconds = 0; /* "infinite", "n/a" */
+        (void)parse_duration(bar + 1, n - (size_t)(bar + 1 - text), &seconds);
+        *minutes = seconds / 60;
         return GF_OK;
     }
     if (partition[0] != '\0')

@@ -70,10 +70,15 @@ gf__attempt_state gf__slurm_state_parse(const char *word);
 /* SubmitTime of scontrol show job, seconds since 1970: of a job that runs again, when it was queued again.
  * False where there is none that can be read. */
 bool gf__slurm_submit_time(const char *text, int64_t *unix_s);
-/* Lines of scontrol show job --oneliner. ENDED where all of them have; reason then: "exited with status 3", "killed by
- * signal 9", or the state's words; "" else. */
-gf__attempt_state gf__slurm_shown_parse(const char *text, char *reason, size_t size);
-#define GF__SLURM_FAILED "failed" /* the reason of an attempt of which squeue says no more */
+/* Lines of scontrol show job --oneliner. ENDED where all of them have; reason then: "exited with
+ * status 3", "killed by signal 9", or the state's words; "" else. warning_s: how long before its
+ * end Slurm signals a job, so that one that has ended by itself since then is known for one whose
+ * time was over. */
+void gf__slurm_shown_parse(const char *text, uint64_t warning_s, gf__attempt_look *out);
+#define GF__SLURM_FAILED     "failed" /* the reason of an attempt of which squeue says no more */
+#define GF__SLURM_TIME_LIMIT "ran into Slurm's time limit"
+/* From the signal that announces the end of the time to that end, as sbatch is asked for it. */
+uint64_t gf__slurm_warning_s(const gf__attempt *attempt);
 /* The time limit of a partition ("" : the default one) in lines of sinfo -h -o "%P|%l": minutes, 0: none.
  * GF_EINVAL: no such partition. */
 #define GF__SLURM_LIMIT_FORMAT "%P|%l"
@@ -89,13 +94,17 @@ void gf__slurm_quote(gf__buffer *out, const char *text);
 
 /* ---- slurm.c ---- */
 
-#define GF__SLURM_TAG 16
+#define GF__SLURM_TAG      16
+#define GF__SLURM_GIVEN_UP 64
 typedef struct gf__slurm {
     char tag[GF__SLURM_TAG + 1]; /* of the home */
     char *program;
     char *partition; /* "": the default one */
     char user[24];   /* our number */
     gf_observer observer;
+    uint64_t
+        given_up[GF__SLURM_GIVEN_UP]; /* the last ones that we cancelled for a reason of ours */
+    size_t n_given_up;
     gf__slurm_queue queue;
     int64_t queue_ms;       /* when it was read; 0: it is not to be used */
     uint64_t limit_minutes; /* of the partition; 0: none */

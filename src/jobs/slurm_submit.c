@@ -64,6 +64,11 @@ static uint64_t grace_s(const gf__attempt *attempt)
     return (uint64_t)(attempt->grace_ms > 0 ? attempt->grace_ms + 999 : 0) / 1000;
 }
 
+uint64_t gf__slurm_warning_s(const gf__attempt *attempt)
+{
+    return grace_s(attempt) + 10;
+}
+
 /* `graft job` keeps the time itself; Slurm ends what that did not. A job that asks for more than its
  * partition gives would wait for ever, so it asks for what there is. */
 static uint64_t time_minutes(const gf__slurm *self, const gf__attempt *attempt)
@@ -92,7 +97,7 @@ static void add_limits(arguments *list, const gf__slurm *self, const gf__attempt
     if (minutes > 0) {
         add(list, gf__asprintf("--time=%" PRIu64, minutes));
         /* Slurm's clock for this is a minute coarse. */
-        add(list, gf__asprintf("--signal=B:TERM@%" PRIu64, grace_s(attempt) + 10));
+        add(list, gf__asprintf("--signal=B:TERM@%" PRIu64, gf__slurm_warning_s(attempt)));
     }
     add(list, gf__asprintf("--nice=%d", MAX_NICE - priority));
 }
@@ -119,7 +124,7 @@ static void add_common(arguments *list, const gf__slurm *self, const gf__attempt
     add(list, gf__strdup("--nodes=1"));
     add(list, gf__strdup("--ntasks=1"));
     add(list, gf__strdup("--requeue"));
-    add(list, gf__strdup("--export=ALL")); /* of what slurm_call.c lets through */
+    add(list, gf__strdup("--export=ALL")); /* gf__job_variables, see slurm_call.c */
     add(list, gf__asprintf("--chdir=%s", attempt->dir));
     add(list, make_output(attempt));
     add(list, gf__strdup("--open-mode=append"));

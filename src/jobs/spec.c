@@ -312,6 +312,7 @@ static gf_status set_server(const gf__spec_context *context, gf__json *spec, gf_
         st = set_absolute(spec, "buckets", buckets, err);
     if (st == GF_OK && set_absolute(spec, "program", context->program, NULL) != GF_OK)
         gf__json_set_string(spec, "program", context->program);
+    gf__json_set_string(spec, "python", context->python);
     if (st == GF_OK && context->server_url != NULL)
         gf__json_set_string(spec, "server", context->server_url);
     gf__free(buckets);

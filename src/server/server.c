@@ -52,15 +52,15 @@ static gf_status keep_text(const char **text, gf_error *err)
     return *text != NULL ? GF_OK : gf__error_nomem(err, "an option", strlen(from));
 }
 
-#define N_TEXTS 14
+#define N_TEXTS 15
 static void texts_of(gf_server_options *options, const char **texts[N_TEXTS])
 {
     const char **all[N_TEXTS] = {
-        &options->home,          &options->program,        &options->address,
-        &options->tls_cert,      &options->tls_key,        &options->project,
-        &options->cors_origin,   &options->access_log,     &options->health_route,
-        &options->predict_route, &options->vertex_model,   &options->vertex_version,
-        &options->runner,        &options->slurm_partition};
+        &options->home,          &options->program,         &options->address,
+        &options->tls_cert,      &options->tls_key,         &options->project,
+        &options->cors_origin,   &options->access_log,      &options->health_route,
+        &options->predict_route, &options->vertex_model,    &options->vertex_version,
+        &options->runner,        &options->slurm_partition, &options->python};
     memcpy(texts, all, sizeof all);
 }
 
@@ -298,6 +298,7 @@ static gf_status start_jobs(gf_server *server, gf_error *err)
     settings.n_cpus = options->n_job_cpus;
     settings.grace_ms = options->job_grace_ms;
     settings.slurm_partition = options->slurm_partition;
+    settings.python = options->python;
     settings.observer = options->observer;
     return gf__jobs_start(&settings, &server->jobs, err);
 }

@@ -229,8 +229,7 @@ static gf_status fill_own_arguments(const gf__task *task, const gf__trial_argume
 static gf_status fill_user_arguments(const gf__task *task, const gf__trial_arguments *trial,
                                      const char *job_dir, gf__texts *argv, gf_error *err)
 {
-    const char *python = task->options->python;
-    gf__texts_add(argv, python != NULL ? python : "python3");
+    gf__texts_add(argv, gf__task_python(task));
     gf__texts_add(argv, "-m");
     gf__texts_add(argv, module_of(task));
     if (job_dir != NULL && !has_option(training_field(task, "args"), "--job-dir")) {

@@ -50,11 +50,6 @@ static gf_status run_step(gf__task *task, const char *what, gf__texts *argv, con
     return st;
 }
 
-static const char *python_of(const gf__task *task)
-{
-    return task->options->python != NULL ? task->options->python : "python3";
-}
-
 /* ---- what packages carry ---- */
 
 /* *text is new, NULL where there is no such file. */
@@ -226,7 +221,7 @@ static gf_status ask_setup(gf__task *task, const gf__unpacked *package, gf__text
     char *base = gf__asprintf("%s.egg", package->dir);
     gf_status st = setup != NULL && base != NULL ? gf__make_dirs(base, err)
                                                  : gf__error_nomem(err, "a path", 0);
-    gf__texts_add(&argv, python_of(task));
+    gf__texts_add(&argv, gf__task_python(task));
     if (setup != NULL && gf__is_file(setup)) {
         gf__texts_add(&argv, "setup.py");
     } else {
@@ -330,7 +325,7 @@ static gf_status check(gf__task *task, const gf__texts *requirements, const char
                        gf_error *err)
 {
     gf__texts argv = {0};
-    gf__texts_add(&argv, python_of(task));
+    gf__texts_add(&argv, gf__task_python(task));
     gf__texts_add(&argv, "-c");
     gf__texts_add(&argv, check_script);
     gf__texts_add(&argv, list);
@@ -354,7 +349,7 @@ static gf_status run_pip(gf__task *task, const char *list, gf_error *err)
                                         "--upgrade",
                                         "-r"};
     gf__texts argv = {0};
-    gf__texts_add(&argv, python_of(task));
+    gf__texts_add(&argv, gf__task_python(task));
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         gf__texts_add(&argv, words[i]);
     gf__texts_add(&argv, list);

@@ -25,6 +25,7 @@ static const field spec_fields[] = {
     {"buckets", PATH, true, 0, 0},
     {"program", PATH, true, 0, 0},
     {"server", TEXT, false, 0, 0},
+    {"python", TEXT, false, 0, 0},
     {"nCpus", NUMBER, true, 1, 65536},
     {"maxMemoryBytes", NUMBER, false, 0, INT64_MAX},
     {"maxRunningS", NUMBER, true, 1, INT64_C(1) << 40},
@@ -150,6 +151,13 @@ gf_status gf__spec_read(const char *path, gf__json **out, gf_error *err)
     else
         gf__json_free(spec);
     return st;
+}
+
+const char *gf__task_python(const gf__task *task)
+{
+    const char *ours = task->options->python != NULL ? task->options->python : "python3";
+    const char *python = gf__json_string(gf__json_find(task->spec, "python"), "");
+    return python[0] != '\0' ? python : ours;
 }
 
 gf_status gf__task_path(const gf__task *task, const char *address, char **path, gf_error *err)

@@ -161,6 +161,19 @@ static gf_status open_log(gf__task *task, gf_error *err)
     return st;
 }
 
+/* It would be no better in the next attempt. */
+static bool is_refused(gf_status st)
+{
+    return st == GF_EFORMAT || st == GF_EINVAL || st == GF_ELIMIT;
+}
+
+/* The lock is held. What an attempt before this one has left stays. */
+static void leave_refusal(const gf__task_options *options, const char *why)
+{
+    if (!gf__left_is_done(options))
+        (void)gf__left_result(options, GF__END_FAILED, why, NULL, NULL);
+}
+
 gf_status gf__task_open(const gf__task_options *options, gf__task **out, gf_error *err)
 {
     *out = NULL;
@@ -172,12 +185,14 @@ gf_status gf__task_open(const gf__task_options *options, gf__task **out, gf_erro
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     gf_status st = gf__children_new(&task->children, err);
-    if (st == GF_OK)
-        st = read_spec(task, err);
     if (st == GF_OK && options->part == GF__TASK_SHARD)
         st = make_shards_dir(options, err);
     if (st == GF_OK)
         st = take_lock(task, err);
+    if (st == GF_OK)
+        st = read_spec(task, err);
+    if (is_refused(st))
+        leave_refusal(options, err != NULL ? err->message : "spec.json cannot be read");
     if (st == GF_OK)
         st = open_log(task, err);
     if (st != GF_OK) {

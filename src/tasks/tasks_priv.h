@@ -106,6 +106,10 @@ gf_status gf__requirements_find(gf__task *task, const gf__unpacked *package,
 /* Has pip put into DIR/site-packages what cannot be imported already. */
 gf_status gf__requirements_install(gf__task *task, const gf__texts *requirements, gf_error *err);
 
+/* The program that the job's Python code is run with: the spec's, else the options', else "python3"
+ * of the path. Borrowed. */
+const char *gf__task_python(const gf__task *task);
+
 /* spec.c: every field that jobs.h lists; GF_EFORMAT names the one that is missing or cannot be. */
 gf_status gf__spec_read(const char *path, gf__json **out, gf_error *err);
 

@@ -10,12 +10,12 @@ ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
 JOBS = "/v1/projects/default/jobs"
 
 
-def sdist(program, setup="from setuptools import setup\nsetup(name='trainer', version='0.0.0', packages=['trainer'])\n", name="trainer"):
+def sdist(program, setup="from setuptools import setup\nsetup(name='trainer', version='0.0.0', packages=['trainer'])\n", name="trainer", requires=""):
     """The bytes of a package whose module trainer.task is the program."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         for path, text in ((f"{name}-0.0.0/setup.py", setup), (f"{name}-0.0.0/PKG-INFO", f"Metadata-Version: 1.0\nName: {name}\nVersion: 0.0.0\n"),
-                           (f"{name}-0.0.0/{name}/__init__.py", ""), (f"{name}-0.0.0/{name}/task.py", program)):
+                           (f"{name}-0.0.0/{name}.egg-info/requires.txt", requires), (f"{name}-0.0.0/{name}/__init__.py", ""), (f"{name}-0.0.0/{name}/task.py", program)):
             info = tarfile.TarInfo(path)
             info.size = len(text.encode())
             tar.addfile(info, io.BytesIO(text.encode()))

@@ -2,6 +2,8 @@
 import json
 import os
 import signal
+import socket
+import sys
 import threading
 
 import harness
@@ -165,6 +167,40 @@ class Jobs(harness.ServerCase):
         wait_for(lambda: self.in_flight() == 1, "the streams to be ended", timeout_s=10)
         go()
         jobs.wait_state(self.server, "left", "SUCCEEDED")
+
+
+class Environment(harness.HomeCase):
+    models = {}
+
+    def test_is_cancelled_while_it_installs(self):
+        """pip asks an index that takes the connection and says nothing."""
+        index = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(index.close)
+        index.settimeout(harness.DEADLINE_S)
+        server = self.serve(env={"PIP_INDEX_URL": f"http://127.0.0.1:{index.getsockname()[1]}/simple", "no_proxy": "127.0.0.1", "PIP_NO_INDEX": "0",
+                                 "PIP_CONFIG_FILE": "/dev/null"})
+        jobs.create(server, "installs", SAYS, package=jobs.sdist(SAYS, requires="no-such-package-anywhere\n"))
+        connection, _ = index.accept()  # pip is at work
+        self.addCleanup(connection.close)
+        self.assertEqual(jobs.state(server, "installs"), "PREPARING")
+        jobs.cancel(server, "installs")
+        ended = jobs.wait_state(server, "installs", "CANCELLED")
+        self.assertNotIn("startTime", ended)
+        jobs.wait_no_process(self.home)
+        self.assertFalse([line for line in jobs.log_of(server, "installs") if line.startswith("arguments")])
+
+    def test_python_is_what_runs_packages(self):
+        folder = self.scratch()
+        python = os.path.join(folder, "python")
+        write(python, f'#!/bin/sh\nMARK=chosen exec "{sys.executable}" "$@"\n'.encode())
+        os.chmod(python, 0o755)
+        server = self.serve("--python", os.path.relpath(python), env={"GRAFT_TOKEN": "of the server"})
+        jobs.create(server, "chosen", "import os\nprint('MARK', os.environ.get('MARK'), os.environ.get('GRAFT_TOKEN'), flush=True)\n")
+        jobs.wait_state(server, "chosen", "SUCCEEDED")
+        self.assertIn("MARK chosen None", jobs.log_of(server, "chosen"))
+
+    def test_a_python_that_is_not_there_is_told(self):
+        self.assertIn("python: /nowhere/python: no program that can be run", self.refused("--python", "/nowhere/python"))
 
 
 class Tokens(harness.HomeCase):

@@ -757,9 +757,20 @@ TEST(keeper__cancels_one_that_waits_too_long)
     wait_state("first", "SUCCEEDED");
 }
 
-TEST(keeper__a_process_that_somebody_else_ended_says_who)
+static bool has_reason(const char *part)
 {
-    submit("a", "\"touch\", \"here\", \"hang\"", "");
+    gf__json *all = NULL;
+    CHECK_OK(gf__jobs_describe(jobs, &all, &check_err));
+    const gf__json *job = gf__json_at(gf__json_find(all, "jobs"), 0);
+    const bool has = strstr(gf__json_string(gf__json_find(job, "reason"), ""), part) != NULL;
+    gf__json_free(all);
+    return has;
+}
+
+/* The machine is shut down, or somebody killed it: nobody has cancelled the job. */
+TEST(keeper__a_process_that_somebody_else_ended_is_tried_again)
+{
+    submit("a", "\"touch\", \"here\", \"wait\", \"go\"", "");
     wait_file("a", "here");
     char *lock = read_of("a", "lock");
     int attempt = 0, pid = 0;
@@ -767,8 +778,32 @@ TEST(keeper__a_process_that_somebody_else_ended_says_who)
     gf__free(lock);
     CHECK_EQ(n, 2);
     CHECK_EQ(kill(pid, SIGTERM), 0);
-    wait_state("a", "CANCELLED");
-    check_message("a", "the program was asked to end");
+    const int64_t until_ms = gf__clock_ms() + WAIT_MS;
+    while (!has_reason("somebody asked it to end (SIGTERM), not graft")) {
+        if (gf__clock_ms() > until_ms)
+            fail_msg("the keeper does not say why the attempt ended");
+        pause_a_little();
+    }
+    put("a", "go");
+    wait_state("a", "SUCCEEDED");
+    CHECK_EQ(n_runs("a"), 2);
+}
+
+TEST(keeper__jobs_get_the_servers_python)
+{
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    gf__jobs_options options = keeper_options();
+    options.python = "/nowhere/python";
+    CHECK_FAILS(GF_ENOTFOUND, "python: /nowhere/python",
+                gf__jobs_start(&options, &jobs, &check_err));
+    options.python = "python3.99";
+    CHECK_OK(gf__jobs_start(&options, &jobs, &check_err));
+    submit("a", "\"succeed\"", "");
+    wait_state("a", "SUCCEEDED");
+    char *spec = read_of("a", "spec.json");
+    assert_non_null(strstr(spec, "\"python3.99\""));
+    gf__free(spec);
 }
 
 TEST(keeper__one_folder_that_cannot_be_read_keeps_nobody_waiting)
@@ -841,7 +876,8 @@ TESTS_MAIN(JOB_UNIT(keeper__runs_a_job_and_takes_its_result), JOB_UNIT(keeper__w
            JOB_UNIT(keeper__survives_every_allocation_failure),
            JOB_UNIT(keeper__ends_one_that_does_not_keep_its_time),
            JOB_UNIT(keeper__cancels_one_that_waits_too_long),
-           JOB_UNIT(keeper__a_process_that_somebody_else_ended_says_who),
+           JOB_UNIT(keeper__a_process_that_somebody_else_ended_is_tried_again),
+           JOB_UNIT(keeper__jobs_get_the_servers_python),
            JOB_UNIT(keeper__one_folder_that_cannot_be_read_keeps_nobody_waiting),
            JOB_UNIT(keeper__a_process_that_cannot_begin_has_its_words_in_the_message),
            JOB_UNIT(keeper__a_program_that_is_not_there_fails_the_job_and_is_named),

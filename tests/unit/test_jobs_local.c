@@ -199,6 +199,8 @@ TEST(local__program_gets_no_secret_of_ours)
     char path[64], *text = NULL;
     size_t size = 0;
     setenv("SOME_SECRET", "4711", 1);
+    setenv("GRAFT_TOKEN", "4711", 1);
+    setenv("PIP_INDEX_URL", "http://index", 1);
     set_up(&f, "touch\nhere\nhang\n");
     start(&f);
     wait_file(&f, "here");
@@ -206,10 +208,13 @@ TEST(local__program_gets_no_secret_of_ours)
     CHECK_OK(gf__read_file(path, 1 << 20, &text, &size, &check_err));
     assert_null(memmem(text, size, "4711", 4));
     assert_non_null(memmem(text, size, "PATH=", 5));
+    assert_non_null(memmem(text, size, "PIP_INDEX_URL=http://index", 26));
     gf__free(text);
     CHECK_OK(ops->stop(f.runner, &f.attempt, f.place, true, &check_err));
     wait_end(&f, NULL);
     unsetenv("SOME_SECRET");
+    unsetenv("GRAFT_TOKEN");
+    unsetenv("PIP_INDEX_URL");
     tear_down(&f);
 }
 

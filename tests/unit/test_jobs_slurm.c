@@ -275,13 +275,25 @@ TEST(shown__says_how_a_job_ended)
          GF__ATTEMPT_ENDED, "exited with status 4"},
         {"JobId=1 JobState=FAILED ExitCode=4:0\nJobId=2 JobState=PENDING ExitCode=0:0\n",
          GF__ATTEMPT_WAITING, ""},
+        {"JobId=1 JobState=CANCELLED ExitCode=0:15\n", GF__ATTEMPT_ENDED, "was cancelled in Slurm"},
+        {"JobId=1 JobState=TIMEOUT ExitCode=0:15\n", GF__ATTEMPT_ENDED, GF__SLURM_TIME_LIMIT},
+        /* told that its time is nearly over, and gone before it was */
+        {"JobId=1 JobState=COMPLETED ExitCode=0:0 RunTime=00:28:40 TimeLimit=00:30:00\n",
+         GF__ATTEMPT_ENDED, GF__SLURM_TIME_LIMIT},
+        {"JobId=1 JobState=COMPLETED ExitCode=0:0 RunTime=00:28:39 TimeLimit=00:30:00\n",
+         GF__ATTEMPT_ENDED, ""},
+        {"JobId=1 JobState=COMPLETED RunTime=1-00:00:00 TimeLimit=UNLIMITED\n", GF__ATTEMPT_ENDED,
+         ""},
         {"", GF__ATTEMPT_ENDED, ""},
         {"JobState", GF__ATTEMPT_ENDED, ""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char reason[160] = "left over";
-        CHECK_EQ(gf__slurm_shown_parse(cases[i].text, reason, sizeof reason), cases[i].state);
-        CHECK_STR(reason, cases[i].reason);
+        gf__attempt_look shown = {.is_final = true, .reason = "left over"};
+        gf__slurm_shown_parse(cases[i].text, 80, &shown);
+        CHECK_EQ(shown.state, cases[i].state);
+        CHECK_STR(shown.reason, cases[i].reason);
+        CHECK_EQ(shown.is_final, strcmp(cases[i].reason, GF__SLURM_TIME_LIMIT) == 0 ||
+                                     strcmp(cases[i].reason, "was cancelled in Slurm") == 0);
     }
 }
 
@@ -374,6 +386,22 @@ TEST(run__gives_words_and_status)
     CHECK_EQ(answer.exit_status, -9);
     CHECK_STR(answer.out, "");
     gf__free(answer.out);
+}
+
+TEST(run__hands_on_what_a_job_may_have)
+{
+    gf__slurm_answer answer;
+    setenv("GRAFT_TOKEN", "4711", 1);
+    setenv("SQUEUE_STATES", "FAILED", 1);
+    setenv("LC_TIME", "de_DE", 1);
+    setenv("SBATCH_QOS", "low", 1);
+    CHECK_OK(run("echo $GRAFT_TOKEN $SQUEUE_STATES $SBATCH_QOS $LC_ALL", 20000, 100, &answer));
+    CHECK_STR(answer.out, "low C.UTF-8\n");
+    gf__free(answer.out);
+    unsetenv("GRAFT_TOKEN");
+    unsetenv("SQUEUE_STATES");
+    unsetenv("LC_TIME");
+    unsetenv("SBATCH_QOS");
 }
 
 TEST(run__ends_what_hangs)
@@ -474,6 +502,7 @@ TESTS_MAIN(UNIT(queue__keeps_our_jobs_and_skips_all_others), UNIT(queue__of_noth
            UNIT(shown__says_how_a_job_ended), UNIT(limit__is_that_of_the_partition),
            UNIT(submit_time__is_read_in_the_zone_of_this_process),
            UNIT(refusals__are_for_now_or_for_good), UNIT(launch_failure__is_told_from_other_holds),
-           UNIT(run__gives_words_and_status), UNIT(run__ends_what_hangs),
-           UNIT(run__bounds_what_is_said), UNIT(run__says_which_command_is_missing),
+           UNIT(run__gives_words_and_status), UNIT(run__hands_on_what_a_job_may_have),
+           UNIT(run__ends_what_hangs), UNIT(run__bounds_what_is_said),
+           UNIT(run__says_which_command_is_missing),
            UNIT(run__leaves_no_descriptor_but_the_kept_one), UNIT(quote__is_one_word_of_sh))

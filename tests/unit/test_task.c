@@ -62,12 +62,41 @@ TEST(spec__survives_every_allocation_failure)
     gf__json_free(spec);
 }
 
-TEST(job__of_a_spec_that_cannot_be_read_leaves_no_result)
+static void write_refused_spec(void)
 {
     const char *text = "{\"format\":1}";
     CHECK_OK(gf__write_file(path_in(job, "spec.json"), text, strlen(text), &check_err));
+}
+
+TEST(job__of_a_spec_that_is_refused_has_failed_and_says_why)
+{
+    write_refused_spec();
     CHECK_EQ(run_job(), 1);
-    CHECK(!gf__is_file(path_in(job, "result.json")));
+    check_result("FAILED", "spec.json: name: it is missing");
+}
+
+TEST(job__of_a_spec_that_is_refused_keeps_the_result_there_is)
+{
+    const char *done = "{\"attempt\":1,\"state\":\"SUCCEEDED\"}";
+    write_refused_spec();
+    CHECK_OK(gf__write_file(path_in(job, "result.json"), done, strlen(done), &check_err));
+    CHECK_EQ(run_job(), 1);
+    check_result("SUCCEEDED", NULL);
+}
+
+TEST(module__is_run_with_the_python_of_the_spec)
+{
+    const char *spec = "{\"python\":\"python3.99\"}", *none = "{\"python\":\"\"}";
+    gf__task_options options = {.part = GF__TASK_WHOLE};
+    gf__task task = {.options = &options};
+    CHECK_OK(gf__json_parse(spec, strlen(spec), &task.spec, &check_err));
+    CHECK_STR(gf__task_python(&task), "python3.99");
+    gf__json_free(task.spec);
+    CHECK_OK(gf__json_parse(none, strlen(none), &task.spec, &check_err));
+    CHECK_STR(gf__task_python(&task), "python3");
+    options.python = "/usr/bin/python3";
+    CHECK_STR(gf__task_python(&task), "/usr/bin/python3");
+    gf__json_free(task.spec);
 }
 
 /* ---- graft.train ---- */
@@ -387,7 +416,9 @@ TEST(arguments__are_checked)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_home, close_home)
 TESTS_MAIN(CASE(spec__errors_name_the_field), CASE(spec__survives_every_allocation_failure),
-           CASE(job__of_a_spec_that_cannot_be_read_leaves_no_result),
+           CASE(job__of_a_spec_that_is_refused_has_failed_and_says_why),
+           CASE(job__of_a_spec_that_is_refused_keeps_the_result_there_is),
+           CASE(module__is_run_with_the_python_of_the_spec),
            CASE(train__leaves_model_and_report_in_the_jobs_folder),
            CASE(train__puts_its_model_where_it_is_told_to), CASE(train__that_fails_says_why),
            CASE(addresses__do_not_leave_the_buckets), CASE(module__gets_arguments_and_environment),

@@ -1,0 +1,53 @@
+/* jobs/environment.c: what a job gets of the server's environment, whichever runner starts it:
+ * where programs are, how they reach the network, what steers libraries, which account of Slurm
+ * pays. A list, so that a secret of the server (GRAFT_TOKEN, the keys of a cloud) reaches neither
+ * the programs of its users nor the files in which Slurm keeps a job's environment. docs/jobs.md
+ * has the list for people. */
+#include "jobs/runner_priv.h"
+
+/* clang-format off: a line a purpose */
+const char *const gf__job_variables[] = {"PATH=",
+                                         "HOME=",
+                                         "USER=",
+                                         "LOGNAME=",
+                                         "SHELL=",
+                                         "TMPDIR=",
+                                         "TZ=",
+                                         "LANG=",
+                                         "LANGUAGE=",
+                                         "LC_",
+                                         "LD_LIBRARY_PATH=",
+                                         "PYTHON",
+                                         "VIRTUAL_ENV=",
+                                         "PIP_",
+                                         "XDG_CACHE_HOME=",
+                                         "XDG_CONFIG_HOME=",
+                                         "XDG_DATA_HOME=",
+                                         "http_proxy=",
+                                         "https_proxy=",
+                                         "no_proxy=",
+                                         "HTTP_PROXY=",
+                                         "HTTPS_PROXY=",
+                                         "NO_PROXY=",
+                                         "SSL_CERT_",
+                                         "REQUESTS_CA_",
+                                         "DNNL_",
+                                         "ONEDNN_",
+                                         "OMP_",
+                                         "GOMP_",
+                                         "OPENBLAS_",
+                                         "MALLOC_",
+                                         "ASAN_OPTIONS=",
+                                         "UBSAN_OPTIONS=",
+                                         "LSAN_OPTIONS=",
+                                         "TSAN_OPTIONS=",
+                                         "GRAFT_HOME=",
+                                         "GRAFT_PYTHON",
+                                         "GRAFT_LIBRARY",
+                                         "SLURM_CONF=",
+                                         "SBATCH_ACCOUNT=",
+                                         "SBATCH_QOS=",
+                                         "SBATCH_RESERVATION=",
+                                         "SBATCH_CONSTRAINT=",
+                                         "SBATCH_GRES=",
+                                         NULL};
