@@ -22,7 +22,7 @@ import time
 import urllib.parse
 
 from . import instances as _instances
-from . import paths
+from . import errors, paths
 from .transport import ApiError, Transport, segment
 
 __all__ = ["ApiError", "Client", "LogEvent", "JOB_ENDS", "read"]
@@ -47,7 +47,7 @@ def read(address):
     """The bytes of gs://BUCKET/PATH, in a notebook and in a job alike: in a job from the bucket's
     folder, else from the server that $GRAFT_SERVER names."""
     if os.environ.get("GRAFT_BUCKETS"):
-        with open(paths.resolve(address), "rb") as file:
+        with errors.at(address), open(paths.resolve(address), "rb") as file:
             return file.read()
     return Client().buckets.get(address)
 

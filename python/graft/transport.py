@@ -90,8 +90,12 @@ class Transport:
     request."""
 
     def __init__(self, server, token=None, timeout_s=60.0, max_retries=4, cafile=None):
-        parts = urllib.parse.urlsplit(server if "//" in server else "http://" + server)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urllib.parse.urlsplit(server if "//" in server else "http://" + server)
+            is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # a port that is no number, or too large
+            is_address = False
+        if not is_address:
             raise ValueError(f"server {server!r}: expected an address as http://127.0.0.1:8080")
         self.server = f"{parts.scheme}://{parts.netloc}"
         self.prefix = parts.path.rstrip("/")

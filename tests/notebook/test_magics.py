@@ -314,6 +314,7 @@ class Shell(unittest.TestCase):
             ("%ml_init -bucket ab", "-bucket is 'ab', expected a name alone: 3 to 63"),
             ("%ml_init -bucket gs://other", "-bucket is 'gs://other', expected a name alone"),
             ("%ml_init -bucket other -server ftp://x", "expected an address"),
+            ("%ml_init -bucket other -server http://here:99999", "expected an address"),
             ("%%ml_init -bucket other\ninstall_requires = ['-r x']", "names no package"),
         ):
             out, error = self.run_cell(source)

@@ -75,6 +75,14 @@ class Networks(Case):
         self.fails("not numbers", predict, np.full((1, 299, 299, 3), np.nan))
         self.fails("type bool", predict, np.zeros((1, 299, 299, 3), bool))
 
+    def test_cells_of_a_notebook_in_another_order(self):
+        self.fails("the input is the output of layer avg_pool, expected an array; run the cell", self.base.predict,
+                   self.base.layers[311].output)
+        once = preprocess_input(np.array([0, 51, 255], "float32"))
+        with self.assertWarnsRegex(UserWarning, "values below 0"):
+            twice = preprocess_input(once)
+        self.assertEqual(np.round(twice, 6).tolist(), np.round([-1, -0.6, 1], 6).astype("float32").tolist())
+
     def test_what_cannot_be_built(self):
         maps = self.base.get_layer("mixed0").output
         self.fails(r"input has shape \(None, 35, 35, 256\); put GlobalAveragePooling2D\(\) or Flatten\(\)",

@@ -139,6 +139,9 @@ class Model:
 
     def _inputs(self, x):
         """x, with picture files decoded."""
+        if isinstance(x, engine.Tensor):
+            raise InvalidError(f"{self.name}: the input is the output of layer {x.layer.name}, "
+                               "expected an array; run the cell that makes the array again")
         if isinstance(x, list) and len(x) == 1 and isinstance(x[0], np.ndarray):
             x = x[0]
         trunk = self._paths[0].trunk

@@ -1,4 +1,6 @@
 """Inception-v3 with the weights that the home folder has (`graft pull inception_v3`)."""
+import warnings
+
 import numpy as np
 
 from ... import trunks
@@ -77,12 +79,17 @@ def _with_top(trunk, made):
 
 
 def preprocess_input(x, data_format=None, mode=None):
-    """Pixels 0 to 255 into -1 to 1. A float array is changed in place, as Keras does."""
+    """Pixels 0 to 255 into -1 to 1. A float array is changed in place, as Keras does; one with
+    values below 0 has been through here before (a notebook's cell run twice) and stays as it is."""
     if data_format not in (None, "channels_last"):
         raise UnsupportedError("preprocess_input: graft has channels last")
     x = np.asarray(x)
     if not np.issubdtype(x.dtype, np.floating):
         x = x.astype(np.float32)
+    if x.size > 0 and x.min() < 0:
+        warnings.warn("preprocess_input: the array has values below 0, as this function makes them; "
+                      "it is left as it is", stacklevel=2)
+        return x
     x /= 127.5
     x -= 1.0
     return x
