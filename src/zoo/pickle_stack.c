@@ -25,7 +25,9 @@ static void *new_bytes(gf__pickle_machine *m, size_t n_bytes)
     struct gf__pickle_block *block = NULL;
     if (m->st != GF_OK)
         return NULL;
-    if (n_bytes > MAX_BLOCK_BYTES - m->pickle->n_block_bytes) {
+    /* The block's own part counts, too: or the sum passes the limit, and the rest below wraps. */
+    if (n_bytes > MAX_BLOCK_BYTES ||
+        n_bytes + sizeof *block > MAX_BLOCK_BYTES - m->pickle->n_block_bytes) {
         gf__pickle_fail(m, GF_ELIMIT, "builds more than 256 MB of values");
         return NULL;
     }

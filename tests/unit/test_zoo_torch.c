@@ -130,6 +130,21 @@ TEST(pickle__a_bomb_of_doublings_ends_at_its_limit)
     gf__buffer_free(&bomb);
 }
 
+/* A text that would fill the limit to the last byte: what a block itself takes came on top, and what was
+ * left below the limit was then nearly all of the address space. */
+TEST(pickle__the_limit_counts_what_blocks_take_themselves)
+{
+    const size_t n_block = 16, n_value = n_block + sizeof(gf__pickle_value);
+    const size_t n_chars = ((size_t)256 << 20) - n_value - 1, n = 7 + n_chars + 2;
+    char *bytes = gf__calloc(n, 1);
+    memcpy(bytes, "\x80\x02X", 3);
+    for (size_t i = 0; i < 4; i++)
+        bytes[3 + i] = (char)(n_chars >> 8 * i & 0xff);
+    memcpy(bytes + 7 + n_chars, "N.", 2);
+    CHECK_FAILS(GF_ELIMIT, "more than 256 MB", run_pickle(bytes, n));
+    gf__free(bytes);
+}
+
 TEST(torch__survives_every_allocation_failure)
 {
     static const char *const names[] = {"nested.pth", "old.pth"};
@@ -182,6 +197,7 @@ int main(void)
         UNIT(torch__every_cut_of_a_file_is_an_error_not_a_crash),
         UNIT(pickle__refuses_what_no_checkpoint_needs),
         UNIT(pickle__a_bomb_of_doublings_ends_at_its_limit),
+        UNIT(pickle__the_limit_counts_what_blocks_take_themselves),
         UNIT(torch__survives_every_allocation_failure),
         UNIT(efficientnet_lite0__is_the_published_size),
         UNIT(efficientnet_lite0__names_the_weight_that_a_file_lacks),
