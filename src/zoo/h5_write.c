@@ -79,6 +79,18 @@ static gf_status write_list(hid_t object, const char *key, const gf__json *list,
     return st;
 }
 
+/* A group below at; its name may have slashes, as layers of Keras 2 do. */
+static hid_t make_group(hid_t at, const char *name)
+{
+    const hid_t link = H5Pcreate(H5P_LINK_CREATE), how = H5Pcreate(H5P_GROUP_CREATE);
+    H5Pset_create_intermediate_group(link, 1);
+    H5Pset_obj_track_times(how, 0);
+    const hid_t group = H5Gcreate2(at, name, link, how, H5P_DEFAULT);
+    H5Pclose(how);
+    H5Pclose(link);
+    return group;
+}
+
 static gf_status write_dataset(hid_t group, const char *name, const gf_tensor *tensor,
                                gf_error *err)
 {
@@ -86,18 +98,20 @@ static gf_status write_dataset(hid_t group, const char *name, const gf_tensor *t
     const size_t n_dims = gf_tensor_n_dims(tensor);
     for (size_t d = 0; d < n_dims; d++)
         sides[d] = gf_tensor_shape(tensor)[d];
-    const hid_t link = H5Pcreate(H5P_LINK_CREATE),
+    const hid_t link = H5Pcreate(H5P_LINK_CREATE), how = H5Pcreate(H5P_DATASET_CREATE),
                 space = H5Screate_simple((int)n_dims, sides, NULL);
     H5Pset_create_intermediate_group(link, 1); /* "conv2d_1/kernel:0" is a group and a name */
-    const hid_t dataset = H5Dcreate2(group, name, H5T_IEEE_F32LE, space, link, H5P_DEFAULT,
-                                     H5P_DEFAULT);
+    H5Pset_obj_track_times(how, 0);            /* the same model gives the same bytes */
+    const hid_t dataset = H5Dcreate2(group, name, H5T_IEEE_F32LE, space, link, how, H5P_DEFAULT);
     const bool is_written = dataset >= 0 && H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL,
                                                      H5P_DEFAULT, gf_tensor_data(tensor)) >= 0;
     if (dataset >= 0)
         H5Dclose(dataset);
     H5Sclose(space);
+    H5Pclose(how);
     H5Pclose(link);
-    return is_written ? GF_OK : gf_error_set(err, GF_EIO, "the dataset %s cannot be written", name);
+    return is_written ? GF_OK
+                      : gf_error_set(err, GF_EIO, "%s cannot be written; is the disk full?", name);
 }
 
 static gf_status write_layer(hid_t root, const gf_safetensors *file, const gf__json *entry,
@@ -105,7 +119,7 @@ static gf_status write_layer(hid_t root, const gf_safetensors *file, const gf__j
 {
     const char *layer = gf__json_string(gf__json_at(entry, 0), "");
     const gf__json *weights = gf__json_at(entry, 1);
-    const hid_t group = H5Gcreate2(root, layer, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t group = make_group(root, layer);
     if (group < 0)
         return gf_error_set(err, GF_EIO, "the group %s cannot be made", layer);
     gf_status st = write_list(group, "weight_names", weights, false, err);
@@ -140,7 +154,7 @@ static gf_status write_texts(hid_t object, const gf_safetensors *file, bool has_
 static gf_status write_model(hid_t out, const gf_safetensors *file, const gf__json *layers,
                              gf_error *err)
 {
-    const hid_t root = H5Gcreate2(out, "model_weights", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t root = make_group(out, "model_weights");
     if (root < 0)
         return gf_error_set(err, GF_EIO, "the group model_weights cannot be made");
     gf_status st = write_texts(out, file, true, err);
@@ -172,13 +186,13 @@ gf_status gf__h5_write(const char *input, const char *output, gf_error *err)
         out = H5Fcreate(output, H5F_ACC_TRUNC, how, H5P_DEFAULT);
         H5Pclose(how);
         if (out < 0)
-            st = gf_error_set(err, GF_EIO, "%s: cannot be made", output);
+            st = gf_error_set(err, GF_EIO, "cannot be made");
     }
     if (st == GF_OK)
         st = write_model(out, file, layers, err);
-    if (out >= 0 && H5Fclose(out) < 0 && st == GF_OK)
-        st = gf_error_set(err, GF_EIO, "%s: cannot be written to its end; is the disk full?",
-                          output);
+    /* After a write that failed the library may crash on closing; this process is about to end. */
+    if (st == GF_OK && H5Fclose(out) < 0)
+        st = gf_error_set(err, GF_EIO, "cannot be written to its end; is the disk full?");
     gf__json_free(layers);
     gf_safetensors_close(file);
     return st;
