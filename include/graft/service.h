@@ -199,9 +199,10 @@ typedef struct gf_export_request {
     /* Without the trunk: features (or a table's columns) to scores. */
     bool is_head_only;
     gf_quantisation quantisation; /* of the kernels; TFJS only */
+    const gf_observer *observer;  /* stage "export", in layers; may be NULL */
 } gf_export_request;
 /* What the format cannot say is refused: GF_EUNSUPPORTED. docs/formats.md tells what each keeps.
- * GF_EINVAL the output is the model itself. */
+ * GF_EINVAL the output is the model itself; GF_ECANCELED by the observer, and nothing is left. */
 GF_API gf_status gf_service_export(const gf_export_request *request, gf_error *err);
 
 /* ---- the article's way: a graph of one's own ------------------------------------------------- */

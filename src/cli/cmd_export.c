@@ -28,7 +28,8 @@ static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
     gf_export_request request = {.context = gf__cli_context(cli),
                                  .model = cli->words[0],
                                  .output = s->output,
-                                 .is_head_only = s->is_head_only};
+                                 .is_head_only = s->is_head_only,
+                                 .observer = &cli->observer};
     if (s->output == NULL)
         return gf_error_set(err, GF_EINVAL, "no --output FILE to write to");
     gf_status st = gf_export_format_parse(s->format, &request.format, err);
@@ -36,6 +37,7 @@ static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
         st = gf_quantisation_parse(s->quantisation, &request.quantisation, err);
     if (st == GF_OK)
         st = gf_service_export(&request, err);
+    gf__bar_end(&cli->bar);
     if (st == GF_OK)
         gf__cli_note(cli, "wrote %s", s->output);
     return st;

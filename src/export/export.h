@@ -23,6 +23,7 @@ typedef struct gf__export_source {
         *column_names; /* of a model of numbers, which the graph standardises; or NULL */
     const char *trunk_name, *layer;       /* where the features come from; NULL: a table */
     gf__export_quantisation quantisation; /* of weights, where the format has it: GF_EUNSUPPORTED */
+    const gf_observer *observer;          /* stage "export", in layers; or NULL */
 } gf__export_source;
 
 /* ONNX, opset 13: input "input" float32 (N,H,W,C) as the network takes it (scaled), or (N,D); output
@@ -35,7 +36,8 @@ gf_status gf__export_onnx(const gf__export_source *source, const char *path, gf_
 gf_status gf__export_keras(const gf__export_source *source, const char *path, gf_error *err);
 
 /* TensorFlow.js' layers-model: path becomes a folder with model.json and shards of 4 MiB; properties are
- * its userDefinedMetadata. Quantised: kernels only. GF_EEXISTS. */
+ * its userDefinedMetadata. Quantised: kernels only. The folder that it goes into must be there.
+ * GF_EEXISTS; GF_EUNSUPPORTED a kernel that float16 or uint8 cannot hold. */
 gf_status gf__export_tfjs(const gf__export_source *source, const char *path, gf_error *err);
 
 #endif

@@ -8,4 +8,13 @@
  * inside. */
 gf__json *gf__export_properties(const gf__export_source *source);
 
+/* Tells how many layers are through, and asks whether to go on: GF_ECANCELED. Then, while the file is
+ * written, asks alone; at the end, before it gets its name, tells that all is done. */
+gf_status gf__export_progress(const gf__export_source *source, size_t n_done, gf_error *err);
+gf_status gf__export_is_wanted(const gf__export_source *source, gf_error *err);
+gf_status gf__export_end(const gf__export_source *source, gf_error *err);
+/* An error about a temporary file, or one in a temporary folder, is one about path: nobody knows the
+ * other, and it is gone. */
+void gf__export_blame(gf_error *err, const char *temporary, const char *path);
+
 #endif

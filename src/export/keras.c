@@ -57,8 +57,9 @@ static gf_status add_layer(keras_model *model, const gf_layer *layer, gf_error *
     return st;
 }
 
-static gf_status collect(const gf_graph *graph, keras_model *model, gf_error *err)
+static gf_status collect(const gf__export_source *source, keras_model *model, gf_error *err)
 {
+    const gf_graph *graph = source->graph;
     const size_t n = count_weights(graph);
     model->layers = gf__json_array();
     model->tensors = gf__calloc(n + 1, sizeof *model->tensors);
@@ -68,6 +69,8 @@ static gf_status collect(const gf_graph *graph, keras_model *model, gf_error *er
         st = gf__error_nomem(err, "a table of weights", n);
     for (size_t i = 0; i < gf_graph_n_layers(graph) && st == GF_OK; i++)
         st = add_layer(model, gf_graph_layer_at(graph, (ptrdiff_t)i), err);
+    if (st == GF_OK)
+        st = gf__export_progress(source, 0, err);
     return st;
 }
 
@@ -109,15 +112,19 @@ gf_status gf__export_keras(const gf__export_source *source, const char *path, gf
     gf_status st = gf__writer_open(path, &writer, err);
     if (st != GF_OK)
         return st;
-    char *tensors = gf__asprintf("%s.safetensors", gf__writer_path(writer));
-    st = tensors != NULL ? collect(source->graph, &model, err)
+    char *tensors = gf__asprintf("%s.tensors", gf__writer_path(writer));
+    st = tensors != NULL ? collect(source, &model, err)
                          : gf__error_nomem(err, "a path", strlen(path));
     if (st == GF_OK)
         st = save_tensors(&model, source->graph, tensors, err);
     if (st == GF_OK)
-        st = gf__hdf5_write(tensors, gf__writer_path(writer), err);
+        st = gf__hdf5_write(tensors, gf__writer_path(writer), source->observer, err);
+    if (st == GF_OK)
+        st = gf__export_end(source, err);
     if (tensors != NULL)
         (void)unlink(tensors);
+    if (st != GF_OK)
+        gf__export_blame(err, gf__writer_path(writer), path);
     if (st == GF_OK)
         st = gf__writer_commit(writer, err);
     else

@@ -168,11 +168,12 @@ static void *add_tensor(gf__onnx *onnx, const char *name, int data_type, size_t 
                         const size_t *shape, size_t n_dims)
 {
     size_t n_bytes = value_bytes;
+    bool fits = true;
     GfOnnx__Tensor *tensor = gf__onnx_new(onnx, sizeof *tensor);
     int64_t *dims = gf__onnx_new(onnx, (n_dims + 1) * sizeof *dims);
     for (size_t i = 0; i < n_dims; i++)
-        n_bytes *= shape[i];
-    unsigned char *bytes = gf__onnx_new(onnx, n_bytes);
+        fits = fits && gf__mul_size(n_bytes, shape[i], &n_bytes);
+    unsigned char *bytes = gf__onnx_new(onnx, fits ? n_bytes : SIZE_MAX);
     if (tensor == NULL || dims == NULL || bytes == NULL ||
         !grow(onnx, &onnx->graph.initializer, onnx->graph.n_initializer,
               &onnx->initializer_capacity))
@@ -280,7 +281,9 @@ static gf_status build(gf__onnx *onnx, const gf__export_source *source, gf_error
     const gf_layer *first = gf_graph_layer_at(source->graph, 0);
     onnx->values = gf__onnx_new(onnx, n * sizeof *onnx->values);
     for (size_t i = 0; i < n && !onnx->is_out_of_memory; i++) {
-        const gf_status st = gf__onnx_layer(onnx, i, err);
+        gf_status st = gf__onnx_layer(onnx, i, err);
+        if (st == GF_OK)
+            st = gf__export_progress(source, i, err);
         if (st != GF_OK)
             return st;
     }
@@ -316,25 +319,41 @@ static gf_status build(gf__onnx *onnx, const gf__export_source *source, gf_error
 typedef struct file_sink {
     ProtobufCBuffer base; /* first: what protobuf-c is given */
     gf__writer *writer;
+    const gf__export_source *source;
+    gf_status st; /* whether anybody still wants it */
+    gf_error *err;
 } file_sink;
+
+/* protobuf-c appends names and numbers, too: whether to go on is asked where it takes time. */
+#define MANY_BYTES ((size_t)64 << 10)
 
 static void append_to_file(ProtobufCBuffer *buffer, size_t n_bytes, const uint8_t *bytes)
 {
-    gf__writer_write(((file_sink *)buffer)->writer, bytes, n_bytes);
+    file_sink *sink = (file_sink *)buffer;
+    if (sink->st == GF_OK && n_bytes >= MANY_BYTES)
+        sink->st = gf__export_is_wanted(sink->source, sink->err);
+    if (sink->st == GF_OK)
+        gf__writer_write(sink->writer, bytes, n_bytes);
 }
 
-static gf_status write_file(const gf__onnx *onnx, const char *path, gf_error *err)
+static gf_status write_file(const gf__onnx *onnx, const gf__export_source *source, const char *path,
+                            gf_error *err)
 {
     const size_t n_bytes = gf_onnx__model__get_packed_size(&onnx->model);
     if (n_bytes > INT_MAX)
         return gf_error_set(err, GF_ELIMIT, "%s: %zu bytes, an ONNX file has at most %d", path,
                             n_bytes, INT_MAX);
-    file_sink sink = {.base = {.append = append_to_file}};
+    file_sink sink = {.base = {.append = append_to_file}, .source = source, .err = err};
     const gf_status st = gf__writer_open(path, &sink.writer, err);
     if (st != GF_OK)
         return st;
     gf_onnx__model__pack_to_buffer(&onnx->model, &sink.base);
-    return gf__writer_commit(sink.writer, err);
+    if (sink.st == GF_OK) /* the last moment to say no */
+        sink.st = gf__export_end(source, err);
+    if (sink.st == GF_OK)
+        return gf__writer_commit(sink.writer, err);
+    gf__writer_abort(sink.writer);
+    return sink.st;
 }
 
 gf_status gf__export_onnx(const gf__export_source *source, const char *path, gf_error *err)
@@ -346,7 +365,7 @@ gf_status gf__export_onnx(const gf__export_source *source, const char *path, gf_
     gf_onnx__graph__init(&onnx.graph);
     gf_status st = build(&onnx, source, err);
     if (st == GF_OK)
-        st = write_file(&onnx, path, err);
+        st = write_file(&onnx, source, path, err);
     free_blocks(&onnx);
     return st;
 }

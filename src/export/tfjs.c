@@ -2,15 +2,18 @@
  * of weights) and shards of 4 MiB, which hold the weights one behind the other. */
 #include <errno.h>
 #include <fcntl.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "export/export_priv.h"
 #include "tensor/tensor.h"
 
 #define SHARD_BYTES ((size_t)4 << 20)
+#define F16_MAX     65504.0f
 
 typedef struct tfjs_model {
     gf__buffer weights;
@@ -58,12 +61,30 @@ static gf__json *append_f16(gf__buffer *out, const float *values, size_t n)
 
 /* Kernels alone are quantised: they are nearly all of the bytes, and a variance of 256 steps would cost
  * more than it saves. */
+static bool is_quantised(const tfjs_model *model, const char *weight)
+{
+    return model->quantisation != GF__EXPORT_F32 && strstr(weight, "kernel") != NULL;
+}
+
+/* What is rounded is asked for; what becomes infinite, or drags the steps of all others there, is not. */
+static gf_status check_range(const tfjs_model *model, const char *name, const gf_tensor *tensor,
+                             gf_error *err)
+{
+    const float most = model->quantisation == GF__EXPORT_F16 ? F16_MAX : FLT_MAX;
+    const float *values = gf_tensor_f32(tensor);
+    for (size_t i = 0; i < gf_tensor_n_values(tensor); i++)
+        if (!(fabsf(values[i]) <= most))
+            return gf_error_set(err, GF_EUNSUPPORTED,
+                                "%s: has the value %g, at most %g can be quantised", name,
+                                (double)values[i], (double)most);
+    return GF_OK;
+}
+
 static gf__json *append_values(tfjs_model *model, const char *weight, const float *values, size_t n)
 {
-    if (strstr(weight, "kernel") != NULL && model->quantisation == GF__EXPORT_U8)
-        return append_u8(&model->weights, values, n);
-    if (strstr(weight, "kernel") != NULL && model->quantisation == GF__EXPORT_F16)
-        return append_f16(&model->weights, values, n);
+    if (is_quantised(model, weight))
+        return model->quantisation == GF__EXPORT_U8 ? append_u8(&model->weights, values, n)
+                                                    : append_f16(&model->weights, values, n);
     gf__buffer_append(&model->weights, values, n * sizeof *values);
     return NULL;
 }
@@ -78,6 +99,13 @@ static gf_status add_weight(tfjs_model *model, const gf_layer *layer, size_t i, 
     char *name = gf__asprintf("%s/%s", gf_layer_name(layer), weight);
     if (name == NULL)
         return gf__error_nomem(err, "a weight's name", strlen(weight));
+    if (is_quantised(model, weight)) {
+        const gf_status st = check_range(model, name, tensor, err);
+        if (st != GF_OK) {
+            gf__free(name);
+            return st;
+        }
+    }
     gf__json *entry = gf__json_object(), *shape = gf__json_array();
     for (size_t d = 0; d < gf_tensor_n_dims(tensor); d++)
         gf__json_append(shape, gf__json_new_int((int64_t)gf_tensor_shape(tensor)[d]));
@@ -92,13 +120,16 @@ static gf_status add_weight(tfjs_model *model, const gf_layer *layer, size_t i, 
     return gf__buffer_status(&model->weights, err);
 }
 
-static gf_status add_weights(tfjs_model *model, const gf_graph *graph, gf_error *err)
+static gf_status add_weights(tfjs_model *model, const gf__export_source *source, gf_error *err)
 {
+    const gf_graph *graph = source->graph;
     gf_status st = GF_OK;
-    for (size_t i = 0; i < gf_graph_n_layers(graph); i++) {
+    for (size_t i = 0; st == GF_OK && i < gf_graph_n_layers(graph); i++) {
         const gf_layer *layer = gf_graph_layer_at(graph, (ptrdiff_t)i);
         for (size_t k = 0; st == GF_OK && k < gf__layer_n_weights(layer); k++)
             st = add_weight(model, layer, k, err);
+        if (st == GF_OK)
+            st = gf__export_progress(source, i, err);
     }
     return st;
 }
@@ -118,8 +149,8 @@ static const char *shard_name(size_t i, size_t n, char name[SHARD_NAME])
     return name;
 }
 
-static gf_status write_shards(const tfjs_model *model, const char *dir, gf__json *paths,
-                              gf_error *err)
+static gf_status write_shards(const tfjs_model *model, const gf__export_source *source,
+                              const char *dir, gf__json *paths, gf_error *err)
 {
     const size_t n = n_shards(model->weights.size);
     gf_status st = GF_OK;
@@ -134,6 +165,8 @@ static gf_status write_shards(const tfjs_model *model, const char *dir, gf__json
                                 left < SHARD_BYTES ? left : SHARD_BYTES, err);
         gf__json_append(paths, gf__json_new_string(name));
         gf__free(path);
+        if (st == GF_OK)
+            st = gf__export_is_wanted(source, err);
     }
     return st;
 }
@@ -171,7 +204,7 @@ static gf_status write_files(tfjs_model *model, const gf__export_source *source,
     char *path = gf__path_join(dir, "model.json");
     gf_status st = path != NULL ? GF_OK : gf__error_nomem(err, "a path", strlen(dir));
     if (st == GF_OK)
-        st = write_shards(model, dir, paths, err);
+        st = write_shards(model, source, dir, paths, err);
     const gf_status made = document(model, source, paths, &root, st == GF_OK ? err : NULL);
     st = st == GF_OK ? made : st;
     if (st == GF_OK) {
@@ -201,28 +234,60 @@ static void remove_folder(const char *dir, size_t n_weight_bytes)
     (void)rmdir(dir);
 }
 
+static gf_status refuse_existing(const char *path, gf_error *err)
+{
+    return gf_error_set(err, GF_EEXISTS,
+                        "%s: is there already; a layers-model is a folder of its own", path);
+}
+
+/* path: no slash at its end, which would put the temporary folder into the one to be made. */
+static gf_status write_folder(tfjs_model *model, const gf__export_source *source, const char *path,
+                              gf_error *err)
+{
+    char *aside = gf__asprintf("%s.tmp.%d", path, (int)getpid());
+    if (aside == NULL)
+        return gf__error_nomem(err, "a path", strlen(path));
+    gf_status st = GF_OK;
+    if (mkdir(aside, 0777) != 0) {
+        st = gf__error_errno(err, errno, "%s: cannot create", path);
+        gf__free(aside);
+        return st;
+    }
+    st = write_files(model, source, aside, err);
+    if (st == GF_OK)
+        st = gf__export_end(source, err);
+    if (st != GF_OK)
+        gf__export_blame(err, aside, path);
+    if (st == GF_OK && rename(aside, path) != 0)
+        st = errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR /* since we looked */
+                 ? refuse_existing(path, err)
+                 : gf__error_errno(err, errno, "%s: cannot give the new folder this name", path);
+    if (st != GF_OK)
+        remove_folder(aside, model->weights.size);
+    gf__free(aside);
+    return st;
+}
+
 gf_status gf__export_tfjs(const gf__export_source *source, const char *path, gf_error *err)
 {
-    tfjs_model model = {.manifest = gf__json_array(), .quantisation = source->quantisation};
-    if (gf__is_dir(path) || gf__is_file(path)) {
-        gf__json_free(model.manifest);
-        return gf_error_set(err, GF_EEXISTS,
-                            "%s: is there already; a layers-model is a folder of its own", path);
-    }
-    char *aside = gf__asprintf("%s.tmp.%d", path, (int)getpid());
-    gf_status st = aside != NULL ? GF_OK : gf__error_nomem(err, "a path", strlen(path));
+    tfjs_model model = {.quantisation = source->quantisation};
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    char *name = gf__strndup(path, n);
+    if (name == NULL)
+        return gf__error_nomem(err, "a path", n);
+    gf_status st = GF_OK;
+    struct stat info;
+    if (lstat(name, &info) == 0)
+        st = refuse_existing(name, err);
+    model.manifest = gf__json_array();
     if (st == GF_OK)
-        st = add_weights(&model, source->graph, err);
+        st = add_weights(&model, source, err);
     if (st == GF_OK)
-        st = gf__make_dirs(aside, err);
-    if (st == GF_OK)
-        st = write_files(&model, source, aside, err);
-    if (st == GF_OK && rename(aside, path) != 0)
-        st = gf__error_errno(err, errno, "%s", path);
-    if (st != GF_OK && aside != NULL)
-        remove_folder(aside, model.weights.size);
-    gf__free(aside);
+        st = write_folder(&model, source, name, err);
     gf__json_free(model.manifest);
     gf__buffer_free(&model.weights);
+    gf__free(name);
     return st;
 }

@@ -131,6 +131,7 @@ static gf_status write_model(const gf_export_request *request, const gf_model *m
             .trunk_name = gf_model_trunk_name(model),
             .layer = gf_model_layer(model),
             .quantisation = (gf__export_quantisation)request->quantisation,
+            .observer = request->observer,
         };
         st = formats[request->format].write(&source, request->output, err);
     }

@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/base.h"
 #include "tensor/tensor.h"
@@ -37,6 +39,7 @@ typedef struct conversion {
 
 static void limit_self(void)
 {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody waits for what a killed graft began */
     const struct rlimit none = {0, 0}, cpu = {CPU_LIMIT_S, CPU_LIMIT_S};
     setrlimit(RLIMIT_CORE, &none);
     setrlimit(RLIMIT_CPU, &cpu);
@@ -332,5 +335,7 @@ int main(int argc, char **argv)
         GF_OK)
         return 0;
     fprintf(stderr, "%s\n", err.message);
+    if (is_writing)
+        _exit(1); /* without the library's own end, which crashes where the disk is full */
     return 1;
 }

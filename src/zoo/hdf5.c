@@ -167,7 +167,7 @@ gf_status gf__hdf5_read(const char *path, const char *scratch_dir, const gf_obse
     contents c = {0};
     gf_status st = gf__observe_progress(obs, "import", 0, 2, gf__path_base(path), err);
     if (st == GF_OK)
-        st = gf__hdf5_convert(path, scratch_dir, &out->file, err);
+        st = gf__hdf5_convert(path, scratch_dir, obs, &out->file, err);
     if (st != GF_OK)
         return st; /* names the path itself */
     st = gf__observe_progress(obs, "import", 1, 2, gf__path_base(path), err);

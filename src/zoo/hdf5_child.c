@@ -19,6 +19,7 @@
 
 #define FILE_LIMIT ((uint64_t)2 << 30)
 #define TIMEOUT_MS 120000
+#define PAUSE_MS   100 /* between looks at whether somebody wants to stop */
 
 static const char hdf5_signature[8] = "\x89HDF\r\n\x1a\n";
 
@@ -81,12 +82,26 @@ static gf_status find_program(char path[4096], gf_error *err)
 
 /* ---- running it ---- */
 
+typedef struct errand {
+    const char *const *words; /* what follows the program's name, NULL at the end */
+    const char *path;         /* what messages are about */
+    bool is_writing;          /* path, not reading it */
+    const gf_observer *obs;
+    const char *stage; /* that obs is told of, at its beginning */
+    size_t n_steps;    /* 0 where it cannot be told */
+} errand;
+
+static gf_status ask_to_go_on(const errand *e, gf_error *err)
+{
+    return gf__observe_progress(e->obs, e->stage, 0, e->n_steps, NULL, err);
+}
+
 typedef struct child {
     pid_t pid;
     int message_fd; /* what it writes to its standard error */
 } child;
 
-/* words: what follows the program's name, NULL at the end. */
+/* In a process group of its own: a Ctrl-C at the terminal is for us to answer, in an orderly way. */
 static gf_status spawn(const char *program, const char *const *words, child *out, gf_error *err)
 {
     int ends[2];
@@ -95,6 +110,7 @@ static gf_status spawn(const char *program, const char *const *words, child *out
         argv[i + 1] = (char *)words[i];
     char *envp[] = {(char *)"LC_ALL=C", NULL};
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return gf__error_errno(err, errno, "pipe");
     posix_spawn_file_actions_init(&actions);
@@ -102,7 +118,11 @@ static gf_status spawn(const char *program, const char *const *words, child *out
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
     posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-    const int failure = posix_spawn(&out->pid, program, &actions, NULL, argv, envp);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    const int failure = posix_spawn(&out->pid, program, &actions, &attributes, argv, envp);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     if (failure != 0) {
@@ -114,16 +134,22 @@ static gf_status spawn(const char *program, const char *const *words, child *out
 }
 
 /* Reads what the child says until it closes its end, which it does at the latest by dying, or the
- * time is over. */
-static void read_message(int fd, int64_t end_ms, char *message, size_t size)
+ * time is over, or nobody wants it any more. */
+static gf_status read_message(const errand *e, int fd, int64_t end_ms, char *message, size_t size,
+                              gf_error *err)
 {
     size_t n = 0;
-    for (;;) {
+    gf_status st = GF_OK;
+    while (st == GF_OK) {
         char chunk[512];
         const int64_t left_ms = end_ms - gf__clock_ms();
         struct pollfd waited = {.fd = fd, .events = POLLIN};
-        const int ready = left_ms > 0 ? poll(&waited, 1, (int)left_ms) : 0;
+        const int pause_ms = left_ms < PAUSE_MS ? (int)left_ms : PAUSE_MS;
+        const int ready = left_ms > 0 ? poll(&waited, 1, pause_ms) : 0;
+        st = ask_to_go_on(e, err);
         if (ready < 0 && errno == EINTR)
+            continue;
+        if (ready == 0 && left_ms > 0)
             continue;
         const ssize_t got = ready > 0 ? read(fd, chunk, sizeof chunk) : 0;
         if (got <= 0)
@@ -134,6 +160,7 @@ static void read_message(int fd, int64_t end_ms, char *message, size_t size)
         n += kept;
     }
     message[n] = '\0';
+    return st;
 }
 
 /* Its end closed, the child is about to exit; one that was taken over may stay. False: it had to be
@@ -163,32 +190,43 @@ static void clean_line(char *message)
     }
 }
 
-/* path: what messages are about. */
-static gf_status run(const char *program, const char *const *words, const char *path, gf_error *err)
+static gf_status judge(const errand *e, int wait_status, const char *message, gf_error *err)
+{
+    if (WIFSIGNALED(wait_status))
+        return e->is_writing
+                   ? gf_error_set(err, GF_EIO, "%s: graft-h5 was ended while it wrote (signal %d)",
+                                  e->path, WTERMSIG(wait_status))
+                   : gf_error_set(err, GF_EFORMAT,
+                                  "%s: the HDF5 library broke down on it (signal %d); the file is "
+                                  "damaged",
+                                  e->path, WTERMSIG(wait_status));
+    if (WEXITSTATUS(wait_status) != 0)
+        return gf_error_set(err, e->is_writing ? GF_EIO : GF_EFORMAT, "%s: %s", e->path,
+                            message[0] != '\0' ? message : "graft-h5 could not do it");
+    return GF_OK;
+}
+
+static gf_status run(const char *program, const errand *e, gf_error *err)
 {
     child c;
     int wait_status = 0;
     char message[300];
-    gf_status st = spawn(program, words, &c, err);
+    gf_status st = spawn(program, e->words, &c, err);
     if (st != GF_OK)
         return st;
     const int64_t end_ms = gf__clock_ms() + TIMEOUT_MS;
-    read_message(c.message_fd, end_ms, message, sizeof message);
+    st = read_message(e, c.message_fd, end_ms, message, sizeof message, err);
     close(c.message_fd);
+    if (st != GF_OK)
+        kill(c.pid, SIGKILL);
     const bool is_in_time = wait_for(c.pid, end_ms, &wait_status);
     clean_line(message);
+    if (st != GF_OK)
+        return st;
     if (!is_in_time)
-        return gf_error_set(err, GF_EFORMAT, "%s: not read after %d seconds; damaged?", path,
+        return gf_error_set(err, GF_EFORMAT, "%s: not done after %d seconds; damaged?", e->path,
                             TIMEOUT_MS / 1000);
-    if (WIFSIGNALED(wait_status))
-        return gf_error_set(
-            err, GF_EFORMAT,
-            "%s: the HDF5 library broke down on it (signal %d); the file is damaged", path,
-            WTERMSIG(wait_status));
-    if (WEXITSTATUS(wait_status) != 0)
-        return gf_error_set(err, GF_EFORMAT, "%s: %s", path,
-                            message[0] != '\0' ? message : "graft-h5 could not read it");
-    return GF_OK;
+    return judge(e, wait_status, message, err);
 }
 
 /* ---- both ---- */
@@ -208,8 +246,8 @@ static void remove_folder(const char *folder)
     rmdir(folder);
 }
 
-gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, gf_safetensors **out,
-                           gf_error *err)
+gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, const gf_observer *obs,
+                           gf_safetensors **out, gf_error *err)
 {
     char program[4096];
     char *folder = NULL, *output = NULL;
@@ -233,7 +271,13 @@ gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, gf_safeten
     }
     has_folder = true;
     memcpy(output, folder, strlen(folder));
-    st = run(program, (const char *const[]){path, output, NULL}, path, err);
+    st = run(program,
+             &(errand){.words = (const char *const[]){path, output, NULL},
+                       .path = path,
+                       .obs = obs,
+                       .stage = "import",
+                       .n_steps = 2},
+             err);
     if (st != GF_OK)
         goto done;
     st = gf_safetensors_open(output, out, err);
@@ -246,11 +290,18 @@ done:
     return st;
 }
 
-gf_status gf__hdf5_write(const char *tensors, const char *path, gf_error *err)
+gf_status gf__hdf5_write(const char *tensors, const char *path, const gf_observer *obs,
+                         gf_error *err)
 {
     char program[4096];
     const gf_status st = find_program(program, err);
-    return st == GF_OK
-               ? run(program, (const char *const[]){"--write", tensors, path, NULL}, path, err)
-               : st;
+    if (st != GF_OK)
+        return st;
+    return run(program,
+               &(errand){.words = (const char *const[]){"--write", tensors, path, NULL},
+                         .path = path,
+                         .is_writing = true,
+                         .obs = obs,
+                         .stage = "export"},
+               err);
 }

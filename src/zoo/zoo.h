@@ -24,7 +24,8 @@ gf_status gf__trunk_take(const gf__trunk_parts *parts, gf_trunk **out, gf_error 
 /* Makes a Keras HDF5 model of a safetensors file, in a process of its own: tensors "LAYER/WEIGHT", metadata
  * model_config, backend, keras_version, layers ([["LAYER", ["WEIGHT", ...]], ...]). GF_ENOTFOUND: no
  * program graft-h5. */
-gf_status gf__hdf5_write(const char *tensors, const char *path, gf_error *err);
+gf_status gf__hdf5_write(const char *tensors, const char *path, const gf_observer *obs,
+                         gf_error *err);
 
 /* Gives back the memory that reading the trunk's weights has filled, once plans have them packed.
  * Whoever reads them again gets them from the file. Threads: any. */

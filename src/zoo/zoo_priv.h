@@ -50,8 +50,8 @@ gf_status gf__tfjs_read_weights(const gf__source *source, const gf__json *manife
 gf_status gf__hdf5_read(const char *path, const char *scratch_dir, const gf_observer *obs,
                         gf__checkpoint *out, gf_error *err);
 /* Runs graft-h5 on path; *out is the safetensors file it made, already without a name on disk. */
-gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, gf_safetensors **out,
-                           gf_error *err);
+gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, const gf_observer *obs,
+                           gf_safetensors **out, gf_error *err);
 
 /* ---- JavaScript literals, as minifiers write them ---- */
 

@@ -19,3 +19,37 @@ try $graft export iris.safetensors --quantize uint8 -o iris8.onnx
 try $graft export iris.safetensors --format tfjs --quantize int4 -o web4
 try $graft export iris.safetensors --format keras -o iris.h5
 try $graft export iris.safetensors --format keras --quantize uint8 -o iris8.h5
+
+# The same model gives the same bytes a second later: the time of now stands nowhere in the file.
+python3 - iris.h5 <<'PY'
+import struct, sys, time
+data = open(sys.argv[1], "rb").read()
+now = int(time.time())
+found = {at for t in range(now - 20, now + 1) for at in [data.find(struct.pack("<I", t))] if at >= 0}
+print("times in the file:", sorted(found))
+PY
+# Outputs of the wrong kind, folders that are not there, a slash at the end.
+mkdir folder
+try $graft export iris.safetensors -o folder
+try $graft export iris.safetensors --format keras -o folder
+try $graft export iris.safetensors --format tfjs -o iris.onnx
+try $graft export iris.safetensors --format tfjs -o nowhere/web
+try $graft export iris.safetensors --format tfjs -o slash/
+ls slash
+ln -s nothing dangling
+try $graft export iris.safetensors --format tfjs -o dangling
+try $graft export folder -o other.onnx
+printf 'a model, really' >text.safetensors
+try $graft export text.safetensors -o other.onnx
+try $graft export "$home/trunks/inception_v3.safetensors" -o other.onnx
+# Two at once onto one name: a file is the one or the other, a folder belongs to the first.
+for format in onnx keras tfjs; do
+    for i in 1 2 3 4; do ($graft export iris.safetensors --format $format -o "both.$format" --quiet; echo "$format $?") 2>>both.err & done >>both.txt
+    wait
+done
+sort both.txt | uniq -c | sed 's/^ *//'
+sort -u both.err
+cmp both.onnx iris.onnx
+cmp both.keras iris.h5
+diff -r both.tfjs slash
+ls -d ./*tmp* 2>/dev/null

@@ -56,3 +56,23 @@ for i in {1..50}; do
     read -rt 0.1 <> <(:)
 done
 pgrep -fa "graft-h5.*$PWD" || echo "no reader left behind"
+
+# Exporting the trunk with its head: what is left beside the output is called temporary, and what reads stops with who asked.
+for format in onnx tfjs keras; do
+    $graft export whole.safetensors --format $format -o whole.$format --quiet
+    ms=$(milliseconds $graft export whole.safetensors --format $format -o measured.$format)
+    for i in {1..6}; do
+        kill_within "$ms" $graft export whole.safetensors --format $format -o left.$format
+        [ ! -e left.$format ] || diff -r left.$format whole.$format
+        rm -rf left.$format
+    done
+    $graft export whole.safetensors --format $format -o left.$format --quiet
+    diff -r left.$format whole.$format && echo "export $format: the same bytes"
+    find . -maxdepth 1 -name 'left.*' ! -name left.$format ! -name "left.$format.tmp.[0-9]*"
+    rm -rf left.*
+done
+for i in {1..50}; do
+    pgrep -f "graft-h5.*--write left" >/dev/null || break
+    read -rt 0.1 <> <(:)
+done
+pgrep -fa "graft-h5.*--write left" || echo "no writer left behind"

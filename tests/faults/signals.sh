@@ -41,3 +41,23 @@ test "$(sed -n 's,^Epoch \([0-9]*\)/.*,\1,p' err | head -1)" -gt 30 && echo "wen
 stop_when 'ls big.npz.tmp* >/dev/null 2>&1' INT $graft dataset make many -o big.npz --size 1200 --threads 1 --quiet
 ls big.npz* 2>/dev/null
 stop_when '[ -s err ]' INT $graft classify missing-1.png missing-2.png many/*/*.png many/*/*.png --precision f32 --threads 1 | sed -E 's/after [0-9]+/after N/'
+
+# While exporting the trunk with its head: its temporary file is there, the output is not. A Ctrl-C goes to the whole group, graft-h5 too.
+$graft train set $options --hidden 64 --layer mixed10 --epochs 2 -o big.safetensors >/dev/null
+for format in onnx tfjs keras; do
+    for i in {1..20}; do # it takes a tenth of a second, which a busy machine may miss
+        rm -rf big.$format
+        set -m # a group of its own
+        $graft export big.safetensors --format $format -o big.$format --quiet 2>err &
+        set +m
+        pid=$!
+        until ls -d big.$format.tmp* >/dev/null 2>&1 || ! kill -0 $pid 2>/dev/null; do read -rt 0.001 <> <(:); done
+        kill -INT -- -$pid 2>/dev/null
+        wait $pid
+        status=$?
+        [ $status = 0 ] || break
+    done
+    cat err
+    echo "$format: exit status $status"
+    ls -d big.$format* 2>/dev/null
+done

@@ -114,6 +114,70 @@ TEST(export_tfjs__writes_over_nothing_and_leaves_nothing)
     check_remove_dir(dir);
 }
 
+/* A half ends at 65504: beyond it there is only infinity. */
+TEST(export_tfjs__refuses_to_quantise_what_becomes_infinite)
+{
+    char *dir = check_temp_dir(), *path = gf__path_join(dir, "web");
+    gf__export_source source = small_source("softmax", &recipe);
+    gf__dir_list list = {0};
+    const gf_layer *layer = gf_graph_layer_at(source.graph, -1);
+    for (size_t i = gf_graph_n_layers(source.graph); gf_layer_weight(layer, "kernel") == NULL;)
+        layer = gf_graph_layer_at(source.graph, (ptrdiff_t)--i);
+    const gf_tensor *kernel = gf_layer_weight(layer, "kernel");
+    float *values = gf_tensor_mutable_data((gf_tensor *)(uintptr_t)kernel);
+    values[1] = -70000.0f;
+    source.quantisation = GF__EXPORT_F16;
+    CHECK_FAILS(GF_EUNSUPPORTED, "kernel: has the value -70000, at most 65504 can be quantised",
+                gf__export_tfjs(&source, path, &check_err));
+    source.quantisation = GF__EXPORT_U8;
+    values[1] = INFINITY;
+    CHECK_FAILS(GF_EUNSUPPORTED, "kernel: has the value inf",
+                gf__export_tfjs(&source, path, &check_err));
+    CHECK_OK(gf__list_dir(dir, &list, &check_err));
+    CHECK_EQ(list.n_names, 0);
+    gf__dir_list_free(&list);
+    end_source(&source);
+    gf__free(path);
+    check_remove_dir(dir);
+}
+
+static bool count_down(void *user, const gf_progress *progress)
+{
+    size_t *left = user;
+    CHECK(progress->n_done <= progress->n_total || progress->n_total == 0);
+    return (*left)-- > 0;
+}
+
+/* Stopped at every moment that is asked about, in every format: GF_ECANCELED, and nothing is left. */
+TEST(export__stops_when_asked_and_leaves_nothing)
+{
+    gf_status (*const write[])(const gf__export_source *source, const char *path, gf_error *err) = {
+        gf__export_tfjs, gf__export_onnx, gf__export_keras};
+    char *dir = check_temp_dir(), *path = gf__path_join(dir, "out");
+    for (size_t f = 0; f < sizeof write / sizeof *write; f++) {
+        gf_status st = GF_ECANCELED;
+        for (size_t n = 0; st == GF_ECANCELED; n++) {
+            size_t left = n;
+            const gf_observer observer = {.progress = count_down, .user = &left};
+            gf__export_source source = small_source("softmax", &recipe);
+            gf__dir_list list = {0};
+            source.observer = &observer;
+            st = write[f](&source, path, &check_err);
+            CHECK(st == GF_OK || st == GF_ECANCELED);
+            CHECK_OK(gf__list_dir(dir, &list, &check_err));
+            CHECK_EQ(list.n_names, st == GF_OK ? 1 : 0);
+            gf__dir_list_free(&list);
+            end_source(&source);
+        }
+        check_remove_dir(dir);
+        dir = check_temp_dir();
+        gf__free(path);
+        path = gf__path_join(dir, "out");
+    }
+    gf__free(path);
+    check_remove_dir(dir);
+}
+
 TEST(f16__every_half_comes_back_and_ties_go_to_even)
 {
     for (uint32_t h = 0; h < 0x10000; h++) {
@@ -138,6 +202,8 @@ int main(void)
         UNIT(export_tfjs__quantised_kernels_come_back_within_half_a_step),
         UNIT(export_tfjs__says_what_the_model_is),
         UNIT(export_tfjs__writes_over_nothing_and_leaves_nothing),
+        UNIT(export_tfjs__refuses_to_quantise_what_becomes_infinite),
+        UNIT(export__stops_when_asked_and_leaves_nothing),
         UNIT(f16__every_half_comes_back_and_ties_go_to_even),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

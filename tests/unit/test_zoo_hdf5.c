@@ -151,9 +151,9 @@ TEST(guard__what_is_no_plain_file_is_refused)
     snprintf(path, sizeof path, "%s/pipe.h5", home);
     assert_int_equal(mkfifo(path, 0600), 0);
     CHECK_FAILS(GF_EFORMAT, "is not an HDF5 file (no signature in front)",
-                gf__hdf5_convert(path, home, &file, &check_err));
+                gf__hdf5_convert(path, home, NULL, &file, &check_err));
     CHECK_FAILS(GF_ENOTFOUND, "/nowhere.h5",
-                gf__hdf5_convert("/nowhere.h5", home, &file, &check_err));
+                gf__hdf5_convert("/nowhere.h5", home, NULL, &file, &check_err));
     check_remove_dir(home);
 }
 
