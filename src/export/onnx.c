@@ -1,7 +1,5 @@
 /* export/onnx.c: the model message around the layers: input, scores, properties, and the way to the
  * file. The file is written as it is packed: no second copy of the weights. */
-#include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,103 +8,29 @@
 
 enum { IR_VERSION = 7, OPSET = 13, N_PROPERTIES = 8 };
 
-/* ---- memory ---------------------------------------------------------------------------------- */
-
-struct gf__block {
-    struct gf__block *next;
-    unsigned char bytes[];
-};
-
-void *gf__onnx_new(gf__onnx *onnx, size_t size_bytes)
-{
-    size_t n_bytes = 0;
-    struct gf__block *block = NULL;
-    if (gf__add_size(sizeof *block, size_bytes, &n_bytes))
-        block = gf__calloc(1, n_bytes);
-    if (block == NULL) {
-        onnx->is_out_of_memory = true;
-        return NULL;
-    }
-    block->next = onnx->blocks;
-    onnx->blocks = block;
-    return block->bytes;
-}
-
-static void free_blocks(gf__onnx *onnx)
-{
-    while (onnx->blocks != NULL) {
-        struct gf__block *next = onnx->blocks->next;
-        gf__free(onnx->blocks);
-        onnx->blocks = next;
-    }
-}
-
-const char *gf__onnx_text(gf__onnx *onnx, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    const int n = vsnprintf(NULL, 0, fmt, args);
-    va_end(args);
-    char *text = n < 0 ? NULL : gf__onnx_new(onnx, (size_t)n + 1);
-    if (text == NULL)
-        return "";
-    va_start(args, fmt);
-    vsnprintf(text, (size_t)n + 1, fmt, args);
-    va_end(args);
-    return text;
-}
-
-/* protobuf-c wants char *, and reads only. */
-static char *borrow(const char *text)
-{
-    union {
-        const char *in;
-        char *out;
-    } same = {.in = text};
-    return same.out;
-}
-
 /* ---- nodes and weights ----------------------------------------------------------------------- */
-
-/* One more place in a list of pointers that doubles; false out of memory. */
-static bool grow(gf__onnx *onnx, void *list, size_t n, size_t *capacity)
-{
-    void *old = NULL;
-    if (n < *capacity)
-        return true;
-    const size_t bigger = *capacity == 0 ? 64 : 2 * *capacity;
-    void **fresh = gf__onnx_new(onnx, bigger * sizeof *fresh);
-    if (fresh == NULL)
-        return false;
-    memcpy(&old, list, sizeof old);
-    if (n > 0)
-        memcpy(fresh, old, n * sizeof *fresh);
-    memcpy(list, &fresh, sizeof fresh);
-    *capacity = bigger;
-    return true;
-}
 
 GfOnnx__Node *gf__onnx_node(gf__onnx *onnx, const char *op_type, const char *output,
                             const char *const *inputs)
 {
-    GfOnnx__Node *node = gf__onnx_new(onnx, sizeof *node);
+    GfOnnx__Node *node = gf__proto_new(&onnx->arena, sizeof *node);
     size_t n = 0;
     while (inputs[n] != NULL)
         n++;
-    char **names = gf__onnx_new(onnx, (n + 1) * sizeof *names);
+    char **names = gf__proto_new(&onnx->arena, (n + 1) * sizeof *names);
     if (node == NULL || names == NULL ||
-        !grow(onnx, &onnx->graph.node, onnx->graph.n_node, &onnx->node_capacity))
+        !gf__proto_grow(&onnx->arena, &onnx->graph.node, onnx->graph.n_node, &onnx->node_capacity))
         return NULL;
     gf_onnx__node__init(node);
     for (size_t i = 0; i < n; i++)
-        names[i] = borrow(inputs[i]);
-    names[n] = borrow(output); /* the one output, behind the inputs */
+        names[i] = gf__proto_borrow(inputs[i]);
+    names[n] = gf__proto_borrow(output); /* the one output, behind the inputs */
     node->input = names;
     node->n_input = n;
     node->output = names + n;
     node->n_output = 1;
-    node->name = borrow(output);
-    node->op_type = borrow(op_type);
+    node->name = gf__proto_borrow(output);
+    node->op_type = gf__proto_borrow(op_type);
     onnx->graph.node[onnx->graph.n_node++] = node;
     return node;
 }
@@ -117,12 +41,12 @@ static GfOnnx__Attribute *add_attribute(gf__onnx *onnx, GfOnnx__Node *node, cons
     if (node == NULL)
         return NULL;
     if (node->attribute == NULL)
-        node->attribute = gf__onnx_new(onnx, MOST * sizeof(GfOnnx__Attribute *));
-    GfOnnx__Attribute *attribute = gf__onnx_new(onnx, sizeof *attribute);
+        node->attribute = gf__proto_new(&onnx->arena, MOST * sizeof(GfOnnx__Attribute *));
+    GfOnnx__Attribute *attribute = gf__proto_new(&onnx->arena, sizeof *attribute);
     if (node->attribute == NULL || attribute == NULL)
         return NULL;
     gf_onnx__attribute__init(attribute);
-    attribute->name = borrow(name);
+    attribute->name = gf__proto_borrow(name);
     attribute->has_type = true;
     node->attribute[node->n_attribute++] = attribute;
     return attribute;
@@ -134,7 +58,7 @@ void gf__onnx_ints(gf__onnx *onnx, GfOnnx__Node *node, const char *name, const i
                    size_t n)
 {
     GfOnnx__Attribute *attribute = add_attribute(onnx, node, name);
-    int64_t *copy = gf__onnx_new(onnx, n * sizeof *copy);
+    int64_t *copy = gf__proto_new(&onnx->arena, n * sizeof *copy);
     if (attribute == NULL || copy == NULL)
         return;
     memcpy(copy, values, n * sizeof *copy);
@@ -169,14 +93,14 @@ static void *add_tensor(gf__onnx *onnx, const char *name, int data_type, size_t 
 {
     size_t n_bytes = value_bytes;
     bool fits = true;
-    GfOnnx__Tensor *tensor = gf__onnx_new(onnx, sizeof *tensor);
-    int64_t *dims = gf__onnx_new(onnx, (n_dims + 1) * sizeof *dims);
+    GfOnnx__Tensor *tensor = gf__proto_new(&onnx->arena, sizeof *tensor);
+    int64_t *dims = gf__proto_new(&onnx->arena, (n_dims + 1) * sizeof *dims);
     for (size_t i = 0; i < n_dims; i++)
         fits = fits && gf__mul_size(n_bytes, shape[i], &n_bytes);
-    unsigned char *bytes = gf__onnx_new(onnx, fits ? n_bytes : SIZE_MAX);
+    unsigned char *bytes = gf__proto_new(&onnx->arena, fits ? n_bytes : SIZE_MAX);
     if (tensor == NULL || dims == NULL || bytes == NULL ||
-        !grow(onnx, &onnx->graph.initializer, onnx->graph.n_initializer,
-              &onnx->initializer_capacity))
+        !gf__proto_grow(&onnx->arena, &onnx->graph.initializer, onnx->graph.n_initializer,
+                        &onnx->initializer_capacity))
         return NULL;
     gf_onnx__tensor__init(tensor);
     for (size_t i = 0; i < n_dims; i++)
@@ -185,7 +109,7 @@ static void *add_tensor(gf__onnx *onnx, const char *name, int data_type, size_t 
     tensor->n_dims = n_dims;
     tensor->has_data_type = true;
     tensor->data_type = data_type;
-    tensor->name = borrow(name);
+    tensor->name = gf__proto_borrow(name);
     tensor->has_raw_data = true;
     tensor->raw_data = (ProtobufCBinaryData){.len = n_bytes, .data = bytes};
     onnx->graph.initializer[onnx->graph.n_initializer++] = tensor;
@@ -216,14 +140,14 @@ static GfOnnx__ValueInfo *new_value(gf__onnx *onnx, const char *name, const size
         GfOnnx__TensorType tensor;
         GfOnnx__Shape shape;
         GfOnnx__Dimension *dims[GF_TENSOR_MAX_DIMS + 1], at[GF_TENSOR_MAX_DIMS + 1];
-    } *v = gf__onnx_new(onnx, sizeof *v);
+    } *v = gf__proto_new(&onnx->arena, sizeof *v);
     if (v == NULL)
         return NULL;
     gf_onnx__value_info__init(&v->info);
     gf_onnx__type__init(&v->type);
     gf_onnx__tensor_type__init(&v->tensor);
     gf_onnx__shape__init(&v->shape);
-    v->info.name = borrow(name);
+    v->info.name = gf__proto_borrow(name);
     v->info.type = &v->type;
     v->type.tensor_type = &v->tensor;
     v->tensor.has_elem_type = true;
@@ -237,20 +161,20 @@ static GfOnnx__ValueInfo *new_value(gf__onnx *onnx, const char *name, const size
         v->at[i].has_dim_value = i > 0;
         v->at[i].dim_value = i > 0 ? (int64_t)shape[i - 1] : 0;
     }
-    v->at[0].dim_param = borrow("N");
+    v->at[0].dim_param = gf__proto_borrow("N");
     return &v->info;
 }
 
 static void add_property(gf__onnx *onnx, const char *key, const char *value)
 {
-    GfOnnx__Property *property = gf__onnx_new(onnx, sizeof *property);
+    GfOnnx__Property *property = gf__proto_new(&onnx->arena, sizeof *property);
     if (onnx->model.metadata_props == NULL)
-        onnx->model.metadata_props = gf__onnx_new(onnx, N_PROPERTIES * sizeof property);
+        onnx->model.metadata_props = gf__proto_new(&onnx->arena, N_PROPERTIES * sizeof property);
     if (property == NULL || onnx->model.metadata_props == NULL)
         return;
     gf_onnx__property__init(property);
-    property->key = borrow(key);
-    property->value = borrow(value);
+    property->key = gf__proto_borrow(key);
+    property->value = gf__proto_borrow(value);
     onnx->model.metadata_props[onnx->model.n_metadata_props++] = property;
 }
 
@@ -266,10 +190,10 @@ static void add_properties(gf__onnx *onnx, const gf__export_source *source)
             gf__json_write(value, false, &text);
         gf__buffer_append(&text, "", 1);
         if (text.failed)
-            onnx->is_out_of_memory = true;
+            onnx->arena.is_out_of_memory = true;
         else
-            add_property(onnx, gf__onnx_text(onnx, "%s", gf__json_key_at(properties, i)),
-                         gf__onnx_text(onnx, "%s", text.data));
+            add_property(onnx, gf__proto_text(&onnx->arena, "%s", gf__json_key_at(properties, i)),
+                         gf__proto_text(&onnx->arena, "%s", text.data));
         gf__buffer_free(&text);
     }
     gf__json_free(properties);
@@ -279,81 +203,66 @@ static gf_status build(gf__onnx *onnx, const gf__export_source *source, gf_error
 {
     const size_t n = gf_graph_n_layers(source->graph);
     const gf_layer *first = gf_graph_layer_at(source->graph, 0);
-    onnx->values = gf__onnx_new(onnx, n * sizeof *onnx->values);
-    for (size_t i = 0; i < n && !onnx->is_out_of_memory; i++) {
+    onnx->values = gf__proto_new(&onnx->arena, n * sizeof *onnx->values);
+    for (size_t i = 0; i < n && !onnx->arena.is_out_of_memory; i++) {
         gf_status st = gf__onnx_layer(onnx, i, err);
         if (st == GF_OK)
             st = gf__export_progress(source, i, err);
         if (st != GF_OK)
             return st;
     }
-    GfOnnx__ValueInfo **outside = gf__onnx_new(onnx, 2 * sizeof *outside);
-    GfOnnx__OperatorSet **set = gf__onnx_new(onnx, sizeof *set + sizeof **set);
-    if (onnx->is_out_of_memory)
+    GfOnnx__ValueInfo **outside = gf__proto_new(&onnx->arena, 2 * sizeof *outside);
+    GfOnnx__OperatorSet **set = gf__proto_new(&onnx->arena, sizeof *set + sizeof **set);
+    if (onnx->arena.is_out_of_memory)
         return gf__error_nomem(err, "ONNX model", 0);
     gf__onnx_node(onnx, "Identity", "scores",
                   (const char *const[]){onnx->values[gf__graph_output(source->graph)], NULL});
     outside[0] = new_value(onnx, "input", gf_layer_shape(first), gf_layer_n_dims(first));
     outside[1] = new_value(onnx, "scores", &source->n_classes, 1);
-    onnx->graph.name = borrow(source->name);
+    onnx->graph.name = gf__proto_borrow(source->name);
     onnx->graph.input = outside;
     onnx->graph.output = outside + 1;
     onnx->graph.n_input = onnx->graph.n_output = 1;
     set[0] = (GfOnnx__OperatorSet *)(set + 1);
     gf_onnx__operator_set__init(set[0]);
-    set[0]->domain = borrow("");
+    set[0]->domain = gf__proto_borrow("");
     set[0]->has_version = true;
     set[0]->version = OPSET;
     onnx->model.opset_import = set;
     onnx->model.n_opset_import = 1;
     onnx->model.has_ir_version = true;
     onnx->model.ir_version = IR_VERSION;
-    onnx->model.producer_name = borrow("graft");
+    onnx->model.producer_name = gf__proto_borrow("graft");
     onnx->model.graph = &onnx->graph;
     add_properties(onnx, source);
-    return onnx->is_out_of_memory ? gf__error_nomem(err, "ONNX model", 0) : GF_OK;
+    return onnx->arena.is_out_of_memory ? gf__error_nomem(err, "ONNX model", 0) : GF_OK;
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-typedef struct file_sink {
-    ProtobufCBuffer base; /* first: what protobuf-c is given */
-    gf__writer *writer;
-    const gf__export_source *source;
-    gf_status st; /* whether anybody still wants it */
-    gf_error *err;
-} file_sink;
-
-/* protobuf-c appends names and numbers, too: whether to go on is asked where it takes time. */
-#define MANY_BYTES ((size_t)64 << 10)
-
-static void append_to_file(ProtobufCBuffer *buffer, size_t n_bytes, const uint8_t *bytes)
+/* Between two larger pieces. */
+static gf_status go_on(void *user, gf_error *err)
 {
-    file_sink *sink = (file_sink *)buffer;
-    if (sink->st == GF_OK && n_bytes >= MANY_BYTES)
-        sink->st = gf__export_is_wanted(sink->source, sink->err);
-    if (sink->st == GF_OK)
-        gf__writer_write(sink->writer, bytes, n_bytes);
+    return gf__export_is_wanted(user, err);
 }
 
 static gf_status write_file(const gf__onnx *onnx, const gf__export_source *source, const char *path,
                             gf_error *err)
 {
-    const size_t n_bytes = gf_onnx__model__get_packed_size(&onnx->model);
-    if (n_bytes > INT_MAX)
-        return gf_error_set(err, GF_ELIMIT, "%s: %zu bytes, an ONNX file has at most %d", path,
-                            n_bytes, INT_MAX);
-    file_sink sink = {.base = {.append = append_to_file}, .source = source, .err = err};
-    const gf_status st = gf__writer_open(path, &sink.writer, err);
+    gf__writer *writer = NULL;
+    gf__export_source copy = *source; /* a callback's user is not const */
+    gf_status st = gf__writer_open(path, &writer, err);
     if (st != GF_OK)
         return st;
-    gf_onnx__model__pack_to_buffer(&onnx->model, &sink.base);
-    if (sink.st == GF_OK) /* the last moment to say no */
-        sink.st = gf__export_end(source, err);
-    if (sink.st == GF_OK)
-        return gf__writer_commit(sink.writer, err);
-    gf__writer_abort(sink.writer);
-    return sink.st;
+    st = gf__proto_write(&onnx->model.base, writer, go_on, &copy, err);
+    if (st == GF_ELIMIT)
+        gf__error_prefix(err, "%s", path);
+    if (st == GF_OK) /* the last moment to say no */
+        st = gf__export_end(source, err);
+    if (st == GF_OK)
+        return gf__writer_commit(writer, err);
+    gf__writer_abort(writer);
+    return st;
 }
 
 gf_status gf__export_onnx(const gf__export_source *source, const char *path, gf_error *err)
@@ -366,6 +275,6 @@ gf_status gf__export_onnx(const gf__export_source *source, const char *path, gf_
     gf_status st = build(&onnx, source, err);
     if (st == GF_OK)
         st = write_file(&onnx, source, path, err);
-    free_blocks(&onnx);
+    gf__proto_arena_free(&onnx.arena);
     return st;
 }

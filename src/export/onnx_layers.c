@@ -37,7 +37,7 @@ static const char *value_of(const layer_at *at, size_t i)
 static const char *add_vector(const layer_at *at, const char *weight, size_t n, float otherwise)
 {
     const gf_tensor *tensor = gf_layer_weight(at->layer, weight);
-    const char *name = gf__onnx_text(at->onnx, "%s/%s", at->name, weight);
+    const char *name = gf__proto_text(&at->onnx->arena, "%s/%s", at->name, weight);
     float *values = gf__onnx_weight(at->onnx, name, &n, 1);
     for (size_t i = 0; values != NULL && i < n; i++)
         values[i] = tensor != NULL ? gf_tensor_f32(tensor)[i] : otherwise;
@@ -51,7 +51,7 @@ static const char *add_kernel(const layer_at *at, bool is_depthwise)
     const size_t *have = gf_tensor_shape(tensor);
     const size_t H = have[0], W = have[1], I = is_depthwise ? have[3] : have[2],
                  O = is_depthwise ? have[2] : have[3];
-    const char *name = gf__onnx_text(at->onnx, "%s/kernel", at->name);
+    const char *name = gf__proto_text(&at->onnx->arena, "%s/kernel", at->name);
     const float *from = gf_tensor_f32(tensor);
     float *to = gf__onnx_weight(at->onnx, name, (size_t[]){O, I, H, W}, 4);
     for (size_t o = 0; to != NULL && o < O; o++)
@@ -77,8 +77,8 @@ static void add_activation(const layer_at *at, gf__activation activation, const 
         gf__onnx_node(onnx, "Relu", output, INPUTS(value));
         return;
     case GF__ACTIVATION_RELU6: {
-        const char *low = gf__onnx_text(onnx, "%s/min", at->name);
-        const char *high = gf__onnx_text(onnx, "%s/max", at->name);
+        const char *low = gf__proto_text(&onnx->arena, "%s/min", at->name);
+        const char *high = gf__proto_text(&onnx->arena, "%s/max", at->name);
         float *bound = gf__onnx_weight(onnx, low, NULL, 0);
         if (bound != NULL)
             *bound = 0.0f;
@@ -100,7 +100,7 @@ static const char *before_activation(const layer_at *at)
 {
     return at->config->activation == GF__ACTIVATION_LINEAR
                ? at->output
-               : gf__onnx_text(at->onnx, "%s/linear", at->name);
+               : gf__proto_text(&at->onnx->arena, "%s/linear", at->name);
 }
 
 static void end_with_activation(const layer_at *at, const char *value)
@@ -215,7 +215,7 @@ static gf_status emit_global_pooling(const layer_at *at, gf_error *err)
 {
     const char *op = at->config->class_id == GF__LAYER_GLOBAL_MAX_POOLING2D ? "GlobalMaxPool"
                                                                             : "GlobalAveragePool";
-    const char *map = gf__onnx_text(at->onnx, "%s/map", at->name);
+    const char *map = gf__proto_text(&at->onnx->arena, "%s/map", at->name);
     gf__onnx_node(at->onnx, op, map, INPUTS(at->input));
     gf__onnx_node(at->onnx, "Flatten", at->output, INPUTS(map));
     return GF_OK;
@@ -224,7 +224,7 @@ static gf_status emit_global_pooling(const layer_at *at, gf_error *err)
 static gf_status emit_concatenate(const layer_at *at, gf_error *err)
 {
     const size_t n = gf_layer_n_inputs(at->layer);
-    const char **inputs = gf__onnx_new(at->onnx, (n + 1) * sizeof *inputs);
+    const char **inputs = gf__proto_new(&at->onnx->arena, (n + 1) * sizeof *inputs);
     if (inputs == NULL)
         return GF_OK; /* the end says so */
     for (size_t i = 0; i < n; i++)
@@ -238,8 +238,9 @@ static gf_status emit_add(const layer_at *at, gf_error *err)
     const char *sum = at->input;
     const size_t n = gf_layer_n_inputs(at->layer);
     for (size_t i = 1; i < n; i++) {
-        const char *output = i + 1 == n ? at->output
-                                        : gf__onnx_text(at->onnx, "%s/sum_%zu", at->name, i);
+        const char *output = i + 1 == n
+                                 ? at->output
+                                 : gf__proto_text(&at->onnx->arena, "%s/sum_%zu", at->name, i);
         gf__onnx_node(at->onnx, "Add", output, INPUTS(sum, value_of(at, i)));
         sum = output;
     }
@@ -250,7 +251,7 @@ static gf_status emit_zero_padding(const layer_at *at, gf_error *err)
 {
     const size_t *p = at->config->padding;
     const int64_t pads[] = {0, 0, (int64_t)p[0], (int64_t)p[2], 0, 0, (int64_t)p[1], (int64_t)p[3]};
-    const char *name = gf__onnx_text(at->onnx, "%s/pads", at->name);
+    const char *name = gf__proto_text(&at->onnx->arena, "%s/pads", at->name);
     gf__onnx_numbers(at->onnx, name, pads, 8);
     gf__onnx_node(at->onnx, "Pad", at->output, INPUTS(at->input, name));
     return GF_OK;
@@ -261,7 +262,7 @@ static gf_status emit_flatten(const layer_at *at, gf_error *err)
     const gf_layer *from = input_of(at, 0);
     const char *value = at->input;
     if (is_map(from) && gf_layer_shape(from)[0] * gf_layer_shape(from)[1] > 1) {
-        value = gf__onnx_text(at->onnx, "%s/last", at->name);
+        value = gf__proto_text(&at->onnx->arena, "%s/last", at->name);
         add_transpose(at, at->input, value, false);
     }
     gf__onnx_node(at->onnx, "Flatten", at->output, INPUTS(value));
@@ -274,7 +275,7 @@ static gf_status emit_dense(const layer_at *at, gf_error *err)
     if (gf_layer_n_dims(input_of(at, 0)) != 1)
         return gf_error_set(err, GF_EUNSUPPORTED, "%s: a Dense layer on a map has no operator here",
                             at->name);
-    const char *name = gf__onnx_text(at->onnx, "%s/kernel", at->name);
+    const char *name = gf__proto_text(&at->onnx->arena, "%s/kernel", at->name);
     const char *value = before_activation(at);
     float *to = gf__onnx_weight(at->onnx, name, gf_tensor_shape(kernel), 2);
     if (to != NULL)
@@ -321,7 +322,7 @@ gf_status gf__onnx_layer(gf__onnx *onnx, size_t i, gf_error *err)
                    .layer = layer,
                    .config = gf__layer_config_of(layer),
                    .name = gf_layer_name(layer),
-                   .output = gf__onnx_text(onnx, "%s/output", gf_layer_name(layer))};
+                   .output = gf__proto_text(&onnx->arena, "%s/output", gf_layer_name(layer))};
     if (gf_layer_n_inputs(layer) > 0)
         at.input = value_of(&at, 0);
     onnx->values[i] = at.output;

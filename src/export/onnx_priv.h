@@ -1,10 +1,11 @@
-/* export/onnx_priv.h: an ONNX model in the making. Messages, names and copied weights live in blocks
- * that end together; after a failed allocation everything is a no-op until the end says so. */
+/* export/onnx_priv.h: an ONNX model in the making. Messages, names and copied weights live in
+ * the arena. */
 #ifndef GRAFT_EXPORT_ONNX_PRIV_H
 #define GRAFT_EXPORT_ONNX_PRIV_H
 
 #include "export/export.h"
-#include "export/onnx.pb-c.h"
+#include "proto/onnx.pb-c.h"
+#include "proto/proto.h"
 
 enum { GF__ONNX_FLOAT = 1, GF__ONNX_INT64 = 7 }; /* TensorProto.DataType */
 
@@ -14,14 +15,8 @@ typedef struct gf__onnx {
     size_t node_capacity, initializer_capacity;
     const gf_graph *net;
     const char **values; /* of each layer: the name of its output */
-    struct gf__block *blocks;
-    bool is_out_of_memory;
+    gf__proto_arena arena;
 } gf__onnx;
-
-/* Zeroed, ended with the model; NULL out of memory. */
-void *gf__onnx_new(gf__onnx *onnx, size_t size_bytes);
-/* A text made by printf(); "" out of memory. */
-const char *gf__onnx_text(gf__onnx *onnx, const char *fmt, ...) GF_PRINTF(2, 3);
 
 /* A node at the graph's end; inputs NULL at the end. Returns NULL out of memory; the calls below take
  * that. */
