@@ -92,8 +92,9 @@ typedef struct gf_fit_callbacks {
     bool is_kept;
     const char *data_id; /* goes into the checkpoint to recognise the data; may be NULL */
     /* Not NULL: the head's weights are kept as they are instead of initialised, and the training
-     * goes on from where this state's last one ended. GF_EMISMATCH where that was of another
-     * optimizer, rate or head; GF_EINVAL together with a checkpoint. */
+     * goes on from where this state's last one ended, at the rate that is asked for now.
+     * GF_EMISMATCH where that was of another optimizer or head; GF_EINVAL together with a
+     * checkpoint. */
     gf_fit_state *state;
 } gf_fit_callbacks;
 

@@ -316,6 +316,9 @@ static gf_status adopt(local *self, const gf__attempt *attempt, const char *plac
         (*out)->pid = 0;
         snprintf((*out)->reason, sizeof(*out)->reason, "this machine was started anew");
     } else if (st == GF_OK && (*out)->pidfd < 0) {
+        /* Nobody knows for how long: its number, and with it its session, may be another's by now. What it
+         * left is known by its environment and its groups. */
+        (*out)->pid = 0;
         snprintf((*out)->reason, sizeof(*out)->reason, "its process is gone");
     }
     if (st != GF_OK) {

@@ -24,7 +24,7 @@ static gf_status open_part(const char *dir, int i, part *out, gf_error *err)
     if (path == NULL)
         return gf__error_nomem(err, "a path", strlen(dir));
     gf_status st = GF_OK;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 && errno != ENOENT && errno != ENOTDIR)
         st = gf__error_errno(err, errno, "%s: cannot open", path);
     else if (fd >= 0 && gf__job_log_head(fd, &out->start, &out->n_head))

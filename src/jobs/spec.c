@@ -302,7 +302,8 @@ static gf_status add_prediction(const gf__spec_context *context, const gf__json 
 
 /* What a new server changes. A program is named as it was given where it has no name on the disk:
  * /proc/PID/exe of a server whose file was replaced. */
-static gf_status set_server(const gf__spec_context *context, gf__json *spec, gf_error *err)
+static gf_status set_server(const gf__spec_context *context, const gf__job_plan *plan,
+                            gf__json *spec, gf_error *err)
 {
     char *buckets = gf__path_join(context->home, "buckets");
     if (buckets == NULL)
@@ -313,6 +314,9 @@ static gf_status set_server(const gf__spec_context *context, gf__json *spec, gf_
     if (st == GF_OK && set_absolute(spec, "program", context->program, NULL) != GF_OK)
         gf__json_set_string(spec, "program", context->program);
     gf__json_set_string(spec, "python", context->python);
+    gf__json_set_int(spec, "nCpus", (int64_t)plan->size.n_cpus);
+    gf__json_set_int(spec, "maxMemoryBytes", (int64_t)plan->size.max_memory_bytes);
+    gf__json_set_int(spec, "graceMs", context->grace_ms);
     if (st == GF_OK && context->server_url != NULL)
         gf__json_set_string(spec, "server", context->server_url);
     gf__free(buckets);
@@ -325,11 +329,8 @@ static gf_status build(const gf__spec_context *context, const gf__json *job,
     gf__json_set_int(spec, "format", SPEC_FORMAT);
     gf__json_set_string(spec, "name", context->name);
     gf__json_set_string(spec, "kind", plan->is_training ? "training" : "prediction");
-    gf_status st = set_server(context, spec, err);
-    gf__json_set_int(spec, "nCpus", (int64_t)plan->size.n_cpus);
-    gf__json_set_int(spec, "maxMemoryBytes", (int64_t)plan->size.max_memory_bytes);
+    gf_status st = set_server(context, plan, spec, err);
     gf__json_set_int(spec, "maxRunningS", plan->max_running_s);
-    gf__json_set_int(spec, "graceMs", context->grace_ms);
     gf__json_set_int(spec, "nShards", (int64_t)plan->n_shards);
     if (st == GF_OK && plan->is_training)
         st = add_training(context, gf__json_find(job, "trainingInput"), spec, err);
@@ -374,7 +375,7 @@ gf_status gf__spec_write(const gf__spec_context *context, const gf__json *job,
         st = gf__error_nomem(err, "a path", strlen(context->dir));
     gf__json *spec = st == GF_OK ? read_earlier(path) : NULL;
     if (st == GF_OK && spec != NULL) {
-        st = set_server(context, spec, err);
+        st = set_server(context, plan, spec, err);
     } else if (st == GF_OK) {
         spec = gf__json_object();
         st = build(context, job, plan, spec, err);

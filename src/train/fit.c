@@ -172,15 +172,12 @@ static gf_status check_state(const trainer *t, gf_error *err)
                             "the state is of a head with %zu weights, this one has %zu",
                             state->n_floats, n_floats);
     if (options->optimizer != state->options.optimizer ||
-        options->learning_rate != state->options.learning_rate ||
         options->momentum != state->options.momentum)
         return gf_error_set(err, GF_EMISMATCH,
-                            "the state is of %s with rate %g and momentum %g, this training's "
-                            "optimizer is %s with %g and %g",
-                            gf_optimizer_name(state->options.optimizer),
-                            state->options.learning_rate, state->options.momentum,
-                            gf_optimizer_name(options->optimizer), options->learning_rate,
-                            options->momentum);
+                            "the state is of %s with momentum %g, this training's optimizer is %s "
+                            "with %g",
+                            gf_optimizer_name(state->options.optimizer), state->options.momentum,
+                            gf_optimizer_name(options->optimizer), options->momentum);
     return GF_OK;
 }
 
@@ -194,6 +191,7 @@ static gf_status take_optimizer(trainer *t, gf_error *err)
     const gf_status st = gf__optimizer_set_pool(state->optimizer, t->pool, err);
     if (st != GF_OK)
         return st;
+    gf__optimizer_set_rate(state->optimizer, t->state.options->learning_rate);
     t->n_epochs_before = state->n_epochs;
     t->state.optimizer = state->optimizer;
     state->optimizer = NULL;

@@ -122,6 +122,11 @@ gf_status gf__optimizer_set_pool(gf__optimizer *optimizer, gf__pool *pool, gf_er
     return GF_OK;
 }
 
+void gf__optimizer_set_rate(gf__optimizer *optimizer, double learning_rate)
+{
+    optimizer->learning_rate = learning_rate;
+}
+
 size_t gf__optimizer_n_slots(const gf__optimizer *optimizer)
 {
     return optimizer->n_slots;

@@ -12,6 +12,8 @@ gf_status gf__optimizer_new(gf_head *head, const gf_train_options *options, gf__
 void gf__optimizer_free(gf__optimizer *optimizer);
 /* Another pool, of as many threads or not, in the place of the one it was made with. */
 gf_status gf__optimizer_set_pool(gf__optimizer *optimizer, gf__pool *pool, gf_error *err);
+void gf__optimizer_set_rate(gf__optimizer *optimizer,
+                            double learning_rate); /* of steps from now on */
 
 /* Computes the gradients of the weights from a pass that has been run backward over n rows, a few
  * rows of weights at a time, and changes the weights while those are in the cache. */

@@ -222,6 +222,11 @@ class Options(Case):
         self.fails("filepath is 'm-{val_loss}': 'val_loss'; the epoch has loss, accuracy, epoch", model.fit, ROWS,
                    LABELS, verbose=0, callbacks=[callbacks.ModelCheckpoint("m-{val_loss}")])
 
+        def slower(epoch, logs):
+            model.optimizer.learning_rate /= 2
+        self.fails("a callback has changed the learning rate from 0.001 to 0.0005; .*call fit for each rate", model.fit,
+                   ROWS, LABELS, epochs=2, verbose=0, callbacks=[callbacks.LambdaCallback(on_epoch_end=slower)])
+
         class Batches(callbacks.Callback):
             def on_batch_end(self, batch, logs=None):
                 raise AssertionError("nobody calls this")

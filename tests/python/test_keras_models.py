@@ -229,6 +229,23 @@ class Training(unittest.TestCase):
         model.save(words.scratch("other-seed.safetensors"), classes=["food", "plants"])
         self.assertNotEqual(digest(words.scratch("other-seed.safetensors")), digest(paths[0]))
 
+    def test_the_rate_may_change_between_two_fits(self):
+        rows = np.random.default_rng(3).random((30, 4), "float32")
+        labels = np.arange(30) % 3
+
+        def trained(*rates):
+            model = Sequential([Dense(5, activation="relu", input_dim=4), Dense(3, activation="softmax")])
+            model.compile(SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
+            for rate in rates:
+                model.optimizer.lr = rate
+                model.fit(rows, labels, verbose=0)
+            return model.get_weights()
+        once, faster, slower = trained(0.1), trained(0.1, 0.2), trained(0.1, 1e-9)
+        self.assertTrue(all(np.allclose(a, b, atol=1e-2) for a, b in zip(once, slower)))
+        self.assertFalse(all(np.allclose(a, b, atol=1e-2) for a, b in zip(once, faster)))
+        # The momentum of the first fit is still there: without it the smallest of rates would change nothing.
+        self.assertFalse(all(np.array_equal(a, b) for a, b in zip(once, slower)))
+
     def test_the_weights_are_those_of_graft_train(self):
         np.savez(words.scratch("own.npz"), features=X, labels=np.repeat([0, 1], 8))
         np.savez(words.scratch("held.npz"), features=X[::4], labels=np.repeat([0, 1], 8)[::4])

@@ -768,11 +768,10 @@ static bool has_reason(const char *part)
 }
 
 /* The machine is shut down, or somebody killed it: nobody has cancelled the job. */
-TEST(keeper__a_process_that_somebody_else_ended_is_tried_again)
+static void end_process_of(const char *id)
 {
-    submit("a", "\"touch\", \"here\", \"wait\", \"go\"", "");
-    wait_file("a", "here");
-    char *lock = read_of("a", "lock");
+    wait_file(id, "here");
+    char *lock = read_of(id, "lock");
     int attempt = 0, pid = 0;
     const int n = sscanf(lock, "%d %d", &attempt, &pid);
     gf__free(lock);
@@ -784,6 +783,12 @@ TEST(keeper__a_process_that_somebody_else_ended_is_tried_again)
             fail_msg("the keeper does not say why the attempt ended");
         pause_a_little();
     }
+}
+
+TEST(keeper__a_process_that_somebody_else_ended_is_tried_again)
+{
+    submit("a", "\"touch\", \"here\", \"wait\", \"go\"", "");
+    end_process_of("a");
     put("a", "go");
     wait_state("a", "SUCCEEDED");
     CHECK_EQ(n_runs("a"), 2);
@@ -804,6 +809,29 @@ TEST(keeper__jobs_get_the_servers_python)
     char *spec = read_of("a", "spec.json");
     assert_non_null(strstr(spec, "\"python3.99\""));
     gf__free(spec);
+}
+
+TEST(keeper__an_attempt_gets_what_this_server_has)
+{
+    submit("a", "\"touch\", \"here\", \"wait\", \"go\"", "");
+    wait_file("a", "here");
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    gf__jobs_options options = keeper_options();
+    options.n_cpus = 1;
+    options.grace_ms = 300;
+    CHECK_OK(gf__jobs_start(&options, &jobs, &check_err));
+    end_process_of("a");
+    put("a", "go");
+    wait_state("a", "SUCCEEDED");
+    CHECK_EQ(n_runs("a"), 2);
+    char *written = read_of("a", "spec.json");
+    gf__json *spec = NULL;
+    CHECK_OK(gf__json_parse(written, strlen(written), &spec, &check_err));
+    CHECK_EQ(gf__json_int(gf__json_find(spec, "nCpus"), 0), 1);
+    CHECK_EQ(gf__json_int(gf__json_find(spec, "graceMs"), 0), 300);
+    gf__json_free(spec);
+    gf__free(written);
 }
 
 TEST(keeper__one_folder_that_cannot_be_read_keeps_nobody_waiting)
@@ -878,6 +906,7 @@ TESTS_MAIN(JOB_UNIT(keeper__runs_a_job_and_takes_its_result), JOB_UNIT(keeper__w
            JOB_UNIT(keeper__cancels_one_that_waits_too_long),
            JOB_UNIT(keeper__a_process_that_somebody_else_ended_is_tried_again),
            JOB_UNIT(keeper__jobs_get_the_servers_python),
+           JOB_UNIT(keeper__an_attempt_gets_what_this_server_has),
            JOB_UNIT(keeper__one_folder_that_cannot_be_read_keeps_nobody_waiting),
            JOB_UNIT(keeper__a_process_that_cannot_begin_has_its_words_in_the_message),
            JOB_UNIT(keeper__a_program_that_is_not_there_fails_the_job_and_is_named),

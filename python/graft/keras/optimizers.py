@@ -10,7 +10,7 @@ class Optimizer:
 
     def __init__(self, learning_rate=None, lr=None, **options):
         rate = lr if learning_rate is None else learning_rate
-        self._set_rate(self.default_rate if rate is None else rate)
+        self.learning_rate = self.default_rate if rate is None else rate
         for option, value in options.items():
             if option == "name":
                 continue
@@ -21,7 +21,13 @@ class Optimizer:
                     f"{type(self).__name__}: {option}={value!r}; graft's has "
                     f"{option}={self.fixed.get(option, 0)!r}")
 
-    def _set_rate(self, rate):
+    @property
+    def learning_rate(self):
+        """May be set between two calls of fit; what the optimizer remembers is kept."""
+        return self._rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
         if callable(rate) or isinstance(rate, bool) or not isinstance(rate, (int, float)):
             try:
                 rate = float(rate)
@@ -31,11 +37,15 @@ class Optimizer:
         if not rate > 0:
             raise InvalidError(f"{type(self).__name__}: learning rate is {rate!r}, expected above "
                                "0")
-        self.learning_rate = float(rate)
+        self._rate = float(rate)
 
     @property
     def lr(self):
         return self.learning_rate
+
+    @lr.setter
+    def lr(self, rate):
+        self.learning_rate = rate
 
     def get_config(self):
         return {"name": self.name, "learning_rate": self.learning_rate, "momentum": self.momentum}

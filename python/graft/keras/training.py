@@ -220,6 +220,7 @@ class Run:
         self.callbacks.params.update(samples=n_train, do_validation=val is not None)
         self.callbacks.train_begin()
         self._begin_epoch(0)
+        self.rate = model.optimizer.learning_rate
         try:
             heads.fit(self.head, train, val, model.optimizer, self.n_epochs, options.batch_size,
                       self.state, weights, self._end_epoch)
@@ -255,7 +256,17 @@ class Run:
             return False
         if number + 1 < self.n_epochs:
             self._begin_epoch(number + 1)
+            self._check_rate()
         return True
+
+    def _check_rate(self):
+        """The library takes it once, at the beginning."""
+        rate = self.model.optimizer.learning_rate
+        if rate != self.rate:
+            raise UnsupportedError(
+                f"fit: a callback has changed the learning rate from {self.rate:g} to {rate:g}; "
+                "graft takes it at the beginning of fit: call fit for each rate (initial_epoch "
+                "counts on), it goes on where the last one stopped")
 
     def _named(self, logs):
         """Under the names that the metrics were compiled with."""
