@@ -13,7 +13,7 @@ def export(model, path, format="onnx", quantize="none", head_only=False):
 
     model      a Model, or the path of a model file (gs://BUCKET/NAME, too)
     path       a file; for 'tfjs' a folder that is not there yet
-    format     'onnx', 'tfjs' or 'keras' (HDF5, .h5)
+    format     'onnx', 'tfjs', 'keras' (HDF5, .h5) or 'graft' (a model file with the network in it)
     quantize   of the kernels: 'none', 'float16' or 'uint8'; 'tfjs' only
     head_only  without the pretrained network: features in, scores out
     """

@@ -7,7 +7,8 @@ typedef struct export_settings {
 } export_settings;
 
 static const gf__option options[] = {
-    GF__TEXT("--format", "onnx|tfjs|keras", "onnx", export_settings, format, "What to write."),
+    GF__TEXT("--format", "onnx|tfjs|keras|graft", "onnx", export_settings, format,
+             "What to write."),
     GF__TEXT("--output", "FILE", NULL, export_settings, output, "Where to write it. Needed."),
     GF__TEXT("--quantize", "none|float16|uint8", "none", export_settings, quantisation,
              "Store kernels in fewer bytes. tfjs only."),
@@ -57,11 +58,16 @@ const gf__command gf__command_export = {
         "TensorFlow.js (tfjs): a folder with model.json and shards, for tf.loadLayersModel(). The "
         "same input, output and properties (userDefinedMetadata).\n\n"
         "Keras (keras): a .h5 model for keras.models.load_model() of Keras 2 and 3, without the "
-        "properties.",
+        "properties.\n\n"
+        "graft: a model file with its trunk inside, as graft train --bundle writes it, to the "
+        "byte: it "
+        "runs where the trunk is not. With --head-only the other way, without the trunk it "
+        "brought.",
     .examples =
         "graft export flowers.safetensors --output flowers.onnx\n"
         "graft export flowers.safetensors --head-only --output head.onnx\n"
-        "graft export flowers.safetensors --format tfjs --quantize uint8 --output web/flowers",
+        "graft export flowers.safetensors --format tfjs --quantize uint8 --output web/flowers\n"
+        "graft export flowers.safetensors --format graft --output whole.safetensors",
     .options = options,
     .n_options = GF__N_OPTIONS(options),
     .settings_size = sizeof(export_settings),

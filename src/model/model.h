@@ -47,6 +47,12 @@ typedef struct gf__model_content {
 /* Same content gives the same bytes. */
 gf_status gf__model_save(const char *path, const gf__model_content *content, gf_error *err);
 
+/* The model file at path, loaded as model, once more: with the trunk inside as far as the cut, or without
+ * one (trunk NULL). The bytes are those that gf__model_save() would have written. GF_EMISMATCH: a trunk
+ * that wants other pictures. */
+gf_status gf__model_save_bundle(const gf_model *model, const char *path, const gf_trunk *trunk,
+                                const char *output, gf_error *err);
+
 /* Of the files of a version, or of a folder, the one that is a model: a .safetensors with graft's
  * document. GF_EFORMAT: none, or a second one, which is named. */
 typedef struct gf__model_candidate {

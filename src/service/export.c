@@ -12,6 +12,7 @@ static const struct {
     [GF_EXPORT_ONNX] = {"onnx", gf__export_onnx},
     [GF_EXPORT_TFJS] = {"tfjs", gf__export_tfjs},
     [GF_EXPORT_KERAS] = {"keras", gf__export_keras},
+    [GF_EXPORT_GRAFT] = {"graft", NULL}, /* no network: the model file itself */
 };
 #define N_FORMATS (sizeof formats / sizeof *formats)
 
@@ -23,8 +24,8 @@ gf_status gf_export_format_parse(const char *name, gf_export_format *out, gf_err
             return GF_OK;
         }
     }
-    return gf_error_set(err, GF_EINVAL, "format \"%.32s\" is unknown, expected onnx, tfjs or keras",
-                        name);
+    return gf_error_set(err, GF_EINVAL,
+                        "format \"%.32s\" is unknown, expected onnx, tfjs, keras or graft", name);
 }
 
 _Static_assert((int)GF_QUANTISE_NONE == (int)GF__EXPORT_F32 &&
@@ -150,11 +151,13 @@ gf_status gf_service_export(const gf_export_request *request, gf_error *err)
         st = gf_model_load(request->model, &model, err);
     if (st != GF_OK)
         return st;
-    if (gf_model_trunk_name(model) == NULL || request->is_head_only)
+    if (request->format == GF_EXPORT_GRAFT)
+        st = gf__export_graft(request, model, err);
+    else if (gf_model_trunk_name(model) == NULL || request->is_head_only)
         st = head_graph(model, &head, err);
     else
         st = gf_network_open(&request->context, request->model, &network, err);
-    if (st == GF_OK)
+    if (st == GF_OK && request->format != GF_EXPORT_GRAFT)
         st = write_model(request, model, head != NULL ? head : gf_network_graph(network), err);
     gf_network_free(network);
     gf_graph_free(head);

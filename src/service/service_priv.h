@@ -56,6 +56,10 @@ gf_status gf__part_extract(gf__part *part, gf_extractor *extractor, size_t n_vie
 gf_fit_data gf__part_fit_data(const gf__part *part, size_t output);
 void gf__part_free(gf__part *part);
 
+/* export_graft.c: format "graft": with the trunk inside, or, for the head only, without it. A file that is
+ * that already, or has no trunk, is copied. */
+gf_status gf__export_graft(const gf_export_request *request, gf_model *model, gf_error *err);
+
 /* network.c: the head's layers with their weights, behind the graph's last one; all before are frozen. */
 gf_status gf__append_head(gf_graph *graph, const gf_head *head, gf_error *err);
 

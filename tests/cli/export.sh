@@ -53,3 +53,28 @@ cmp both.onnx iris.onnx
 cmp both.keras iris.h5
 diff -r both.tfjs slash
 ls -d ./*tmp* 2>/dev/null
+
+# graft's own: a model with its trunk inside, the bytes that training with --bundle writes; back again; a copy of what is that already.
+mkdir -p set/food set/vehicles
+for kind in food vehicles; do
+    find "$pictures/$kind" -name '*.png' | LC_ALL=C sort | head -4 | while read -r f; do cp "$f" set/$kind/; done
+done
+for option in "" --bundle; do
+    # shellcheck disable=SC2086
+    $graft train set --precision f32 --layer mixed0 --hidden 8 --epochs 3 -o "m$option.safetensors" $option --quiet >/dev/null
+done
+try $graft export m.safetensors --format graft -o whole.safetensors
+cmp whole.safetensors m--bundle.safetensors && echo "as train --bundle"
+try $graft export whole.safetensors --format graft --head-only -o parted.safetensors --home "$PWD/nowhere"
+cmp parted.safetensors m.safetensors && echo "as train"
+try $graft export whole.safetensors --format graft -o copy.safetensors --home "$PWD/nowhere" --quiet
+cmp copy.safetensors whole.safetensors
+try $graft export m.safetensors --format graft --head-only -o copy.safetensors --home "$PWD/nowhere" --quiet
+cmp copy.safetensors m.safetensors
+try $graft export iris.safetensors --format graft -o copy.safetensors --quiet
+cmp copy.safetensors iris.safetensors
+try $graft export m.safetensors --format graft -o lost.safetensors --home "$PWD/nowhere"
+try $graft export m.safetensors --format graft -o m.safetensors
+try $graft export m.safetensors --format graft --quantize uint8 -o m8.safetensors
+try $graft export m.safetensors --format graft -o nowhere/m.safetensors
+ls lost.safetensors m8.safetensors nowhere ./*tmp* 2>/dev/null

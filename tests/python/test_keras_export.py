@@ -133,9 +133,24 @@ class Exports(unittest.TestCase):
         model.export(words.scratch("head.onnx"), head_only=True)
         self.assertLess(os.path.getsize(words.scratch("head.onnx")), 1 << 20)
 
+    def test_a_model_that_brings_its_network(self):
+        model = picture_model()
+        small, whole, parted = (words.scratch(name) for name in ("small.safetensors", "whole.safetensors", "parted.safetensors"))
+        model.save(small)
+        model.export(words.scratch("direct.safetensors"), format="graft")
+        graft.export(small, whole, format="graft")
+        self.assertEqual(begin(whole, -1), begin(words.scratch("direct.safetensors"), -1))
+        want = model.predict(X)
+        os.makedirs(words.scratch("empty"))
+        settings.configure(home=words.scratch("empty"))
+        self.addCleanup(settings.configure, home=words.HOME)
+        self.assertTrue(np.array_equal(load_model(whole).predict(X), want))
+        graft.export(whole, parted, format="graft", head_only=True)
+        self.assertEqual(begin(parted, -1), begin(small, -1))
+
     def test_what_cannot_be_written(self):
         model = table_model()
-        for pattern, options in (("format \"pickle\" is unknown, expected onnx, tfjs or keras", {"format": "pickle"}),
+        for pattern, options in (("format \"pickle\" is unknown, expected onnx, tfjs, keras or graft", {"format": "pickle"}),
                                  ("quantisation \"int4\" is unknown", {"quantize": "int4"}),
                                  ("float32 only", {"quantize": "uint8"})):
             with self.assertRaisesRegex(errors.Error, pattern):

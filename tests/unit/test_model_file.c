@@ -372,6 +372,111 @@ TEST(model_save__and_load_survive_every_allocation_failure)
     check_remove_dir(dir);
 }
 
+/* The file at `path` written anew, with the trunk or without. */
+static void rebundle(const char *path, const gf_trunk *trunk, const char *output)
+{
+    gf_model *model = NULL;
+    CHECK_OK(gf_model_load(path, &model, &check_err));
+    CHECK_OK(gf__model_save_bundle(model, path, trunk, output, &check_err));
+    gf_model_unref(model);
+}
+
+static void check_same_bytes(const char *path, const char *want_path)
+{
+    char *bytes = NULL, *want = NULL;
+    size_t n = 0, n_want = 0;
+    CHECK_OK(gf__read_file(path, 1 << 20, &bytes, &n, &check_err));
+    CHECK_OK(gf__read_file(want_path, 1 << 20, &want, &n_want, &check_err));
+    CHECK_EQ(n, n_want);
+    assert_memory_equal(bytes, want, n);
+    gf__free(bytes);
+    gf__free(want);
+}
+
+TEST(model_bundle__is_the_file_that_training_would_have_written)
+{
+    char *dir = check_temp_dir(), *output = tiny_path(dir, "output.safetensors");
+    char *alone = save_tiny(dir, "alone.safetensors", false);
+    char *bundle = save_tiny(dir, "bundle.safetensors", true);
+    gf_trunk *trunk = tiny_trunk("tiny");
+    rebundle(alone, trunk, output);
+    check_same_bytes(output, bundle);
+    rebundle(bundle, NULL, output);
+    check_same_bytes(output, alone);
+    gf_trunk_free(trunk);
+    gf__free(alone);
+    gf__free(bundle);
+    gf__free(output);
+    check_remove_dir(dir);
+}
+
+/* A later version's members and tensors, there and back. */
+TEST(model_bundle__keeps_what_this_version_does_not_know)
+{
+    char *dir = check_temp_dir(), *bundle = tiny_path(dir, "bundle.safetensors");
+    char *path = save_tiny(dir, "m.safetensors", false), *back = tiny_path(dir, "back.safetensors");
+    gf_trunk *trunk = tiny_trunk("tiny");
+    gf_tensor *extra = tiny_random((const size_t[]){3}, 1, 1, 1);
+    gf_model *model = NULL;
+    tiny_change_model(path, &(tiny_change){.from = "\"sha256\":",
+                                           .to = "\"licence\":\"CC0\",\"sha256\":",
+                                           .extra = "unknown/0",
+                                           .by = extra});
+    rebundle(path, trunk, bundle);
+    CHECK_OK(gf_model_load(bundle, &model, &check_err));
+    CHECK(gf_model_is_bundle(model));
+    assert_non_null(strstr(gf_model_document(model), "\"licence\":\"CC0\""));
+    gf_model_unref(model);
+    rebundle(bundle, NULL, back);
+    check_same_bytes(back, path);
+    gf_tensor_free(extra);
+    gf_trunk_free(trunk);
+    gf__free(path);
+    gf__free(back);
+    gf__free(bundle);
+    check_remove_dir(dir);
+}
+
+TEST(model_bundle__refuses_a_trunk_that_wants_other_pictures)
+{
+    char *dir = check_temp_dir(), *output = tiny_path(dir, "output.safetensors");
+    char *path = save_tiny(dir, "m.safetensors", false);
+    gf_model *model = NULL;
+    gf_trunk *trunk = tiny_trunk("tiny");
+    tiny_change_model(path, &(tiny_change){.from = "\"shift\":-1", .to = "\"shift\":-2"});
+    CHECK_OK(gf_model_load(path, &model, &check_err));
+    CHECK_FAILS(GF_EMISMATCH, "the model prepares pictures as 16 x 16",
+                gf__model_save_bundle(model, path, trunk, output, &check_err));
+    CHECK(!gf__is_file(output));
+    gf_model_unref(model);
+    gf_trunk_free(trunk);
+    gf__free(path);
+    gf__free(output);
+    check_remove_dir(dir);
+}
+
+TEST(model_bundle__survives_every_allocation_failure)
+{
+    char *dir = check_temp_dir(), *output = tiny_path(dir, "output.safetensors");
+    char *path = save_tiny(dir, "m.safetensors", false);
+    gf_model *model = NULL;
+    gf_trunk *trunk = tiny_trunk("tiny");
+    gf_status st = GF_ENOMEM;
+    CHECK_OK(gf_model_load(path, &model, &check_err));
+    for (size_t n = 0; st == GF_ENOMEM; n++) {
+        gf__mem_fail_after(n);
+        st = gf__model_save_bundle(model, path, trunk, output, NULL);
+        gf__mem_fail_never();
+        CHECK_EQ(gf__is_file(output), st == GF_OK);
+    }
+    CHECK_EQ(st, GF_OK);
+    gf_model_unref(model);
+    gf_trunk_free(trunk);
+    gf__free(path);
+    gf__free(output);
+    check_remove_dir(dir);
+}
+
 TESTS_MAIN(UNIT(model_file__comes_back_as_it_was),
            UNIT(model_file__can_be_asked_for_its_document_alone),
            UNIT(model_file__is_the_same_bytes_for_the_same_model),
@@ -384,4 +489,8 @@ TESTS_MAIN(UNIT(model_file__comes_back_as_it_was),
            UNIT(model_file__is_not_any_safetensors_file),
            UNIT(model_file__is_refused_when_cut_short_anywhere),
            UNIT(model_save__refuses_weights_that_are_not_numbers),
-           UNIT(model_save__and_load_survive_every_allocation_failure))
+           UNIT(model_save__and_load_survive_every_allocation_failure),
+           UNIT(model_bundle__is_the_file_that_training_would_have_written),
+           UNIT(model_bundle__keeps_what_this_version_does_not_know),
+           UNIT(model_bundle__refuses_a_trunk_that_wants_other_pictures),
+           UNIT(model_bundle__survives_every_allocation_failure))

@@ -72,12 +72,13 @@ static inline void tiny_save_model(const char *path, gf_trunk *trunk, const gf_h
 }
 
 /* A change to a model file: a piece of its document exchanged (once), a tensor left out, or put in
- * another's place. NULL: not. */
+ * another's place, or one more. NULL: not. */
 typedef struct tiny_change {
     const char *from, *to;
     const char *drop;
     const char *replace;
-    const gf_tensor *by;
+    const char *extra;
+    const gf_tensor *by; /* of the two above */
 } tiny_change;
 
 static inline char *tiny_exchange(const char *text, const char *from, const char *to)
@@ -104,6 +105,8 @@ static inline void tiny_change_model(const char *path, const tiny_change *change
         tensors[n].name = name;
         tensors[n++].tensor = is_replaced ? change->by : gf_safetensors_find(file, name);
     }
+    if (change->extra != NULL)
+        tensors[n++] = (gf_named_tensor){change->extra, change->by};
     char *text = tiny_exchange(gf_safetensors_metadata(file, "graft"), change->from, change->to);
     const gf_metadata metadata = {"graft", text};
     CHECK_OK(gf_safetensors_save(path, tensors, n, &metadata, 1, &check_err));
