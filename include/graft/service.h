@@ -199,6 +199,8 @@ typedef struct gf_export_request {
     const char *output;
     /* Without the trunk: features (or a table's columns) to scores. */
     bool is_head_only;
+    /* ONNX, models of pictures: the input is the bytes of a JPEG or PNG file (opset 20). */
+    bool has_decoder;
     gf_quantisation quantisation; /* of the kernels; TFJS only */
     const gf_observer *observer;  /* stage "export", in layers; may be NULL */
 } gf_export_request;

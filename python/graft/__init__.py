@@ -19,10 +19,10 @@ def load(path):
     return load_model(path)
 
 
-def export(model, path, format="onnx", quantize="none", head_only=False):
+def export(model, path, format="onnx", quantize="none", head_only=False, with_decoder=False):
     """Writes a Model or a model file for other programs: 'onnx', 'tfjs' or 'keras'."""
     from . import exporting
-    exporting.export(model, path, format, quantize, head_only)
+    exporting.export(model, path, format, quantize, head_only, with_decoder)
 
 
 def set_seed(seed):

@@ -8,7 +8,8 @@ from . import native, paths
 from .errors import InvalidError
 
 
-def export(model, path, format="onnx", quantize="none", head_only=False):
+def export(model, path, format="onnx", quantize="none", head_only=False,
+           with_decoder=False):
     """Writes a model of graft for other programs, with the pretrained network in it.
 
     model      a Model, or the path of a model file (gs://BUCKET/NAME, too)
@@ -16,10 +17,11 @@ def export(model, path, format="onnx", quantize="none", head_only=False):
     format     'onnx', 'tfjs', 'keras' (HDF5, .h5) or 'graft' (a model file with the network in it)
     quantize   of the kernels: 'none', 'float16' or 'uint8'; 'tfjs' only
     head_only  without the pretrained network: features in, scores out
+    with_decoder  the bytes of a JPEG or PNG file in; 'onnx' only (opset 20)
     """
     if hasattr(model, "_paths"):
         with written(model) as aside:
-            export(aside, path, format, quantize, head_only)
+            export(aside, path, format, quantize, head_only, with_decoder)
         return
     if not isinstance(model, (str, bytes, os.PathLike)):
         raise InvalidError(f"export takes a Model or a model file, got {type(model).__name__}")
@@ -27,6 +29,7 @@ def export(model, path, format="onnx", quantize="none", head_only=False):
         context=native.context(), model=native.text(paths.resolve(model)),
         format=_number("gf_export_format_parse", format),
         output=native.text(paths.prepare_parent(path)), is_head_only=bool(head_only),
+        has_decoder=bool(with_decoder),
         quantisation=_number("gf_quantisation_parse", quantize))
     native.call(native.lib().gf_service_export, ctypes.byref(request))
 

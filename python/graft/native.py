@@ -134,7 +134,7 @@ class gf_save_request(ctypes.Structure):
 class gf_export_request(ctypes.Structure):
     _fields_ = [("context", gf_context), ("model", ctypes.c_char_p), ("format", ctypes.c_int),
                 ("output", ctypes.c_char_p), ("is_head_only", ctypes.c_bool),
-                ("quantisation", ctypes.c_int), ("observer", ctypes.POINTER(gf_observer))]
+                ("has_decoder", ctypes.c_bool), ("quantisation", ctypes.c_int), ("observer", ctypes.POINTER(gf_observer))]
 
 
 # Short words for the table of functions below.

@@ -3,7 +3,7 @@
 
 typedef struct export_settings {
     const char *format, *output, *quantisation;
-    bool is_head_only;
+    bool is_head_only, has_decoder;
 } export_settings;
 
 static const gf__option options[] = {
@@ -14,6 +14,8 @@ static const gf__option options[] = {
              "Store kernels in fewer bytes. tfjs only."),
     GF__FLAG("--head-only", export_settings, is_head_only,
              "Without the trunk: features in, scores out."),
+    GF__FLAG("--with-decoder", export_settings, has_decoder,
+             "The bytes of a JPEG or PNG file in. onnx only."),
 };
 
 static void preset(void *settings)
@@ -30,6 +32,7 @@ static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
                                  .model = cli->words[0],
                                  .output = s->output,
                                  .is_head_only = s->is_head_only,
+                                 .has_decoder = s->has_decoder,
                                  .observer = &cli->observer};
     if (s->output == NULL)
         return gf_error_set(err, GF_EINVAL, "no --output FILE to write to");
@@ -54,7 +57,11 @@ const gf__command gf__command_export = {
         "ONNX: one file with trunk and head. Its input is float32 (N, height, width, 3), RGB, "
         "scaled as the network wants it; the file's properties say how (\"preprocessing\"), and "
         "name the classes (\"classes\"). Its output \"scores\" is (N, classes). A model of "
-        "numbers takes rows of its columns as they are.\n\n"
+        "numbers takes rows of its columns as they are. With --with-decoder the file decodes, "
+        "turns, "
+        "resizes and scales by itself (opset 20): its input \"picture\" is uint8 (bytes) of one "
+        "JPEG or "
+        "PNG file. Not every runtime has the operator ImageDecoder: ONNX Runtime 1.32 has not.\n\n"
         "TensorFlow.js (tfjs): a folder with model.json and shards, for tf.loadLayersModel(). The "
         "same input, output and properties (userDefinedMetadata).\n\n"
         "Keras (keras): a .h5 model for keras.models.load_model() of Keras 2 and 3, without the "

@@ -19,6 +19,8 @@ typedef struct gf__export_source {
     const char *const *class_names;
     size_t n_classes;
     const gf_recipe *recipe; /* how a picture becomes the input; NULL: the input is numbers */
+    /* The input is the bytes of a JPEG or PNG file; ONNX only. Needs a recipe. */
+    bool has_decoder;
     const char *const
         *column_names; /* of a model of numbers, which the graph standardises; or NULL */
     const char *trunk_name, *layer;       /* where the features come from; NULL: a table */
@@ -27,7 +29,7 @@ typedef struct gf__export_source {
 } gf__export_source;
 
 /* ONNX, opset 13: input "input" float32 (N,H,W,C) as the network takes it (scaled), or (N,D); output
- * "scores" (N,K). The file's properties: "classes", "preprocessing" or "columns", "trunk", "layer".
+ * "scores" (N,K). With a decoder opset 20, input "picture" uint8 (bytes) of one file. The file's properties: "classes", "preprocessing" or "columns", "trunk", "layer".
  * Written aside and renamed; the same model gives the same bytes. GF_EUNSUPPORTED names a layer that
  * has no operator there; GF_ELIMIT: 2 GB are the most that protobuf can hold. */
 gf_status gf__export_onnx(const gf__export_source *source, const char *path, gf_error *err);

@@ -1,12 +1,14 @@
 /* export/onnx.c: the model message around the layers: input, scores, properties, and the way to the
  * file. The file is written as it is packed: no second copy of the weights. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "export/export_priv.h"
 #include "export/onnx_priv.h"
 
-enum { IR_VERSION = 7, OPSET = 13, N_PROPERTIES = 8 };
+/* Opset 13 is what Debian's and everybody's runtimes read; 20 is the first that decodes pictures. */
+enum { IR_VERSION = 7, OPSET = 13, DECODER_IR_VERSION = 9, DECODER_OPSET = 20, N_PROPERTIES = 8 };
 
 /* ---- nodes and weights ----------------------------------------------------------------------- */
 
@@ -52,7 +54,7 @@ static GfOnnx__Attribute *add_attribute(gf__onnx *onnx, GfOnnx__Node *node, cons
     return attribute;
 }
 
-enum { ATTRIBUTE_FLOAT = 1, ATTRIBUTE_INT = 2, ATTRIBUTE_INTS = 7 };
+enum { ATTRIBUTE_FLOAT = 1, ATTRIBUTE_INT = 2, ATTRIBUTE_STRING = 3, ATTRIBUTE_INTS = 7 };
 
 void gf__onnx_ints(gf__onnx *onnx, GfOnnx__Node *node, const char *name, const int64_t *values,
                    size_t n)
@@ -85,6 +87,17 @@ void gf__onnx_float(gf__onnx *onnx, GfOnnx__Node *node, const char *name, float 
     attribute->type = ATTRIBUTE_FLOAT;
     attribute->has_f = true;
     attribute->f = value;
+}
+
+void gf__onnx_string(gf__onnx *onnx, GfOnnx__Node *node, const char *name, const char *value)
+{
+    GfOnnx__Attribute *attribute = add_attribute(onnx, node, name);
+    if (attribute == NULL)
+        return;
+    attribute->type = ATTRIBUTE_STRING;
+    attribute->has_s = true;
+    attribute->s = (ProtobufCBinaryData){.len = strlen(value),
+                                         .data = (uint8_t *)gf__proto_borrow(value)};
 }
 
 /* Little-endian values, as raw_data wants them: what this machine has, graft runs on no other. */
@@ -128,11 +141,20 @@ void gf__onnx_numbers(gf__onnx *onnx, const char *name, const int64_t *values, s
         memcpy(bytes, values, n * sizeof *values);
 }
 
+const char *gf__onnx_scalar(gf__onnx *onnx, const char *name, int64_t value)
+{
+    void *bytes = add_tensor(onnx, name, GF__ONNX_INT64, sizeof value, NULL, 0);
+    if (bytes != NULL)
+        memcpy(bytes, &value, sizeof value);
+    return name;
+}
+
 /* ---- what surrounds the layers --------------------------------------------------------------- */
 
-/* A value of the model's outside: "input" (N,H,W,C), "scores" (N,K). */
-static GfOnnx__ValueInfo *new_value(gf__onnx *onnx, const char *name, const size_t *shape,
-                                    size_t n_dims)
+/* A value of the model's outside: "input" (N,H,W,C), "scores" (N,K), "picture" (n_bytes). first: what the
+ * dimension in front of shape is called; NULL: it is 1. */
+static GfOnnx__ValueInfo *new_value(gf__onnx *onnx, const char *name, int type, const char *first,
+                                    const size_t *shape, size_t n_dims)
 {
     struct {
         GfOnnx__ValueInfo info;
@@ -151,17 +173,17 @@ static GfOnnx__ValueInfo *new_value(gf__onnx *onnx, const char *name, const size
     v->info.type = &v->type;
     v->type.tensor_type = &v->tensor;
     v->tensor.has_elem_type = true;
-    v->tensor.elem_type = GF__ONNX_FLOAT;
+    v->tensor.elem_type = type;
     v->tensor.shape = &v->shape;
     v->shape.dim = v->dims;
     v->shape.n_dim = n_dims + 1;
     for (size_t i = 0; i <= n_dims; i++) {
         gf_onnx__dimension__init(&v->at[i]);
         v->dims[i] = &v->at[i];
-        v->at[i].has_dim_value = i > 0;
-        v->at[i].dim_value = i > 0 ? (int64_t)shape[i - 1] : 0;
+        v->at[i].has_dim_value = i > 0 || first == NULL;
+        v->at[i].dim_value = i > 0 ? (int64_t)shape[i - 1] : 1;
     }
-    v->at[0].dim_param = gf__proto_borrow("N");
+    v->at[0].dim_param = first != NULL ? gf__proto_borrow(first) : NULL;
     return &v->info;
 }
 
@@ -217,8 +239,13 @@ static gf_status build(gf__onnx *onnx, const gf__export_source *source, gf_error
         return gf__error_nomem(err, "ONNX model", 0);
     gf__onnx_node(onnx, "Identity", "scores",
                   (const char *const[]){onnx->values[gf__graph_output(source->graph)], NULL});
-    outside[0] = new_value(onnx, "input", gf_layer_shape(first), gf_layer_n_dims(first));
-    outside[1] = new_value(onnx, "scores", &source->n_classes, 1);
+    if (source->has_decoder)
+        outside[0] = new_value(onnx, "picture", GF__ONNX_UINT8, "n_bytes", NULL, 0);
+    else
+        outside[0] = new_value(onnx, "input", GF__ONNX_FLOAT, "N", gf_layer_shape(first),
+                               gf_layer_n_dims(first));
+    outside[1] = new_value(onnx, "scores", GF__ONNX_FLOAT, source->has_decoder ? NULL : "N",
+                           &source->n_classes, 1);
     onnx->graph.name = gf__proto_borrow(source->name);
     onnx->graph.input = outside;
     onnx->graph.output = outside + 1;
@@ -227,11 +254,11 @@ static gf_status build(gf__onnx *onnx, const gf__export_source *source, gf_error
     gf_onnx__operator_set__init(set[0]);
     set[0]->domain = gf__proto_borrow("");
     set[0]->has_version = true;
-    set[0]->version = OPSET;
+    set[0]->version = source->has_decoder ? DECODER_OPSET : OPSET;
     onnx->model.opset_import = set;
     onnx->model.n_opset_import = 1;
     onnx->model.has_ir_version = true;
-    onnx->model.ir_version = IR_VERSION;
+    onnx->model.ir_version = source->has_decoder ? DECODER_IR_VERSION : IR_VERSION;
     onnx->model.producer_name = gf__proto_borrow("graft");
     onnx->model.graph = &onnx->graph;
     add_properties(onnx, source);
@@ -267,7 +294,9 @@ static gf_status write_file(const gf__onnx *onnx, const gf__export_source *sourc
 
 gf_status gf__export_onnx(const gf__export_source *source, const char *path, gf_error *err)
 {
-    gf__onnx onnx = {.net = source->graph};
+    gf__onnx onnx = {.net = source->graph,
+                     .decoded_as = source->has_decoder ? source->recipe : NULL};
+    assert(!source->has_decoder || source->recipe != NULL);
     if (source->quantisation != GF__EXPORT_F32)
         return gf_error_set(err, GF_EUNSUPPORTED, "ONNX files are written in float32 only");
     gf_onnx__model__init(&onnx.model);

@@ -134,7 +134,9 @@ typedef gf_status emit_layer(const layer_at *at, gf_error *err);
 
 static gf_status emit_input(const layer_at *at, gf_error *err)
 {
-    if (is_map(at->layer))
+    if (at->onnx->decoded_as != NULL)
+        gf__onnx_decoder(at->onnx, at->onnx->decoded_as, at->output);
+    else if (is_map(at->layer))
         add_transpose(at, "input", at->output, true);
     else
         gf__onnx_node(at->onnx, "Identity", at->output, INPUTS("input"));

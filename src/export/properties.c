@@ -27,7 +27,7 @@ gf__json *gf__export_properties(const gf__export_source *source)
 {
     gf__json *properties = gf__json_object();
     gf__json_set(properties, "classes", names_json(source->class_names, source->n_classes));
-    if (source->recipe != NULL)
+    if (source->recipe != NULL && !source->has_decoder)
         gf__json_set(properties, "preprocessing", recipe_json(source->recipe));
     if (source->column_names != NULL)
         gf__json_set(properties, "columns",

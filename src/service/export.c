@@ -128,6 +128,7 @@ static gf_status write_model(const gf_export_request *request, const gf_model *m
             .class_names = classes,
             .n_classes = gf_model_n_classes(model),
             .recipe = is_table || request->is_head_only ? NULL : &recipe,
+            .has_decoder = request->has_decoder,
             .column_names = columns,
             .trunk_name = gf_model_trunk_name(model),
             .layer = gf_model_layer(model),
@@ -141,6 +142,23 @@ static gf_status write_model(const gf_export_request *request, const gf_model *m
     return st;
 }
 
+/* A decoder gives pictures: to a network that takes them, in the format that has one. */
+static gf_status check_decoder(const gf_export_request *request, const gf_model *model,
+                               gf_error *err)
+{
+    if (!request->has_decoder)
+        return GF_OK;
+    if (request->format != GF_EXPORT_ONNX)
+        return gf_error_set(err, GF_EUNSUPPORTED, "%s has no place for a decoder, onnx has",
+                            formats[request->format].name);
+    if (request->is_head_only)
+        return gf_error_set(err, GF_EINVAL, "a head alone takes features: it needs no decoder");
+    if (gf_model_trunk_name(model) == NULL)
+        return gf_error_set(err, GF_EINVAL, "%s takes numbers: it needs no decoder",
+                            request->model);
+    return GF_OK;
+}
+
 gf_status gf_service_export(const gf_export_request *request, gf_error *err)
 {
     gf_model *model = NULL;
@@ -151,6 +169,9 @@ gf_status gf_service_export(const gf_export_request *request, gf_error *err)
         st = gf_model_load(request->model, &model, err);
     if (st != GF_OK)
         return st;
+    st = check_decoder(request, model, err);
+    if (st != GF_OK)
+        goto done;
     if (request->format == GF_EXPORT_GRAFT)
         st = gf__export_graft(request, model, err);
     else if (gf_model_trunk_name(model) == NULL || request->is_head_only)
@@ -159,6 +180,7 @@ gf_status gf_service_export(const gf_export_request *request, gf_error *err)
         st = gf_network_open(&request->context, request->model, &network, err);
     if (st == GF_OK && request->format != GF_EXPORT_GRAFT)
         st = write_model(request, model, head != NULL ? head : gf_network_graph(network), err);
+done:
     gf_network_free(network);
     gf_graph_free(head);
     gf_model_unref(model);

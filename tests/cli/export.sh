@@ -28,6 +28,10 @@ now = int(time.time())
 found = {at for t in range(now - 20, now + 1) for at in [data.find(struct.pack("<I", t))] if at >= 0}
 print("times in the file:", sorted(found))
 PY
+# A decoder is for pictures, and ONNX alone has one.
+try $graft export iris.safetensors --with-decoder -o iris_decoder.onnx
+try $graft export iris.safetensors --with-decoder --head-only -o iris_decoder.onnx
+try $graft export iris.safetensors --with-decoder --format keras -o iris_decoder.h5
 # Outputs of the wrong kind, folders that are not there, a slash at the end.
 mkdir folder
 try $graft export iris.safetensors -o folder

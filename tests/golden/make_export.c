@@ -51,9 +51,21 @@ TEST(small_networks_are_written)
     save("input", input, SMALL_PICTURES, SMALL_PIXELS);
 }
 
+TEST(a_small_network_that_decodes_is_written)
+{
+    const gf_recipe recipe = {.width = 14, .height = 17, .scale = 1 / 127.5f, .shift = -1};
+    gf__export_source source = small_source("softmax", &recipe);
+    source.has_decoder = true;
+    char *path = gf__asprintf("%s/decoder.onnx", dir);
+    CHECK_OK(gf__export_onnx(&source, path, &check_err));
+    gf__free(path);
+    gf_graph_free((gf_graph *)(uintptr_t)source.graph);
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {UNIT(small_networks_are_written)};
+    const struct CMUnitTest tests[] = {UNIT(small_networks_are_written),
+                                       UNIT(a_small_network_that_decodes_is_written)};
     if (argc != 2) {
         fprintf(stderr, "usage: make_export DIR\n");
         return 2;

@@ -9,27 +9,40 @@ static void end_source(const gf__export_source *source)
     gf_graph_free((gf_graph *)(uintptr_t)source->graph);
 }
 
-TEST(export_onnx__writes_the_bytes_that_others_were_shown)
+static void check_bytes(const gf__export_source *source, const char *golden)
 {
     char *dir = check_temp_dir();
     char *path = gf__path_join(dir, "small.onnx");
-    for (size_t i = 0; i < N_SMALL_CUTS; i++) {
-        const gf__export_source source = small_source(small_cuts[i], &recipe);
-        char *got = NULL, *want = NULL;
-        size_t n_got = 0, n_want = 0;
-        char name[64];
-        snprintf(name, sizeof name, "golden/export/%s.onnx", small_cuts[i]);
-        CHECK_OK(gf__export_onnx(&source, path, &check_err));
-        CHECK_OK(gf__read_file(path, 1 << 20, &got, &n_got, &check_err));
-        CHECK_OK(gf__read_file(check_fixture(name), 1 << 20, &want, &n_want, &check_err));
-        CHECK_EQ(n_got, n_want);
-        assert_memory_equal(got, want, n_want);
-        gf__free(got);
-        gf__free(want);
-        end_source(&source);
-    }
+    char *got = NULL, *want = NULL;
+    size_t n_got = 0, n_want = 0;
+    char name[64];
+    snprintf(name, sizeof name, "golden/export/%s.onnx", golden);
+    CHECK_OK(gf__export_onnx(source, path, &check_err));
+    CHECK_OK(gf__read_file(path, 1 << 20, &got, &n_got, &check_err));
+    CHECK_OK(gf__read_file(check_fixture(name), 1 << 20, &want, &n_want, &check_err));
+    CHECK_EQ(n_got, n_want);
+    assert_memory_equal(got, want, n_want);
+    gf__free(got);
+    gf__free(want);
     gf__free(path);
     check_remove_dir(dir);
+}
+
+TEST(export_onnx__writes_the_bytes_that_others_were_shown)
+{
+    for (size_t i = 0; i < N_SMALL_CUTS; i++) {
+        const gf__export_source source = small_source(small_cuts[i], &recipe);
+        check_bytes(&source, small_cuts[i]);
+        end_source(&source);
+    }
+}
+
+TEST(export_onnx__writes_the_decoder_that_others_were_shown)
+{
+    gf__export_source source = small_source("softmax", &recipe);
+    source.has_decoder = true;
+    check_bytes(&source, "decoder");
+    end_source(&source);
 }
 
 TEST(export_onnx__refuses_a_bound_that_onnx_would_need_another_operator_for)
@@ -61,7 +74,8 @@ TEST(export_onnx__survives_every_allocation_failure)
 {
     char *dir = check_temp_dir();
     char *path = gf__path_join(dir, "small.onnx");
-    const gf__export_source source = small_source("softmax", &recipe);
+    gf__export_source source = small_source("softmax", &recipe);
+    source.has_decoder = true;
     gf_status st = GF_ENOMEM;
     for (size_t n = 0; st == GF_ENOMEM; n++) {
         gf__mem_fail_after(n);
@@ -79,6 +93,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(export_onnx__writes_the_bytes_that_others_were_shown),
+        UNIT(export_onnx__writes_the_decoder_that_others_were_shown),
         UNIT(export_onnx__refuses_a_bound_that_onnx_would_need_another_operator_for),
         UNIT(export_onnx__leaves_nothing_where_it_cannot_write),
         UNIT(export_onnx__survives_every_allocation_failure),
