@@ -50,11 +50,34 @@ GF_API const char *gf_trunk_origin(const gf_trunk *trunk);
  *   to uint8, uint16, float16);
  *   the npm wrapping of one (model.min.js, shards in *.min.js);
  *   a folder that holds one of these, or an unpacked npm package with one in dist/models/NAME;
- *   a Keras HDF5 file (.h5): a full model, or Inception-v3 weights with or without the top.
+ *   a Keras HDF5 file (.h5): a full model, or Inception-v3 weights with or without the top;
+ *   a PyTorch state dict (.pth, .pt, .bin, in either form of torch.save()) of Inception-v3 as torchvision
+ *   and timm have it, or of EfficientNet-Lite0; also in a wheel;
+ *   a safetensors file with such names, or with those of Keras' Inception-v3, or another home's trunk.
  * The topology of a known architecture is checked layer by layer; a mismatch names the layer.
  * *sha256 (65 chars) may be NULL. */
 GF_API gf_status gf_zoo_import(const char *path, const char *name, const char *home, char *sha256,
                                const gf_observer *obs, gf_error *err);
+
+/* What a network wants done with pixels, where its file cannot tell. */
+typedef enum gf_import_input {
+    GF_IMPORT_INPUT_AUTO,    /* timm's config.json beside the file, else as documented: [-1,1] for
+                                Inception-v3, from Keras, torchvision (transform_input) and timm */
+    GF_IMPORT_INPUT_TF,      /* [-1,1] */
+    GF_IMPORT_INPUT_IMAGENET /* ImageNet's mean and deviation of each channel, without
+                                transform_input; timm's gluon_in1k. Made part of the first convolution;
+                                GF_EUNSUPPORTED where that cannot be exact */
+} gf_import_input;
+/* "auto", "tf", "imagenet". GF_EINVAL names them. */
+GF_API gf_status gf_import_input_parse(const char *name, gf_import_input *out, gf_error *err);
+typedef struct gf_import_options {
+    gf_import_input input;
+} gf_import_options;
+GF_API gf_import_options gf_import_options_default(void);
+/* gf_zoo_import() with more said. */
+GF_API gf_status gf_zoo_import_with(const char *path, const char *name, const char *home,
+                                    const gf_import_options *options, char *sha256,
+                                    const gf_observer *obs, gf_error *err);
 
 /* Gets a known trunk ("inception_v3"): from a file, folder or URL, or where from is NULL from the
  * address its authors publish, checked against their checksum. Resumes an interrupted download.

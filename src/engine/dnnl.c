@@ -392,8 +392,10 @@ static dnnl_status_t describe_dense(recipe *r, gf__prim *prim, const gf__program
 
 static dnnl_status_t describe_pool(recipe *r, const gf__program *program, const gf__op *op)
 {
-    /* Keras and TensorFlow leave the padding out of an average. */
-    r->pooling = op->is_max ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding;
+    /* Keras and TensorFlow leave the padding of "same" out of an average. */
+    const dnnl_alg_kind_t average = op->counts_padding ? dnnl_pooling_avg_include_padding
+                                                       : dnnl_pooling_avg_exclude_padding;
+    r->pooling = op->is_max ? dnnl_pooling_max : average;
     for (size_t k = 0; k < 2; k++) {
         r->kernel[k] = (dnnl_dim_t)op->kernel[k];
         r->strides[k] = (dnnl_dim_t)op->strides[k];

@@ -59,7 +59,8 @@ typedef struct gf__op {
     size_t src[2]; /* values; GF__NONE where there is none */
     size_t dst;
     gf__activation activation;
-    bool is_max; /* pooling */
+    bool is_max;         /* pooling */
+    bool counts_padding; /* POOL: the average is over the zeros of the padding too */
     bool is_depthwise;
     size_t kernel[2], strides[2], padding[4]; /* as in gf__layer_config */
     float scale, shift; /* of raw pixels: INPUT applies them, or CONV has them folded in */

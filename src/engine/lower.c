@@ -3,7 +3,7 @@
  *
  * What is fused (lower_layers.c): Conv2D, DepthwiseConv2D and Dense take in the BatchNormalization and the ReLU that
  * follow when nobody else reads what lies between (another layer, or a requested output).
- * ZeroPadding2D goes into the convolution's own padding. Dropout is nothing. A Concatenate is
+ * ZeroPadding2D goes into the own padding of a convolution or an average, which then counts it. Dropout is nothing. A Concatenate is
  * memory into which its parts are placed (places.c). Layers that no requested output needs are left
  * out.
  *

@@ -161,15 +161,14 @@ static gf_status lower_activation(gf__lowering *low, size_t i)
 
 /* Older Inception files end in an AveragePooling2D of the whole picture and a Flatten instead of a
  * GlobalAveragePooling2D. Features stay float32 there too. */
-static bool is_global_pool(const gf__lowering *low, size_t i)
+static bool is_global_pool(const gf__lowering *low, size_t i, const size_t padding[4])
 {
     const gf__layer_config *config = gf__lowering_config(low, i);
     const gf__value *src = &low->program->values[gf__lowering_input(low, i, 0)];
     const size_t *shape = gf_layer_shape(gf__lowering_layer(low, i));
     const gf__lowering_node *n = &low->nodes[i];
     return config->kernel[0] == src->height && config->kernel[1] == src->width && shape[0] == 1 &&
-           shape[1] == 1 && config->padding[0] + config->padding[1] == 0 &&
-           config->padding[2] + config->padding[3] == 0 &&
+           shape[1] == 1 && padding[0] + padding[1] + padding[2] + padding[3] == 0 &&
            (n->n_readers == 0 ||
             (n->n_readers == 1 &&
              gf__lowering_config(low, n->reader)->class_id == GF__LAYER_FLATTEN));
@@ -178,13 +177,18 @@ static bool is_global_pool(const gf__lowering *low, size_t i)
 static gf_status lower_pool(gf__lowering *low, size_t i)
 {
     const gf__layer_config *config = gf__lowering_config(low, i);
-    const bool is_global = is_global_pool(low, i);
-    gf__op op = gf__op_of(is_global ? GF__OP_GLOBAL_POOL : GF__OP_POOL,
-                          gf__lowering_input(low, i, 0), GF__NONE);
+    const gf__lowering_node *input = &low->nodes[gf_layer_input_at(gf__lowering_layer(low, i), 0)];
+    gf__op op = gf__op_of(GF__OP_POOL, input->value, GF__NONE);
     op.is_max = config->class_id == GF__LAYER_MAX_POOLING2D;
     memcpy(op.kernel, config->kernel, sizeof op.kernel);
     memcpy(op.strides, config->strides, sizeof op.strides);
-    memcpy(op.padding, config->padding, sizeof op.padding);
+    for (size_t k = 0; k < 4; k++) {
+        op.padding[k] = config->padding[k] + input->padding[k];
+        op.counts_padding = op.counts_padding || input->padding[k] > 0;
+    }
+    const bool is_global = is_global_pool(low, i, op.padding);
+    if (is_global)
+        op.kind = GF__OP_GLOBAL_POOL;
     gf_status st = gf__lowering_add_layer_value(low, i, &op.dst);
     if (st != GF_OK)
         return st;
@@ -254,16 +258,27 @@ static gf_status lower_add(gf__lowering *low, size_t i)
     return gf__lowering_finish(low, i, sum);
 }
 
+/* Whether the reader of a ZeroPadding2D can see to the zeros itself: a convolution, or an average that
+ * counts them (PyTorch's). oneDNN wants every window to touch the picture. */
+static bool can_leave_padding(const gf__layer_config *reader, const size_t padding[4])
+{
+    const size_t *own = reader->padding;
+    if (reader->class_id == GF__LAYER_CONV2D || reader->class_id == GF__LAYER_DEPTHWISE_CONV2D)
+        return true;
+    return reader->class_id == GF__LAYER_AVERAGE_POOLING2D &&
+           own[0] + own[1] + own[2] + own[3] == 0 && padding[0] < reader->kernel[0] &&
+           padding[1] < reader->kernel[0] && padding[2] < reader->kernel[1] &&
+           padding[3] < reader->kernel[1];
+}
+
 static gf_status lower_padding(gf__lowering *low, size_t i)
 {
     const gf__layer_config *config = gf__lowering_config(low, i);
     gf__lowering_node *n = &low->nodes[i];
-    if (!n->is_requested && n->n_readers == 1) {
-        const gf__layer_class reader = gf__lowering_config(low, n->reader)->class_id;
-        if (reader == GF__LAYER_CONV2D || reader == GF__LAYER_DEPTHWISE_CONV2D) {
-            memcpy(n->padding, config->padding, sizeof n->padding);
-            return gf__lowering_finish(low, i, gf__lowering_input(low, i, 0));
-        }
+    if (!n->is_requested && n->n_readers == 1 &&
+        can_leave_padding(gf__lowering_config(low, n->reader), config->padding)) {
+        memcpy(n->padding, config->padding, sizeof n->padding);
+        return gf__lowering_finish(low, i, gf__lowering_input(low, i, 0));
     }
     gf__op op = gf__op_of(GF__OP_PAD, gf__lowering_input(low, i, 0), GF__NONE);
     memcpy(op.padding, config->padding, sizeof op.padding);

@@ -12,7 +12,7 @@ typedef struct gf__lowering_node { /* what is known of a layer */
     size_t n_readers;
     size_t reader; /* the last of them */
     size_t value;
-    size_t padding[4]; /* of a ZeroPadding2D left to its convolution */
+    size_t padding[4]; /* of a ZeroPadding2D left to its only reader */
 } gf__lowering_node;
 
 typedef struct gf__lowering {

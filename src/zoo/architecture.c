@@ -15,6 +15,7 @@ static const char *const efficientnet_lite0_blocks[] = {
     "block1a_project_bn", "block2b_add", "block3b_add",        "block4c_add",
     "block5c_add",        "block6d_add", "block7a_project_bn", "top_activation"};
 
+/* A network that exists in two forms has two rows of one name, blocks and input. */
 static const struct architecture {
     const char *name;
     const char *title; /* for messages */
@@ -24,6 +25,8 @@ static const struct architecture {
     float scale, shift; /* of pixels */
 } architectures[] = {
     {"inception_v3", "Inception-v3", gf__inception_v3_layers, inception_v3_blocks,
+     sizeof inception_v3_blocks / sizeof inception_v3_blocks[0], 1.0f / 127.5f, -1.0f},
+    {"inception_v3", "PyTorch's Inception-v3", gf__inception_v3_torch_layers, inception_v3_blocks,
      sizeof inception_v3_blocks / sizeof inception_v3_blocks[0], 1.0f / 127.5f, -1.0f},
     {"efficientnet_lite0", "EfficientNet-Lite0", gf__efficientnet_lite0_layers,
      efficientnet_lite0_blocks,
@@ -85,7 +88,9 @@ static bool have_same_settings(const gf__layer_config *a, const gf__layer_config
            memcmp(a->strides, b->strides, sizeof a->strides) == 0 &&
            a->is_same_padding == b->is_same_padding && a->has_bias == b->has_bias &&
            a->has_scale == b->has_scale && a->has_center == b->has_center && epsilon_off < 1e-8 &&
-           a->activation == b->activation && a->max_value == b->max_value;
+           a->activation == b->activation && a->max_value == b->max_value &&
+           (a->class_id != GF__LAYER_ZERO_PADDING2D ||
+            memcmp(a->padding, b->padding, sizeof a->padding) == 0);
 }
 
 static bool have_same_inputs(const gf_layer *a, const gf_layer *b)
@@ -99,14 +104,16 @@ static bool have_same_inputs(const gf_layer *a, const gf_layer *b)
     return true;
 }
 
-/* Layers 0 to the last block must be the table's; what follows is the checkpoint's own top. */
+/* Layers 0 to the last block must be the table's; what follows is the checkpoint's own top. *n_same gets
+ * the number of layers before the first that differs. */
 static gf_status compare(const gf_graph *graph, const gf_graph *table, const char *title,
-                         gf_error *err)
+                         size_t *n_same, gf_error *err)
 {
     char found[96], expected[96];
     for (size_t i = 0; i < gf_graph_n_layers(table); i++) {
         const gf_layer *want = gf_graph_layer_at(table, (ptrdiff_t)i);
         const gf_layer *got = gf_graph_layer_at(graph, (ptrdiff_t)i);
+        *n_same = i;
         if (got == NULL)
             return gf_error_set(
                 err, GF_EMISMATCH, "is not %s: ends after %zu layers, before %s (\"%s\")", title,
@@ -125,14 +132,38 @@ static gf_status compare(const gf_graph *graph, const gf_graph *table, const cha
 }
 
 static gf_status match(const gf_graph *graph, const struct architecture *architecture,
-                       gf_error *err)
+                       size_t *n_same, gf_error *err)
 {
     gf_graph *table = NULL;
+    *n_same = 0;
     gf_status st = architecture->layers(0, &table, err);
     if (st == GF_OK)
-        st = compare(graph, table, architecture->title, err);
+        st = compare(graph, table, architecture->title, n_same, err);
     gf_graph_free(table);
     return st;
+}
+
+/* One of the forms that `name` has; where it is none of them, what differs from the nearest is told. */
+static gf_status match_named(const gf_graph *graph, const char *name, gf_error *err)
+{
+    gf_error nearest = {0};
+    size_t n_nearest = 0;
+    for (size_t i = 0; i < N_ARCHITECTURES; i++) {
+        gf_error one = {0};
+        size_t n_same = 0;
+        if (strcmp(architectures[i].name, name) != 0)
+            continue;
+        const gf_status st = match(graph, &architectures[i], &n_same, &one);
+        if (st == GF_OK)
+            return GF_OK;
+        if (nearest.code == GF_OK || st != GF_EMISMATCH || n_same > n_nearest) {
+            nearest = one;
+            n_nearest = n_same;
+        }
+        if (st != GF_EMISMATCH)
+            break;
+    }
+    return gf_error_set(err, nearest.code, "%s", nearest.message);
 }
 
 gf_status gf__architecture_match(const gf_graph *graph, const char *name, const char **architecture,
@@ -142,10 +173,11 @@ gf_status gf__architecture_match(const gf_graph *graph, const char *name, const 
     *architecture = NULL;
     if (named != NULL) {
         *architecture = named->name;
-        return match(graph, named, err);
+        return match_named(graph, named->name, err);
     }
     for (size_t i = 0; i < N_ARCHITECTURES && *architecture == NULL; i++) {
-        const gf_status st = match(graph, &architectures[i], NULL);
+        size_t n_same = 0;
+        const gf_status st = match(graph, &architectures[i], &n_same, NULL);
         if (st == GF_OK)
             *architecture = architectures[i].name;
         else if (st != GF_EMISMATCH)

@@ -19,72 +19,18 @@ enum { STEM_FILTERS = 32, TOP_FILTERS = 1280, SIDE = 224 };
 typedef struct builder {
     gf_graph *graph;
     size_t last;
-    size_t n_channels;             /* of it */
-    size_t n_blocks;               /* so far: their number in the port */
-    const gf__torch_file *weights; /* NULL: none */
+    size_t n_channels;       /* of it */
+    size_t n_blocks;         /* so far: their number in the port */
+    gf__state_dict *weights; /* NULL: none */
     gf_error *err;
     gf_status st; /* the first failure; adding does nothing after it */
 } builder;
 
-/* ---- weights --------------------------------------------------------------------------------- */
-
-/* PyTorch's order of a kernel's dimensions, by ours: (O,I,H,W) -> (H,W,I,O); of a depthwise one
- * (C,1,H,W) -> (H,W,C,1); of a Dense one (O,I) -> (I,O). */
-static void turn(const gf_tensor *from, gf_tensor *to, bool is_depthwise)
-{
-    const size_t *shape = gf_tensor_shape(from);
-    const bool is_dense = gf_tensor_n_dims(from) == 2;
-    const size_t O = shape[0], I = shape[1], HW = is_dense ? 1 : shape[2] * shape[3];
-    const float *in = gf_tensor_f32(from);
-    float *out = gf_tensor_mutable_data(to);
-    for (size_t o = 0; o < O; o++)
-        for (size_t i = 0; i < I; i++)
-            for (size_t k = 0; k < HW; k++)
-                out[k * I * O + (is_depthwise ? o * I + i : i * O + o)] = in[(o * I + i) * HW + k];
-}
-
 /* Weight `ours` of the layer just added from tensor NAME.theirs. */
 static void set_weight(builder *b, const char *ours, const char *name, const char *theirs)
 {
-    char full[96], want_text[GF__SHAPE_TEXT], got_text[GF__SHAPE_TEXT];
-    size_t want[4] = {0}, n_dims = 0;
-    const gf_layer *layer = gf_graph_layer_at(b->graph, (ptrdiff_t)b->last);
-    if (b->st != GF_OK || b->weights == NULL)
-        return;
-    snprintf(full, sizeof full, "%s.%s", name, theirs);
-    const gf_tensor *tensor = gf__torch_find(b->weights, full);
-    if (tensor == NULL) {
-        b->st = gf_error_set(b->err, GF_EMISMATCH,
-                             "is not EfficientNet-Lite0: has no %s, for layer \"%s\"", full,
-                             gf_layer_name(layer));
-        return;
-    }
-    for (size_t i = 0; i < gf__layer_n_weights(layer); i++)
-        if (strcmp(gf__layer_weight_name(layer, i), ours) == 0)
-            n_dims = gf__layer_weight_shape(layer, i, want);
-    const bool is_depthwise = gf__layer_config_of(layer)->class_id == GF__LAYER_DEPTHWISE_CONV2D;
-    const size_t theirs_of_conv[4] = {is_depthwise ? want[2] : want[3],
-                                      is_depthwise ? want[3] : want[2], want[0], want[1]};
-    const size_t theirs_of_dense[2] = {want[1], want[0]};
-    const size_t *expected = n_dims == 4 ? theirs_of_conv : n_dims == 2 ? theirs_of_dense : want;
-    if (gf_tensor_n_dims(tensor) != n_dims ||
-        memcmp(gf_tensor_shape(tensor), expected, n_dims * sizeof *expected) != 0) {
-        b->st = gf_error_set(
-            b->err, GF_EMISMATCH,
-            "is not EfficientNet-Lite0: %s is %s, expected %s for layer \"%s\"", full,
-            gf__shape_text(gf_tensor_shape(tensor), gf_tensor_n_dims(tensor), got_text),
-            gf__shape_text(expected, n_dims, want_text), gf_layer_name(layer));
-        return;
-    }
-    gf_tensor *turned = NULL;
-    b->st = n_dims == 1 ? gf__tensor_copy(tensor, &turned, b->err)
-                        : gf_tensor_new(GF_DTYPE_F32, want, n_dims, &turned, b->err);
-    if (b->st == GF_OK && n_dims > 1)
-        turn(tensor, turned, is_depthwise);
-    if (b->st == GF_OK)
-        b->st = gf__graph_set_weight(b->graph, b->last, ours, turned, b->err);
-    if (b->st != GF_OK)
-        gf_tensor_free(turned);
+    if (b->st == GF_OK && b->weights != NULL)
+        b->st = gf__state_dict_set(b->weights, b->graph, b->last, ours, name, theirs, b->err);
 }
 
 /* ---- layers ---------------------------------------------------------------------------------- */
@@ -188,8 +134,7 @@ static void add_top(builder *b, size_t n_classes)
     set_weight(b, "bias", "_fc", "bias");
 }
 
-static gf_status build(size_t n_classes, const gf__torch_file *weights, gf_graph **out,
-                       gf_error *err)
+static gf_status build(size_t n_classes, gf__state_dict *weights, gf_graph **out, gf_error *err)
 {
     builder b = {.weights = weights, .err = err, .n_channels = 3};
     const gf__layer_config input = {.class_id = GF__LAYER_INPUT,
@@ -227,31 +172,20 @@ gf_status gf__efficientnet_lite0_layers(size_t n_classes, gf_graph **out, gf_err
 
 /* ---- a file of the port ---------------------------------------------------------------------- */
 
-static gf_status read_lite0(const gf__torch_file *file, gf__checkpoint *out, gf_error *err)
+gf_status gf__efficientnet_lite0_read_torch(const gf__torch_file *file, const char *prefix,
+                                            gf__checkpoint *out, gf_error *err)
 {
-    const gf_tensor *bias = gf__torch_find(file, "_fc.bias");
-    out->origin = gf__asprintf("PyTorch state dict, %s", file->is_zip ? "zip form" : "older form");
+    gf__state_dict dict = {.file = file, .title = "EfficientNet-Lite0", .prefix = prefix};
+    char name[GF__LAYER_NAME_TEXT];
+    snprintf(name, sizeof name, "%s_fc.bias", prefix);
+    const gf_tensor *bias = gf__torch_find(file, name);
+    out->origin = gf__strdup(file->kind);
     if (out->origin == NULL)
         return gf__error_nomem(err, "an origin", 32);
-    return build(bias != NULL ? gf_tensor_n_values(bias) : 0, file, &out->graph, err);
-}
-
-gf_status gf__torch_read(const char *path, const char *name, gf__checkpoint *out, gf_error *err)
-{
-    gf__torch_file file = {0};
-    gf_status st = gf__torch_open(path, &file, err);
+    gf_status st = gf__state_dict_begin(&dict, err);
     if (st != GF_OK)
         return st;
-    if (strcmp(name, "efficientnet_lite0") == 0 ||
-        gf__torch_find(&file, "_conv_stem.weight") != NULL)
-        st = read_lite0(&file, out, err);
-    else
-        st = gf_error_set(err, GF_EUNSUPPORTED,
-                          "a PyTorch file whose first tensor is %.80s: only EfficientNet-Lite0 "
-                          "(_conv_stem.weight ...) is known",
-                          file.n_tensors > 0 ? file.tensors[0].name : "missing");
-    if (st != GF_OK)
-        gf__error_prefix(err, "%s", path);
-    gf__torch_file_free(&file);
-    return st;
+    st = build(bias != NULL ? gf_tensor_n_values(bias) : 0, &dict, &out->graph, err);
+    const gf_status left = gf__state_dict_end(&dict, st == GF_OK ? err : NULL);
+    return st != GF_OK ? st : left;
 }

@@ -14,6 +14,12 @@
 
 static const char hdf5_signature[8] = "\x89HDF\r\n\x1a\n";
 
+/* Eight bytes of a header's length, and a header of JSON. No text has these zeros. */
+static bool is_safetensors(const char *head, size_t n)
+{
+    return n > 9 && head[8] == '{' && head[5] == 0 && head[6] == 0 && head[7] == 0;
+}
+
 static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *err)
 {
     char head[64];
@@ -27,6 +33,8 @@ static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *
         start++;
     if (n >= sizeof hdf5_signature && memcmp(head, hdf5_signature, sizeof hdf5_signature) == 0)
         *kind = GF__SOURCE_HDF5;
+    else if (is_safetensors(head, n))
+        *kind = GF__SOURCE_SAFETENSORS;
     else if (start < n && head[start] == '{')
         *kind = GF__SOURCE_TFJS;
     else if (n >= 4 &&
@@ -38,7 +46,8 @@ static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *
         return gf_error_set(
             err, GF_EFORMAT,
             "%s: is not a checkpoint that can be read: a TensorFlow.js model.json or "
-            "model.min.js, a Keras .h5 file, or a PyTorch .pth file (or a wheel with one in it)",
+            "model.min.js, a Keras .h5 file, a PyTorch .pth file (or a wheel with one in it), or a "
+            "safetensors file",
             path);
     return GF_OK;
 }
@@ -55,6 +64,8 @@ static const char *const places[] = {
     "%s.h5",
     "%s_weights_tf_dim_ordering_tf_kernels.h5",
     "%s_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    "model.safetensors",
+    "pytorch_model.bin",
 };
 
 /* NULL: out of memory. */
@@ -83,7 +94,8 @@ static gf_status find_in_folder(const char *folder, const char *name, char **out
     }
     return gf_error_set(err, GF_ENOTFOUND,
                         "%s: no checkpoint in this folder: neither model.json, model.min.js, "
-                        "dist/models/%s/model.min.js nor %s*.h5",
+                        "dist/models/%s/model.min.js, %s*.h5, model.safetensors nor "
+                        "pytorch_model.bin",
                         folder, name, name);
 }
 
@@ -147,6 +159,8 @@ static gf_status name_classes(const gf__source *source, gf__checkpoint *checkpoi
 {
     gf_status st = GF_OK;
     const size_t n = gf__graph_n_classes(checkpoint->graph);
+    if (checkpoint->n_classes > 0 || n == 0)
+        return GF_OK;
     if (n > MAX_CLASSES)
         return gf_error_set(err, GF_ELIMIT, "%s: has %zu outputs, at most %d are named",
                             source->path, n, MAX_CLASSES);
@@ -171,13 +185,117 @@ static gf_status read_checkpoint(const gf__source *source, const char *name, con
 {
     if (source->kind == GF__SOURCE_TORCH)
         return gf__torch_read(source->path, name, out, err);
+    if (source->kind == GF__SOURCE_SAFETENSORS)
+        return gf__safetensors_read(source->path, name, out, err);
     if (source->kind == GF__SOURCE_HDF5)
         return gf__hdf5_read(source->path, home, obs, out, err);
     return gf__tfjs_read(source, obs, out, err);
 }
 
+/* ---- input ---- */
+
+static const char *const input_names[] = {"auto", "tf", "imagenet"};
+#define N_INPUTS (sizeof input_names / sizeof *input_names)
+
+gf_status gf_import_input_parse(const char *name, gf_import_input *out, gf_error *err)
+{
+    for (size_t i = 0; i < N_INPUTS; i++) {
+        if (strcmp(input_names[i], name) == 0) {
+            *out = (gf_import_input)i;
+            return GF_OK;
+        }
+    }
+    return gf_error_set(err, GF_EINVAL, "input \"%.32s\" is unknown, expected auto, tf or imagenet",
+                        name);
+}
+
+static gf_status add_to_origin(gf__checkpoint *checkpoint, const char *text, gf_error *err)
+{
+    char *longer = gf__asprintf("%s, %s", checkpoint->origin, text);
+    if (longer == NULL)
+        return gf__error_nomem(err, "an origin", strlen(text));
+    gf__free(checkpoint->origin);
+    checkpoint->origin = longer;
+    return GF_OK;
+}
+
+/* Of each channel, where it is not plainly [-1,1]. */
+static gf_status use_normalization(const gf__normalization *n, const char *text,
+                                   gf__checkpoint *checkpoint, gf_error *err)
+{
+    checkpoint->scale = 1.0f / 127.5f;
+    checkpoint->shift = -1.0f;
+    if (gf__is_plain_normalization(n))
+        return GF_OK;
+    const gf_status st = gf__fold_normalization(checkpoint->graph, n, err);
+    return st == GF_OK ? add_to_origin(checkpoint, text, err) : st;
+}
+
+/* What was asked for, or what the checkpoint says, or what lies beside it, or what is documented of its
+ * architecture. */
+static gf_status set_input(const gf__source *source, gf_import_input input,
+                           gf__checkpoint *checkpoint, gf_error *err)
+{
+    gf__normalization found = {0};
+    bool is_there = false;
+    if (checkpoint->has_input)
+        return input == GF_IMPORT_INPUT_AUTO
+                   ? GF_OK
+                   : gf_error_set(err, GF_EINVAL,
+                                  "is a trunk, which says itself what input it takes");
+    gf__architecture_input(checkpoint->architecture, &checkpoint->scale, &checkpoint->shift);
+    switch (input) {
+    case GF_IMPORT_INPUT_TF:
+        checkpoint->scale = 1.0f / 127.5f;
+        checkpoint->shift = -1.0f;
+        return GF_OK;
+    case GF_IMPORT_INPUT_IMAGENET:
+        return use_normalization(gf__imagenet_normalization(),
+                                 "ImageNet's mean and deviation in its first convolution",
+                                 checkpoint, err);
+    case GF_IMPORT_INPUT_AUTO:
+        break;
+    }
+    if (source->kind != GF__SOURCE_TORCH && source->kind != GF__SOURCE_SAFETENSORS)
+        return GF_OK;
+    const gf_status st = gf__read_normalization(source->path, &found, &is_there, err);
+    if (st != GF_OK || !is_there)
+        return st;
+    return use_normalization(&found, "config.json's mean and deviation in its first convolution",
+                             checkpoint, err);
+}
+
+/* ---- all of it ---- */
+
+gf_import_options gf_import_options_default(void)
+{
+    return (gf_import_options){.input = GF_IMPORT_INPUT_AUTO};
+}
+
 gf_status gf_zoo_import(const char *path, const char *name, const char *home, char *sha256,
                         const gf_observer *obs, gf_error *err)
+{
+    const gf_import_options options = gf_import_options_default();
+    return gf_zoo_import_with(path, name, home, &options, sha256, obs, err);
+}
+
+static gf_status complete(const gf__source *source, const char *name,
+                          const gf_import_options *options, gf__checkpoint *checkpoint,
+                          gf_error *err)
+{
+    gf_status st = gf__architecture_match(checkpoint->graph, name, &checkpoint->architecture, err);
+    if (st == GF_OK)
+        st = set_input(source, options->input, checkpoint, err);
+    if (st != GF_OK) {
+        gf__error_prefix(err, "%s", source->path);
+        return st;
+    }
+    return name_classes(source, checkpoint, err);
+}
+
+gf_status gf_zoo_import_with(const char *path, const char *name, const char *home,
+                             const gf_import_options *options, char *sha256, const gf_observer *obs,
+                             gf_error *err)
 {
     char hex[GF__SHA256_HEX];
     gf__source source = {0};
@@ -194,15 +312,9 @@ gf_status gf_zoo_import(const char *path, const char *name, const char *home, ch
     st = read_checkpoint(&source, name, home, obs, &checkpoint, err);
     if (st != GF_OK)
         goto done;
-    st = gf__architecture_match(checkpoint.graph, name, &checkpoint.architecture, err);
-    if (st != GF_OK) {
-        gf__error_prefix(err, "%s", source.path);
-        goto done;
-    }
-    st = name_classes(&source, &checkpoint, err);
+    st = complete(&source, name, options, &checkpoint, err);
     if (st != GF_OK)
         goto done;
-    gf__architecture_input(checkpoint.architecture, &checkpoint.scale, &checkpoint.shift);
     st = gf__trunk_save(&checkpoint, name, home, hex, err);
     if (st == GF_OK && sha256 != NULL)
         memcpy(sha256, hex, sizeof hex);

@@ -11,7 +11,11 @@
  *     =NAME           the name of that concatenation; without it concatenate_1, concatenate_2
  *
  * Layers are named as Keras 2.2 did, counting from 1 (conv2d_1); TensorFlow's Keras starts with
- * conv2d. */
+ * conv2d.
+ *
+ * PyTorch's form (torchvision, timm) has the same layers in the same order with two differences: its
+ * normalization has a scale, and its average pooling counts the zeros around the picture, which is a
+ * ZeroPadding2D and an average with padding "valid". */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +53,7 @@ static const struct {
  */
 typedef struct builder {
     gf_graph *graph;
+    bool is_torch;
     size_t last;        /* the layer just added */
     size_t block_input; /* where every branch starts */
     size_t fork;        /* where both ways of a fork start */
@@ -72,8 +77,10 @@ static gf_status add_conv(builder *b, const char *token, gf_error *err)
 {
     char *at;
     gf__layer_config conv = {.class_id = GF__LAYER_CONV2D, .strides = {1, 1}};
-    gf__layer_config norm = {
-        .class_id = GF__LAYER_BATCH_NORMALIZATION, .has_center = true, .epsilon = 1e-3};
+    gf__layer_config norm = {.class_id = GF__LAYER_BATCH_NORMALIZATION,
+                             .has_scale = b->is_torch,
+                             .has_center = true,
+                             .epsilon = 1e-3};
     gf__layer_config relu = {.class_id = GF__LAYER_ACTIVATION, .activation = GF__ACTIVATION_RELU};
     conv.filters = strtoul(token, &at, 10);
     conv.kernel[0] = strtoul(at + 1, &at, 10);
@@ -95,13 +102,18 @@ static gf_status add_pool(builder *b, bool is_max, gf_error *err)
 {
     gf__layer_config max = {
         .class_id = GF__LAYER_MAX_POOLING2D, .kernel = {3, 3}, .strides = {2, 2}};
+    gf__layer_config zeros = {.class_id = GF__LAYER_ZERO_PADDING2D, .padding = {1, 1, 1, 1}};
     gf__layer_config avg = {.class_id = GF__LAYER_AVERAGE_POOLING2D,
                             .kernel = {3, 3},
                             .strides = {1, 1},
-                            .is_same_padding = true};
+                            .is_same_padding = !b->is_torch};
     if (is_max)
         return add(b, &max, "max_pooling2d", ++b->n_max, err);
-    return add(b, &avg, "average_pooling2d", ++b->n_avg, err);
+    b->n_avg++;
+    gf_status st = b->is_torch ? add(b, &zeros, "zero_padding2d", b->n_avg, err) : GF_OK;
+    if (st == GF_OK)
+        st = add(b, &avg, "average_pooling2d", b->n_avg, err);
+    return st;
 }
 
 static gf_status add_concat(builder *b, const char *name, const size_t *inputs, size_t n_inputs,
@@ -178,9 +190,9 @@ static gf_status add_top(builder *b, size_t n_classes, gf_error *err)
     return st;
 }
 
-gf_status gf__inception_v3_layers(size_t n_classes, gf_graph **out, gf_error *err)
+static gf_status build(bool is_torch, size_t n_classes, gf_graph **out, gf_error *err)
 {
-    builder b = {0};
+    builder b = {.is_torch = is_torch};
     const gf__layer_config input = {.class_id = GF__LAYER_INPUT,
                                     .name = "input_1",
                                     .is_trainable = true,
@@ -212,6 +224,16 @@ gf_status gf__inception_v3_layers(size_t n_classes, gf_graph **out, gf_error *er
 done:
     gf_graph_free(b.graph);
     return st;
+}
+
+gf_status gf__inception_v3_layers(size_t n_classes, gf_graph **out, gf_error *err)
+{
+    return build(false, n_classes, out, err);
+}
+
+gf_status gf__inception_v3_torch_layers(size_t n_classes, gf_graph **out, gf_error *err)
+{
+    return build(true, n_classes, out, err);
 }
 
 gf_status gf__zoo_inception_v3(size_t n_classes, gf_graph **out, gf_error *err)

@@ -219,7 +219,7 @@ static gf_status find_widths(const source *s, const gf__pickle_value *dict,
 /* A state dict is a dict of tensors, itself or in one of these places. */
 static const gf__pickle_value *find_state_dict(const gf__pickle_value *value)
 {
-    static const char *const places[] = {"state_dict", "model"};
+    static const char *const places[] = {"state_dict", "model_state_dict", "model"};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         const gf__pickle_value *inside = gf__pickle_find(value, places[i]);
         if (inside != NULL && inside->kind == GF__PICKLE_DICT)

@@ -273,6 +273,32 @@ done:
     return st;
 }
 
+gf_status gf__trunk_read(const char *path, gf__checkpoint *out, gf_error *err)
+{
+    gf_trunk *trunk = NULL;
+    gf_status st = load_file(path, &trunk, err);
+    if (st != GF_OK)
+        return st;
+    st = gf__trunk_verify(trunk, err);
+    if (st != GF_OK)
+        gf__error_prefix(err, "%s", path);
+    *out = (gf__checkpoint){.graph = trunk->graph,
+                            .file = trunk->file,
+                            .origin = trunk->origin,
+                            .has_input = true,
+                            .scale = trunk->scale,
+                            .shift = trunk->shift,
+                            .class_names = trunk->class_names,
+                            .n_classes = trunk->n_classes};
+    trunk->graph = NULL; /* the checkpoint's now, as the rest of it */
+    trunk->file = NULL;
+    trunk->origin = NULL;
+    trunk->class_names = NULL;
+    trunk->n_classes = 0;
+    gf_trunk_free(trunk);
+    return st;
+}
+
 gf_status gf_trunk_load(const char *home, const char *name, gf_trunk **out, gf_error *err)
 {
     *out = NULL;

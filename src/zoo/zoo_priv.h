@@ -15,6 +15,7 @@ typedef struct gf__checkpoint {
     gf_safetensors *file;     /* what the weights are views of, or NULL */
     char *origin;             /* "TensorFlow.js layers-model, uint8 weights, model.min.js" */
     const char *architecture; /* static; NULL where it is none that graft knows */
+    bool has_input;           /* the file itself says scale and shift: a trunk */
     float scale, shift;
     char **class_names; /* each owned */
     size_t n_classes;
@@ -27,7 +28,8 @@ typedef enum gf__source_kind {
     GF__SOURCE_TFJS, /* model.json */
     GF__SOURCE_NPM,  /* model.min.js */
     GF__SOURCE_HDF5,
-    GF__SOURCE_TORCH /* torch.save(), or a zip archive with such a file in it */
+    GF__SOURCE_TORCH, /* torch.save(), or a zip archive with such a file in it */
+    GF__SOURCE_SAFETENSORS
 } gf__source_kind;
 
 typedef struct gf__source {
@@ -53,6 +55,29 @@ gf_status gf__hdf5_read(const char *path, const char *scratch_dir, const gf_obse
 gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, const gf_observer *obs,
                            gf_safetensors **out, gf_error *err);
 
+gf_status gf__safetensors_read(const char *path, const char *name, gf__checkpoint *out,
+                               gf_error *err);
+/* A trunk's own file, its identity checked. */
+gf_status gf__trunk_read(const char *path, gf__checkpoint *out, gf_error *err);
+
+/* ---- input scaling ---- */
+
+/* x = (pixel / 255 - mean) / deviation, for red, green, blue. */
+typedef struct gf__normalization {
+    double mean[3], deviation[3];
+} gf__normalization;
+/* The one that torchvision documents for ImageNet. */
+const gf__normalization *gf__imagenet_normalization(void);
+/* True for what a trunk's own [-1,1] is. */
+bool gf__is_plain_normalization(const gf__normalization *n);
+/* Makes a network that wants pixels so want them in [-1,1]. GF_EUNSUPPORTED where that would be an
+ * approximation, with the layer's name. */
+gf_status gf__fold_normalization(gf_graph *graph, const gf__normalization *n, gf_error *err);
+/* What timm's config.json beside the checkpoint says; *is_there false without one, or with one of
+ * something else. */
+gf_status gf__read_normalization(const char *checkpoint, gf__normalization *out, bool *is_there,
+                                 gf_error *err);
+
 /* ---- JavaScript literals, as minifiers write them ---- */
 
 /* Offset of the literal in "KEY = literal", the first place where one follows. GF_EFORMAT without
@@ -72,6 +97,8 @@ gf_status gf__js_string(const char *text, size_t n_chars, gf__buffer *out, size_
 
 /* Inception-v3 without weights; n_classes 0 for none. */
 gf_status gf__inception_v3_layers(size_t n_classes, gf_graph **out, gf_error *err);
+/* The same as torchvision and timm have it: layers of the same names, and zero_padding2d_N. */
+gf_status gf__inception_v3_torch_layers(size_t n_classes, gf_graph **out, gf_error *err);
 /* EfficientNet-Lite0, the same way. */
 gf_status gf__efficientnet_lite0_layers(size_t n_classes, gf_graph **out, gf_error *err);
 /* How a picture becomes the input of the architecture (NULL: as Keras' applications, [-1,1]). */

@@ -213,6 +213,31 @@ TEST(plan__pools_the_whole_picture_in_a_window)
     gf_graph_free(g);
 }
 
+/* PyTorch's average pooling counts the zeros around the picture: ZeroPadding2D, then a window without
+ * padding. One operation where nobody else sees the zeros. */
+TEST(plan__averages_count_the_zeros_of_a_padding_before_them)
+{
+    static const struct {
+        size_t padding[4], kernel, stride;
+    } rows[] = {
+        {{1, 1, 1, 1}, 3, 1}, {{1, 0, 0, 2}, 3, 2}, {{1, 1, 1, 1}, 8, 8}, {{3, 3, 3, 3}, 3, 1}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        gf_graph *g = new_graph(8, 8, 3);
+        const size_t conv = add_conv(g, 0, "conv", 16, 1, 1, false);
+        const size_t *p = rows[i].padding, k = rows[i].kernel, stride = rows[i].stride;
+        const size_t pad = ADD1(g, conv, .class_id = GF__LAYER_ZERO_PADDING2D, .name = "pad",
+                                .padding = {p[0], p[1], p[2], p[3]});
+        ADD1(g, pad, .class_id = GF__LAYER_AVERAGE_POOLING2D, .name = "pool", .kernel = {k, k},
+             .strides = {stride, stride});
+        fill_weights(g);
+        const gf_plan_options options = f32_options();
+        const gf_output_spec outputs[] = {{"pool", GF_POOL_NONE}, {"pad", GF_POOL_NONE}};
+        check_against_reference(g, outputs, 1, &options, 1e-5);
+        check_against_reference(g, outputs, 2, &options, 1e-5);
+        gf_graph_free(g);
+    }
+}
+
 static gf_graph *vector_graph(void)
 {
     gf_graph *g = NULL;
@@ -584,6 +609,7 @@ TESTS_MAIN(
     UNIT(plan__places_the_parts_of_nested_concatenates),
     UNIT(plan__places_parts_through_many_concatenates),
     UNIT(plan__runs_layers_that_cannot_be_fused), UNIT(plan__pools_the_whole_picture_in_a_window),
+    UNIT(plan__averages_count_the_zeros_of_a_padding_before_them),
     UNIT(plan__runs_a_graph_of_vectors), UNIT(plan__runs_only_what_the_outputs_need),
     UNIT(plan__arena_holds_what_is_alive_and_no_more),
     UNIT(plan__needs_nothing_of_the_graph_once_it_is_made),
