@@ -1,0 +1,480 @@
+/* zoo/operators.c: operators as they are added. Each is a layer of a graph without weights, for its shape,
+ * and beside that an item with what the graph cannot hold: weights still without a place, a bias that is
+ * part of another layer, a scaling of the input. */
+#include "zoo/operators.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "zoo/operators_priv.h"
+
+#define MAX_NAME_BYTES 120 /* a layer's name has at most 128 */
+
+gf_status gf__operators_new(const char *name, gf__operators **out, gf_error *err)
+{
+    *out = NULL;
+    gf__operators *ops = gf__calloc(1, sizeof *ops);
+    if (ops == NULL)
+        return gf__error_nomem(err, "operators", sizeof *ops);
+    const gf_status st = gf__graph_new(name, &ops->shapes, err);
+    if (st != GF_OK) {
+        gf__operators_free(ops);
+        return st;
+    }
+    *out = ops;
+    return GF_OK;
+}
+
+void gf__operators_free(gf__operators *ops)
+{
+    if (ops == NULL)
+        return;
+    for (size_t i = 0; i < ops->n_items; i++) {
+        gf__operator *item = &ops->items[i];
+        for (size_t k = 0; k < item->n_weights; k++)
+            gf_tensor_free(item->weights[k].tensor);
+        gf__free(item->inputs);
+        gf__free(item->node);
+    }
+    gf__free(ops->items);
+    gf_graph_free(ops->shapes);
+    gf__free(ops);
+}
+
+void gf__operators_fold_padding(gf__operators *ops, bool is_wanted)
+{
+    ops->folds_padding = is_wanted;
+}
+
+size_t gf__op_shape(const gf__operators *ops, size_t value, size_t shape[3])
+{
+    const gf_layer *layer = gf_graph_layer_at(ops->shapes, (ptrdiff_t)value);
+    const size_t n_dims = gf_layer_n_dims(layer);
+    memcpy(shape, gf_layer_shape(layer), n_dims * sizeof *shape);
+    return n_dims;
+}
+
+/* ---- items ----------------------------------------------------------------------------------- */
+
+/* The end of a long name tells nodes apart, its beginning does not. New; NULL out of memory. */
+static char *printable(const char *node)
+{
+    const size_t n = strlen(node);
+    char *name = gf__strdup(n > MAX_NAME_BYTES ? node + n - MAX_NAME_BYTES : n > 0 ? node : "node");
+    for (char *c = name; c != NULL && *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~' || *c == '"' || *c == '\\')
+            *c = '_';
+    }
+    return name;
+}
+
+static gf_status make_room(gf__operators *ops, gf_error *err)
+{
+    if (ops->n_items < ops->capacity)
+        return GF_OK;
+    const size_t capacity = ops->capacity == 0 ? 64 : 2 * ops->capacity;
+    gf__operator *items = gf__realloc(ops->items, capacity * sizeof *items);
+    if (items == NULL)
+        return gf__error_nomem(err, "operators", capacity * sizeof *items);
+    ops->items = items;
+    ops->capacity = capacity;
+    return GF_OK;
+}
+
+/* Into the graph of shapes, under the node's name, or that and a number. */
+static gf_status add_shape(gf__operators *ops, const gf__operator *item, const size_t *in,
+                           gf_error *err)
+{
+    char numbered[MAX_NAME_BYTES + 8];
+    gf__layer_config config = item->config;
+    size_t index;
+    config.name = item->node;
+    for (size_t i = 0; i < ops->n_items; i++) {
+        if (strcmp(ops->items[i].node, item->node) != 0)
+            continue;
+        snprintf(numbered, sizeof numbered, "%s#%zu", item->node, ops->n_items);
+        config.name = numbered;
+        break;
+    }
+    return gf__graph_add(ops->shapes, &config, in, item->n_inputs, &index, err);
+}
+
+/* *out is valid until the next one. */
+static gf_status add_item(gf__operators *ops, gf__operator_kind kind, const char *node,
+                          const gf__layer_config *config, const size_t *in, size_t n_in,
+                          gf__operator **out, gf_error *err)
+{
+    gf_status st = make_room(ops, err);
+    if (st != GF_OK)
+        return st;
+    gf__operator *item = &ops->items[ops->n_items];
+    *item = (gf__operator){.kind = kind, .config = *config, .n_inputs = n_in};
+    item->config.is_trainable = true;
+    item->node = printable(node);
+    item->inputs = gf__calloc(n_in + 1, sizeof *item->inputs);
+    if (item->node == NULL || item->inputs == NULL)
+        st = gf__error_nomem(err, "an operator", sizeof *item);
+    if (st == GF_OK && n_in > 0)
+        memcpy(item->inputs, in, n_in * sizeof *in);
+    if (st == GF_OK)
+        st = add_shape(ops, item, in, err);
+    if (st != GF_OK) {
+        gf__free(item->inputs);
+        gf__free(item->node);
+        return st;
+    }
+    ops->n_items++;
+    *out = item;
+    return GF_OK;
+}
+
+static gf_status add_layer(gf__operators *ops, const char *node, const gf__layer_config *config,
+                           size_t in, size_t *out, gf__operator **item, gf_error *err)
+{
+    gf__operator *added = NULL;
+    const gf_status st = add_item(ops, GF__OPERATOR_LAYER, node, config, &in, 1, &added, err);
+    if (st == GF_OK)
+        *out = ops->n_items - 1;
+    if (item != NULL)
+        *item = added;
+    return st;
+}
+
+/* NULL: there is none. */
+gf_status gf__operator_add_weight(gf__operator *item, const char *name, gf_tensor *tensor,
+                                  gf_error *err)
+{
+    if (tensor == NULL)
+        return GF_OK;
+    if (item->n_weights == GF__OPERATOR_MAX_WEIGHTS)
+        return gf_error_set(err, GF_EUNSUPPORTED, "node \"%s\" has too many weights", item->node);
+    item->weights[item->n_weights].name = name;
+    item->weights[item->n_weights++].tensor = gf__tensor_ref(tensor);
+    return GF_OK;
+}
+
+static gf_status need_dims(const char *node, const char *what, const gf_tensor *tensor,
+                           size_t n_dims, gf_error *err)
+{
+    char text[GF__SHAPE_TEXT];
+    const size_t n = gf_tensor_n_dims(tensor);
+    if (n == n_dims)
+        return GF_OK;
+    return gf_error_set(err, GF_ESHAPE,
+                        "node \"%.120s\": its %s has shape %s, expected %zu dimensions", node, what,
+                        gf__shape_text(gf_tensor_shape(tensor), n, text), n_dims);
+}
+
+/* ---- operators ------------------------------------------------------------------------------- */
+
+gf_status gf__op_input(gf__operators *ops, const char *node, const size_t *shape, size_t n_dims,
+                       size_t *out, gf_error *err)
+{
+    gf__layer_config config = {.class_id = GF__LAYER_INPUT, .n_input_dims = n_dims};
+    gf__operator *item;
+    if (n_dims == 1 || n_dims == 3)
+        memcpy(config.input_shape, shape, n_dims * sizeof *shape);
+    const gf_status st = add_item(ops, GF__OPERATOR_LAYER, node, &config, NULL, 0, &item, err);
+    *out = 0;
+    return st;
+}
+
+gf_status gf__op_pad(gf__operators *ops, const char *node, size_t in, const size_t padding[4],
+                     size_t *out, gf_error *err)
+{
+    gf__layer_config config = {.class_id = GF__LAYER_ZERO_PADDING2D};
+    memcpy(config.padding, padding, sizeof config.padding);
+    return add_layer(ops, node, &config, in, out, NULL, err);
+}
+
+void gf__same_padding(size_t n_pixels, size_t window, size_t stride, size_t sides[2])
+{
+    const size_t covered = ((n_pixels - 1) / stride) * stride + window;
+    const size_t total = covered > n_pixels ? covered - n_pixels : 0;
+    sides[0] = total / 2;
+    sides[1] = total - total / 2;
+}
+
+/* What a window's padding is in Keras: none, "same", or something before it. */
+static void name_padding(const gf__operators *ops, size_t in, const gf__window *window,
+                         const size_t kernel[2], bool *is_same, bool *is_apart)
+{
+    size_t shape[3], sides[4];
+    const size_t *p = window->padding;
+    *is_same = window->is_same;
+    *is_apart = false;
+    if (window->is_same || (p[0] == 0 && p[1] == 0 && p[2] == 0 && p[3] == 0))
+        return;
+    *is_apart = true;
+    if (gf__op_shape(ops, in, shape) != 3 || window->strides[0] == 0 || window->strides[1] == 0)
+        return; /* whatever comes after this says so */
+    for (size_t side = 0; side < 2; side++)
+        gf__same_padding(shape[side], kernel[side], window->strides[side], &sides[2 * side]);
+    *is_same = memcmp(sides, p, sizeof sides) == 0;
+    *is_apart = !*is_same;
+}
+
+/* The zeros before a window, as a layer of their own. */
+static gf_status pad_before(gf__operators *ops, const char *node, const gf__window *window,
+                            size_t *in, gf_error *err)
+{
+    char name[MAX_NAME_BYTES + 8];
+    const char *slash = strrchr(node, '/');
+    const size_t n = slash != NULL && slash > node ? (size_t)(slash - node) : strlen(node);
+    const size_t n_cut = n > MAX_NAME_BYTES - 8 ? n - (MAX_NAME_BYTES - 8) : 0;
+    snprintf(name, sizeof name, "%.*s_pad/Pad", (int)(n - n_cut), node + n_cut);
+    return gf__op_pad(ops, name, *in, window->padding, in, err);
+}
+
+static gf_status add_convolution(gf__operators *ops, const char *node, size_t in,
+                                 gf__layer_config config, const gf__window *window,
+                                 gf_tensor *kernel, gf_tensor *bias, size_t *out, gf_error *err)
+{
+    gf__operator *item;
+    bool is_apart;
+    gf_status st = need_dims(node, "kernel", kernel, 4, err);
+    if (st != GF_OK)
+        return st;
+    memcpy(config.kernel, gf_tensor_shape(kernel), sizeof config.kernel);
+    memcpy(config.strides, window->strides, sizeof config.strides);
+    config.has_bias = bias != NULL;
+    if (config.class_id == GF__LAYER_CONV2D)
+        config.filters = gf_tensor_shape(kernel)[3];
+    name_padding(ops, in, window, config.kernel, &config.is_same_padding, &is_apart);
+    if (is_apart)
+        st = pad_before(ops, node, window, &in, err);
+    if (st == GF_OK)
+        st = add_layer(ops, node, &config, in, out, &item, err);
+    if (st == GF_OK)
+        st = gf__operator_add_weight(item, "kernel", kernel, err);
+    if (st == GF_OK)
+        st = gf__operator_add_weight(item, "bias", bias, err);
+    return st;
+}
+
+gf_status gf__op_conv2d(gf__operators *ops, const char *node, size_t in, const gf__window *window,
+                        gf_tensor *kernel, gf_tensor *bias, size_t *out, gf_error *err)
+{
+    const gf__layer_config config = {.class_id = GF__LAYER_CONV2D};
+    return add_convolution(ops, node, in, config, window, kernel, bias, out, err);
+}
+
+gf_status gf__op_depthwise(gf__operators *ops, const char *node, size_t in,
+                           const gf__window *window, gf_tensor *kernel, gf_tensor *bias,
+                           size_t *out, gf_error *err)
+{
+    const gf__layer_config config = {.class_id = GF__LAYER_DEPTHWISE_CONV2D};
+    return add_convolution(ops, node, in, config, window, kernel, bias, out, err);
+}
+
+gf_status gf__op_dense(gf__operators *ops, const char *node, size_t in, gf_tensor *kernel,
+                       gf_tensor *bias, size_t *out, gf_error *err)
+{
+    gf__layer_config config = {.class_id = GF__LAYER_DENSE, .has_bias = bias != NULL};
+    gf__operator *item;
+    gf_status st = need_dims(node, "kernel", kernel, 2, err);
+    if (st != GF_OK)
+        return st;
+    config.units = gf_tensor_shape(kernel)[1];
+    st = add_layer(ops, node, &config, in, out, &item, err);
+    if (st == GF_OK)
+        st = gf__operator_add_weight(item, "kernel", kernel, err);
+    if (st == GF_OK)
+        st = gf__operator_add_weight(item, "bias", bias, err);
+    return st;
+}
+
+gf_status gf__op_bias(gf__operators *ops, const char *node, size_t in, gf_tensor *bias, size_t *out,
+                      gf_error *err)
+{
+    const gf__layer_config config = {.class_id = GF__LAYER_ACTIVATION};
+    gf__operator *item;
+    gf_status st = need_dims(node, "bias", bias, 1, err);
+    if (st == GF_OK)
+        st = add_item(ops, GF__OPERATOR_BIAS, node, &config, &in, 1, &item, err);
+    if (st == GF_OK)
+        st = gf__operator_add_weight(item, "bias", bias, err);
+    if (st == GF_OK)
+        *out = ops->n_items - 1;
+    return st;
+}
+
+/* 0.001, of which the file has the nearest float: what Keras' configuration says. */
+static double shortest(float value)
+{
+    char text[32];
+    for (int n = 1; n < 9; n++) {
+        snprintf(text, sizeof text, "%.*g", n, (double)value);
+        const double back = strtod(text, NULL);
+        if ((float)back == value)
+            return back;
+    }
+    return value;
+}
+
+gf_status gf__op_batch_norm(gf__operators *ops, const char *node, size_t in,
+                            const gf__op_norm *norm, size_t *out, gf_error *err)
+{
+    const gf__layer_config config = {.class_id = GF__LAYER_BATCH_NORMALIZATION,
+                                     .has_scale = norm->gamma != NULL,
+                                     .has_center = norm->beta != NULL,
+                                     .epsilon = shortest(norm->epsilon)};
+    gf__operator *item;
+    if (!(norm->epsilon >= 0.0f && norm->epsilon < 1e6f))
+        return gf_error_set(err, GF_EFORMAT, "node \"%.120s\": epsilon is %g", node,
+                            (double)norm->epsilon);
+    gf_status st = add_layer(ops, node, &config, in, out, &item, err);
+    if (st == GF_OK)
+        st = gf__operator_add_weight(item, "gamma", norm->gamma, err);
+    if (st == GF_OK)
+        st = gf__operator_add_weight(item, "beta", norm->beta, err);
+    if (st == GF_OK)
+        st = gf__operator_add_weight(item, "moving_mean", norm->mean, err);
+    if (st == GF_OK)
+        st = gf__operator_add_weight(item, "moving_variance", norm->variance, err);
+    return st;
+}
+
+bool gf__tensor_is_all(const gf_tensor *tensor, float value)
+{
+    const float *values = gf_tensor_f32(tensor);
+    for (size_t i = 0; i < gf_tensor_n_values(tensor); i++) {
+        if (values == NULL || values[i] != value)
+            return false;
+    }
+    return true;
+}
+
+gf_status gf__op_activation(gf__operators *ops, const char *node, size_t in,
+                            gf__activation activation, size_t *out, gf_error *err)
+{
+    const gf__layer_config relu6 = {.class_id = GF__LAYER_RELU, .max_value = 6.0};
+    const gf__layer_config other = {.class_id = GF__LAYER_ACTIVATION, .activation = activation};
+    return add_layer(ops, node, activation == GF__ACTIVATION_RELU6 ? &relu6 : &other, in, out, NULL,
+                     err);
+}
+
+static gf_status add_pool(gf__operators *ops, const char *node, size_t in, gf__layer_class class_id,
+                          const gf__window *window, bool pads_before, size_t *out, gf_error *err)
+{
+    gf__layer_config config = {.class_id = class_id};
+    gf_status st = GF_OK;
+    bool is_apart;
+    memcpy(config.kernel, window->kernel, sizeof config.kernel);
+    memcpy(config.strides, window->strides, sizeof config.strides);
+    name_padding(ops, in, window, config.kernel, &config.is_same_padding, &is_apart);
+    if (is_apart && !pads_before)
+        return gf_error_set(err, GF_EUNSUPPORTED,
+                            "node \"%.120s\" pools with padding %zu,%zu,%zu,%zu, which is not "
+                            "Keras' \"same\"; graft has no such pooling",
+                            node, window->padding[0], window->padding[1], window->padding[2],
+                            window->padding[3]);
+    if (is_apart)
+        st = pad_before(ops, node, window, &in, err);
+    if (st == GF_OK)
+        st = add_layer(ops, node, &config, in, out, NULL, err);
+    return st;
+}
+
+gf_status gf__op_max_pool(gf__operators *ops, const char *node, size_t in, const gf__window *window,
+                          size_t *out, gf_error *err)
+{
+    return add_pool(ops, node, in, GF__LAYER_MAX_POOLING2D, window, false, out, err);
+}
+
+gf_status gf__op_average_pool(gf__operators *ops, const char *node, size_t in,
+                              const gf__window *window, bool counts_padding, size_t *out,
+                              gf_error *err)
+{
+    gf__window valid = *window;
+    gf_status st = GF_OK;
+    if (counts_padding && window->is_same)
+        return gf_error_set(err, GF_EUNSUPPORTED,
+                            "node \"%.120s\" averages over \"same\" padding, too; graft leaves it "
+                            "out",
+                            node);
+    const size_t *p = window->padding;
+    if (counts_padding && (p[0] > 0 || p[1] > 0 || p[2] > 0 || p[3] > 0)) {
+        st = pad_before(ops, node, window, &in, err);
+        memset(valid.padding, 0, sizeof valid.padding);
+    }
+    if (st == GF_OK)
+        st = add_pool(ops, node, in, GF__LAYER_AVERAGE_POOLING2D, &valid, false, out, err);
+    return st;
+}
+
+gf_status gf__op_global_pool(gf__operators *ops, const char *node, size_t in, bool is_max,
+                             bool keeps_map, size_t *out, gf_error *err)
+{
+    const gf__layer_config config = {.class_id = is_max ? GF__LAYER_GLOBAL_MAX_POOLING2D
+                                                        : GF__LAYER_GLOBAL_AVERAGE_POOLING2D};
+    size_t shape[3];
+    if (!keeps_map || gf__op_shape(ops, in, shape) != 3)
+        return add_layer(ops, node, &config, in, out, NULL, err);
+    const gf__window whole = {.kernel = {shape[0], shape[1]}, .strides = {1, 1}};
+    return is_max ? gf__op_max_pool(ops, node, in, &whole, out, err)
+                  : gf__op_average_pool(ops, node, in, &whole, false, out, err);
+}
+
+static gf_status add_merge(gf__operators *ops, gf__layer_class class_id, const char *node,
+                           const size_t *in, size_t n_in, size_t *out, gf_error *err)
+{
+    const gf__layer_config config = {.class_id = class_id};
+    gf__operator *item;
+    const gf_status st = add_item(ops, GF__OPERATOR_LAYER, node, &config, in, n_in, &item, err);
+    if (st == GF_OK)
+        *out = ops->n_items - 1;
+    return st;
+}
+
+gf_status gf__op_concat(gf__operators *ops, const char *node, const size_t *in, size_t n_in,
+                        size_t *out, gf_error *err)
+{
+    return add_merge(ops, GF__LAYER_CONCATENATE, node, in, n_in, out, err);
+}
+
+gf_status gf__op_add(gf__operators *ops, const char *node, const size_t *in, size_t n_in,
+                     size_t *out, gf_error *err)
+{
+    return add_merge(ops, GF__LAYER_ADD, node, in, n_in, out, err);
+}
+
+gf_status gf__op_flatten(gf__operators *ops, const char *node, size_t in, size_t *out,
+                         gf_error *err)
+{
+    const gf__layer_config config = {.class_id = GF__LAYER_FLATTEN};
+    size_t shape[3];
+    if (gf__op_shape(ops, in, shape) == 3)
+        return add_layer(ops, node, &config, in, out, NULL, err);
+    *out = in;
+    return GF_OK;
+}
+
+gf_status gf__op_affine(gf__operators *ops, const char *node, size_t in, double scale, double shift,
+                        size_t *out, gf_error *err)
+{
+    const gf__layer_config config = {.class_id = GF__LAYER_ACTIVATION};
+    const gf__operator *from = &ops->items[in];
+    gf__operator *item;
+    const bool is_input = from->config.class_id == GF__LAYER_INPUT;
+    if (!(fabs(scale) > 0.0 && fabs(scale) < 1e6 && fabs(shift) < 1e6))
+        return gf_error_set(err, GF_EUNSUPPORTED,
+                            "node \"%.120s\" scales the input by %g and adds %g", node, scale,
+                            shift);
+    if (!is_input && from->kind != GF__OPERATOR_AFFINE)
+        return gf_error_set(err, GF_EUNSUPPORTED,
+                            "node \"%.120s\" scales what \"%s\" puts out; graft scales the "
+                            "network's input only",
+                            node, from->node);
+    const double first_scale = is_input ? 1.0 : from->scale;
+    const double first_shift = is_input ? 0.0 : from->shift;
+    const gf_status st = add_item(ops, GF__OPERATOR_AFFINE, node, &config, &in, 1, &item, err);
+    if (st != GF_OK)
+        return st;
+    item->scale = first_scale * scale;
+    item->shift = first_shift * scale + shift;
+    *out = ops->n_items - 1;
+    return GF_OK;
+}

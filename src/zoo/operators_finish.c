@@ -1,0 +1,334 @@
+/* zoo/operators_finish.c: from operators to a graph: what the output does not need is left out, what
+ * belongs together becomes one layer, layers get their names and Keras' order. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "zoo/operators_priv.h"
+
+#define NONE SIZE_MAX
+#define UNIT_SCALE \
+    (1.0 / 16)          /* pixels of 0 to 255 are scaled by 1/58 at most (a deviation of 58) ... */
+#define UNIT_SHIFT 16.0 /* ... or not at all, and then shifted by their mean, near 128 */
+#define MAX_STEM   100  /* bytes of a name, before a number */
+#define NAME_TEXT  (MAX_STEM + 24)
+
+typedef struct finish {
+    gf__operators *ops;
+    size_t output;
+    size_t *n_users;   /* of each item, among the needed ones; 0: not needed */
+    size_t *joined_to; /* the item that this one became part of; itself otherwise */
+    size_t *layer;     /* index in the graph */
+    char **names;
+    gf_graph *graph;
+} finish;
+
+static gf__operator *item_at(const finish *f, size_t i)
+{
+    return &f->ops->items[i];
+}
+
+/* The item behind a value: where it was joined to another, that one. */
+static size_t resolve(const finish *f, size_t i)
+{
+    while (f->joined_to[i] != i)
+        i = f->joined_to[i];
+    return i;
+}
+
+static gf_status prepare(finish *f, gf_error *err)
+{
+    const size_t n = f->ops->n_items;
+    f->n_users = gf__calloc(n, sizeof *f->n_users);
+    f->joined_to = gf__calloc(n, sizeof *f->joined_to);
+    f->layer = gf__calloc(n, sizeof *f->layer);
+    f->names = gf__calloc(n, sizeof *f->names);
+    if (f->n_users == NULL || f->joined_to == NULL || f->layer == NULL || f->names == NULL)
+        return gf__error_nomem(err, "operators", n * sizeof *f->names);
+    f->n_users[f->output] = 1;
+    for (size_t i = n; i-- > 0;) {
+        f->joined_to[i] = i;
+        for (size_t k = 0; f->n_users[i] > 0 && k < item_at(f, i)->n_inputs; k++)
+            f->n_users[item_at(f, i)->inputs[k]]++;
+    }
+    if (f->n_users[0] == 0)
+        return gf_error_set(err, GF_EFORMAT,
+                            "node \"%s\": what it puts out does not depend on the input",
+                            item_at(f, f->output)->node);
+    return GF_OK;
+}
+
+/* ---- joining --------------------------------------------------------------------------------- */
+
+static gf_status join_bias(finish *f, size_t i, gf_error *err)
+{
+    gf__operator *item = item_at(f, i);
+    const size_t from = item->inputs[0], to = resolve(f, from);
+    gf__operator *target = item_at(f, to);
+    const gf__layer_class class_id = target->config.class_id;
+    const bool has_room = class_id == GF__LAYER_CONV2D || class_id == GF__LAYER_DEPTHWISE_CONV2D ||
+                          class_id == GF__LAYER_DENSE;
+    if (target->kind != GF__OPERATOR_LAYER || !has_room || target->config.has_bias ||
+        target->config.activation != GF__ACTIVATION_LINEAR || f->n_users[from] != 1)
+        return gf_error_set(err, GF_EUNSUPPORTED,
+                            "node \"%s\" adds a vector to what \"%s\" puts out; graft has biases "
+                            "in convolutions and Dense layers only, one each",
+                            item->node, target->node);
+    const gf_status st = gf__operator_add_weight(target, "bias", item->weights[0].tensor, err);
+    target->config.has_bias = true;
+    f->joined_to[i] = to;
+    return st;
+}
+
+static void join_activation(finish *f, size_t i)
+{
+    const gf__operator *item = item_at(f, i);
+    const size_t from = item->inputs[0], to = resolve(f, from);
+    gf__operator *target = item_at(f, to);
+    if (target->config.class_id != GF__LAYER_DENSE || f->n_users[from] != 1 ||
+        target->config.activation != GF__ACTIVATION_LINEAR)
+        return;
+    target->config.activation = item->config.class_id == GF__LAYER_RELU ? GF__ACTIVATION_RELU6
+                                                                        : item->config.activation;
+    f->joined_to[i] = to;
+}
+
+/* The picture goes into the network scaled one way, or not at all. */
+static gf_status join_affine(finish *f, gf_error *err)
+{
+    size_t entry = NONE;
+    for (size_t i = 1; i < f->ops->n_items; i++) {
+        const gf__operator *item = item_at(f, i);
+        if (item->kind == GF__OPERATOR_AFFINE)
+            f->joined_to[i] = 0;
+        if (item->kind == GF__OPERATOR_AFFINE || f->n_users[i] == 0)
+            continue;
+        for (size_t k = 0; k < item->n_inputs; k++) {
+            const size_t in = item->inputs[k];
+            if (in != 0 && item_at(f, in)->kind != GF__OPERATOR_AFFINE)
+                continue;
+            if (entry != NONE && entry != in)
+                return gf_error_set(err, GF_EUNSUPPORTED,
+                                    "node \"%s\" sees the input scaled in another way than others "
+                                    "do; graft scales it once",
+                                    item->node);
+            entry = in;
+        }
+    }
+    if (entry != NONE && entry != 0) {
+        f->ops->scale = item_at(f, entry)->scale;
+        f->ops->shift = item_at(f, entry)->shift;
+    }
+    return GF_OK;
+}
+
+/* A padding before a "valid" convolution, the two being "same". */
+static void fold_padding(finish *f, size_t i)
+{
+    gf__operator *item = item_at(f, i);
+    const size_t from = item->inputs[0];
+    const gf__operator *pad = item_at(f, from);
+    size_t shape[3], sides[4];
+    if (!f->ops->folds_padding || pad->config.class_id != GF__LAYER_ZERO_PADDING2D ||
+        f->n_users[from] != 1 || item->config.is_same_padding)
+        return;
+    gf__op_shape(f->ops, pad->inputs[0], shape);
+    for (size_t side = 0; side < 2; side++)
+        gf__same_padding(shape[side], item->config.kernel[side], item->config.strides[side],
+                         &sides[2 * side]);
+    if (memcmp(sides, pad->config.padding, sizeof sides) != 0)
+        return;
+    item->config.is_same_padding = true;
+    item->inputs[0] = pad->inputs[0];
+    f->n_users[from] = 0;
+}
+
+static gf_status join(finish *f, gf_error *err)
+{
+    gf_status st = GF_OK;
+    for (size_t i = 0; i < f->ops->n_items && st == GF_OK; i++) {
+        const gf__operator *item = item_at(f, i);
+        const gf__layer_class class_id = item->config.class_id;
+        if (f->n_users[i] == 0)
+            continue;
+        if (item->kind == GF__OPERATOR_BIAS)
+            st = join_bias(f, i, err);
+        else if (item->kind == GF__OPERATOR_AFFINE)
+            continue;
+        else if (class_id == GF__LAYER_ACTIVATION || class_id == GF__LAYER_RELU)
+            join_activation(f, i);
+        else if (class_id == GF__LAYER_CONV2D || class_id == GF__LAYER_DEPTHWISE_CONV2D)
+            fold_padding(f, i);
+    }
+    return st != GF_OK ? st : join_affine(f, err);
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static bool is_layer(const finish *f, size_t i)
+{
+    return f->n_users[i] > 0 && f->joined_to[i] == i;
+}
+
+/* "a/b/conv/Conv2D": the scope is its first 8 letters, of which the last 4 are the layer's own. */
+typedef struct scope {
+    const char *text;
+    size_t n_chars;
+    const char *own;
+    size_t n_own;
+} scope;
+
+static scope scope_of(const char *node)
+{
+    scope s = {.text = node + strspn(node, "/")};
+    const char *slash = strrchr(s.text, '/');
+    s.n_chars = slash != NULL ? (size_t)(slash - s.text) : strlen(s.text);
+    s.own = s.text + s.n_chars;
+    while (s.own > s.text && s.own[-1] != '/')
+        s.own--;
+    s.n_own = (size_t)(s.text + s.n_chars - s.own);
+    return s;
+}
+
+/* Another scope of another place ends the same way. */
+static bool is_own_shared(const finish *f, size_t i)
+{
+    const scope mine = scope_of(item_at(f, i)->node);
+    for (size_t k = 0; k < f->ops->n_items; k++) {
+        const scope other = scope_of(item_at(f, k)->node);
+        const bool is_same = other.n_chars == mine.n_chars &&
+                             memcmp(other.text, mine.text, mine.n_chars) == 0;
+        if (is_layer(f, k) && !is_same && other.n_own == mine.n_own &&
+            memcmp(other.own, mine.own, mine.n_own) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_taken(const finish *f, size_t n_named, const char *name)
+{
+    for (size_t k = 0; k < n_named; k++) {
+        if (f->names[k] != NULL && strcmp(f->names[k], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The end of the text, '_' for what separates scopes. */
+static void write_name(char name[NAME_TEXT], const char *text, size_t n_chars)
+{
+    const size_t n_cut = n_chars > MAX_STEM ? n_chars - MAX_STEM : 0;
+    snprintf(name, NAME_TEXT, "%.*s", (int)(n_chars - n_cut), text + n_cut);
+    for (char *c = name; *c != '\0'; c++)
+        *c = *c == '/' || *c == ':' ? '_' : *c;
+}
+
+/* The first that is free of: the layer's scope (its own part, or all of it), that and the rest of the
+ * node, that with a number. */
+static gf_status name_item(finish *f, size_t i, gf_error *err)
+{
+    char name[NAME_TEXT], numbered[NAME_TEXT + 24];
+    const char *found = name;
+    scope s = scope_of(item_at(f, i)->node);
+    if (!is_own_shared(f, i))
+        s = (scope){.text = s.own, .n_chars = s.n_own};
+    write_name(name, s.text, s.n_chars);
+    if (name[0] == '\0' || is_taken(f, i, name))
+        write_name(name, s.text, strlen(s.text));
+    if (name[0] == '\0')
+        snprintf(name, sizeof name, "layer");
+    for (size_t n = 1; is_taken(f, i, found); n++) {
+        snprintf(numbered, sizeof numbered, "%s_%zu", name, n);
+        found = numbered;
+    }
+    f->names[i] = gf__strdup(found);
+    return f->names[i] != NULL ? GF_OK : gf__error_nomem(err, "a layer's name", strlen(found));
+}
+
+/* ---- the graph ------------------------------------------------------------------------------- */
+
+static gf_status add_to_graph(finish *f, size_t i, gf_error *err)
+{
+    gf__operator *item = item_at(f, i);
+    gf__layer_config config = item->config;
+    size_t *in = gf__calloc(item->n_inputs + 1, sizeof *in);
+    if (in == NULL)
+        return gf__error_nomem(err, "a layer's inputs", item->n_inputs * sizeof *in);
+    for (size_t k = 0; k < item->n_inputs; k++)
+        in[k] = f->layer[resolve(f, item->inputs[k])];
+    config.name = f->names[i];
+    gf_status st = gf__graph_add(f->graph, &config, in, item->n_inputs, &f->layer[i], err);
+    gf__free(in);
+    for (size_t k = 0; k < item->n_weights && st == GF_OK; k++) {
+        gf_tensor *tensor = gf__tensor_ref(item->weights[k].tensor);
+        st = gf__graph_set_weight(f->graph, f->layer[i], item->weights[k].name, tensor, err);
+        if (st != GF_OK)
+            gf_tensor_free(tensor); /* the reference that was not taken */
+    }
+    return st;
+}
+
+/* An importer's own mistake, but one that would be found only when the trunk is saved. */
+static gf_status check_complete(const gf_graph *graph, gf_error *err)
+{
+    for (size_t i = 0; i < gf_graph_n_layers(graph); i++) {
+        const gf_layer *layer = gf_graph_layer_at(graph, (ptrdiff_t)i);
+        for (size_t k = 0; k < gf__layer_n_weights(layer); k++) {
+            if (gf__layer_weight_at(layer, k) == NULL)
+                return gf_error_set(err, GF_EFORMAT, "layer \"%s\": has no %s",
+                                    gf_layer_name(layer), gf__layer_weight_name(layer, k));
+        }
+    }
+    return GF_OK;
+}
+
+static gf_status build(finish *f, gf_error *err)
+{
+    gf_status st = gf__graph_new(gf_graph_name(f->ops->shapes), &f->graph, err);
+    for (size_t i = 0; i < f->ops->n_items && st == GF_OK; i++) {
+        if (!is_layer(f, i))
+            continue;
+        st = name_item(f, i, err);
+        if (st == GF_OK)
+            st = add_to_graph(f, i, err);
+    }
+    if (st == GF_OK)
+        st = check_complete(f->graph, err);
+    if (st == GF_OK)
+        st = gf__graph_sort_as_keras(f->graph, err);
+    return st;
+}
+
+gf_status gf__operators_finish(gf__operators *ops, size_t output, gf_graph **out, gf_error *err)
+{
+    finish f = {.ops = ops, .output = output};
+    *out = NULL;
+    ops->scale = ops->shift = 0.0;
+    gf_status st = prepare(&f, err);
+    if (st == GF_OK)
+        st = join(&f, err);
+    if (st == GF_OK)
+        st = build(&f, err);
+    if (st == GF_OK) {
+        *out = f.graph;
+        f.graph = NULL; /* moved to the caller */
+    }
+    gf_graph_free(f.graph);
+    for (size_t i = 0; f.names != NULL && i < ops->n_items; i++)
+        gf__free(f.names[i]);
+    gf__free(f.names);
+    gf__free(f.layer);
+    gf__free(f.joined_to);
+    gf__free(f.n_users);
+    return st;
+}
+
+bool gf__operators_input(const gf__operators *ops, float *scale, float *shift)
+{
+    if (ops->scale == 0.0)
+        return false;
+    const bool is_unit = fabs(ops->scale) > UNIT_SCALE && fabs(ops->shift) <= UNIT_SHIFT;
+    *scale = (float)(is_unit ? ops->scale / 255.0 : ops->scale);
+    *shift = (float)ops->shift;
+    return true;
+}
