@@ -31,19 +31,6 @@ static void set_files(posix_spawn_file_actions_t *actions, const int *fds, int k
     posix_spawn_file_actions_addclosefrom_np(actions, kept_fd >= 0 ? KEPT_FD + 1 : KEPT_FD);
 }
 
-/* A group of its own, so that it is killed with whatever it has started. */
-static void set_attributes(posix_spawnattr_t *attributes)
-{
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(attributes, &none);
-    posix_spawnattr_setsigdefault(attributes, &all);
-    posix_spawnattr_setpgroup(attributes, 0);
-    posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                             POSIX_SPAWN_SETPGROUP);
-}
-
 /* What the commands, and through sbatch the jobs, get of ours: variables that change what the
  * commands print (SQUEUE_STATES, SLURM_TIME_FORMAT) are not among it. 0, or an errno. */
 static int spawn(const gf__slurm_command *command, const int *fds, pid_t *pid)
@@ -55,9 +42,8 @@ static int spawn(const gf__slurm_command *command, const int *fds, pid_t *pid)
     if (gf__environment_new(gf__job_variables, added, &environment, NULL) != GF_OK)
         return ENOMEM;
     posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
     set_files(&actions, fds, command->kept_fd);
-    set_attributes(&attributes);
+    gf__spawn_attributes(&attributes);
     const int failure = posix_spawnp(pid, command->argv[0], &actions, &attributes,
                                      (char *const *)(uintptr_t)command->argv, environment);
     posix_spawnattr_destroy(&attributes);

@@ -63,52 +63,30 @@ static gf_status make_busy_table(gf__worker *worker, int *fd, gf_error *err)
 
 /* What the process gets of our environment: what its libraries are steered by. Nothing else: a
  * secret in it is none of the business of a process that decodes what strangers send. */
-static const char *const kept_names[] = {"DNNL_",          "ONEDNN_",      "GOMP_",
-                                         "OMP_",           "ASAN_OPTIONS", "UBSAN_OPTIONS",
-                                         "TSAN_OPTIONS",   "LSAN_OPTIONS", "LD_LIBRARY_PATH",
-                                         "MALLOC_PERTURB_"};
-#define MAX_ENVIRONMENT 64
+static const char *const kept_variables[] = {"DNNL_",
+                                             "ONEDNN_",
+                                             "GOMP_",
+                                             "OMP_",
+                                             "ASAN_OPTIONS",
+                                             "UBSAN_OPTIONS",
+                                             "TSAN_OPTIONS",
+                                             "LSAN_OPTIONS",
+                                             "LD_LIBRARY_PATH",
+                                             "MALLOC_PERTURB_",
+                                             NULL};
 
-static bool is_kept(const char *entry)
+/* See tame_spinning() in cli/main.c; somebody who has chosen is left alone. */
+static gf_status choose_environment(char ***out, gf_error *err)
 {
-    for (size_t i = 0; i < sizeof kept_names / sizeof *kept_names; i++)
-        if (strncmp(entry, kept_names[i], strlen(kept_names[i])) == 0)
-            return true;
-    return false;
-}
-
-/* entries: room for MAX_ENVIRONMENT. GOMP_SPINCOUNT: see tame_spinning() in cli/main.c; somebody
- * who has chosen is left alone. */
-static void choose_environment(char **entries)
-{
-    size_t n = 0;
-    bool is_chosen = false;
-    for (char **entry = environ; entry != NULL && *entry != NULL && n + 3 < MAX_ENVIRONMENT;
-         entry++) {
-        if (!is_kept(*entry))
-            continue;
-        is_chosen = is_chosen || strncmp(*entry, "GOMP_SPINCOUNT=", 15) == 0 ||
-                    strncmp(*entry, "OMP_WAIT_POLICY=", 16) == 0;
-        entries[n++] = *entry;
-    }
-    if (!is_chosen)
-        entries[n++] = (char *)(uintptr_t) "GOMP_SPINCOUNT=1000";
-    entries[n++] = (char *)(uintptr_t) "LC_ALL=C";
-    entries[n] = NULL;
-}
-
-/* A process group of its own: Ctrl-C on the terminal is meant for the server, which drains its
- * workers. */
-static void set_attributes(posix_spawnattr_t *attributes)
-{
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(attributes, &none);
-    posix_spawnattr_setsigdefault(attributes, &all);
-    posix_spawnattr_setpgroup(attributes, 0);
-    posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                             POSIX_SPAWN_SETPGROUP);
+    char *const added[] = {(char *)(uintptr_t) "LC_ALL=C",
+                           (char *)(uintptr_t) "GOMP_SPINCOUNT=1000", NULL};
+    char *const language[] = {added[0], NULL};
+    gf_status st = gf__environment_new(kept_variables, language, out, err);
+    if (st != GF_OK || gf__environment_has(*out, "GOMP_SPINCOUNT") ||
+        gf__environment_has(*out, "OMP_WAIT_POLICY"))
+        return st;
+    gf__free(*out);
+    return gf__environment_new(kept_variables, added, out, err);
 }
 
 /* Standard error stays: what an assertion says belongs into the log. */
@@ -124,18 +102,20 @@ static gf_status spawn(gf__worker *worker, const char *program, int socket, gf_e
 {
     char *argv[] = {(char *)(uintptr_t)program, (char *)(uintptr_t) "worker",
                     (char *)(uintptr_t) "--fd", (char *)(uintptr_t) "3", NULL};
-    char *environment[MAX_ENVIRONMENT];
+    char **environment = NULL;
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
+    const gf_status st = choose_environment(&environment, err);
+    if (st != GF_OK)
+        return st;
     posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    set_attributes(&attributes);
+    gf__spawn_attributes(&attributes);
     set_files(&actions, socket);
-    choose_environment(environment);
     const int failure = posix_spawn(&worker->pid, program, &actions, &attributes, argv,
                                     environment);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
+    gf__free(environment);
     if (failure != 0) {
         worker->pid = 0;
         return gf__error_errno(err, failure, "starting %s as a worker", program);

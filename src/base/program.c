@@ -1,4 +1,5 @@
-/* base/environment.c: which of this process' variables a program gets. */
+/* base/program.c: environment, signals and group of a program that is about to be started. */
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,4 +46,26 @@ gf_status gf__environment_new(const char *const *kept, char *const *added, char 
     for (; added != NULL && *added != NULL; added++)
         chosen[n++] = *added;
     return GF_OK;
+}
+
+bool gf__environment_has(char *const *environment, const char *name)
+{
+    const size_t n = strlen(name);
+    for (; *environment != NULL; environment++)
+        if (strncmp(*environment, name, n) == 0 && (*environment)[n] == '=')
+            return true;
+    return false;
+}
+
+void gf__spawn_attributes(posix_spawnattr_t *attributes)
+{
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_init(attributes);
+    posix_spawnattr_setsigmask(attributes, &none);
+    posix_spawnattr_setsigdefault(attributes, &all);
+    posix_spawnattr_setpgroup(attributes, 0);
+    posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                             POSIX_SPAWN_SETPGROUP);
 }

@@ -1,0 +1,454 @@
+/* The keeper when things go wrong: cancels, limits, processes that die, a keeper that is killed, a full
+ * disk. */
+#include "job_keeper.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+static void stop_thread(gf__jobs *keeper)
+{
+    pthread_mutex_lock(&keeper->mutex);
+    keeper->is_stopping = true;
+    pthread_mutex_unlock(&keeper->mutex);
+    gf__jobs_wake(keeper);
+    pthread_join(keeper->thread, NULL);
+    keeper->has_thread = false;
+}
+
+/* ---- cancelling ---- */
+
+TEST(keeper__cancels_a_running_job_with_all_its_processes)
+{
+    submit("a", "\"child\", \"daemon\", \"touch\", \"here\", \"hang\"", "");
+    wait_file("a", "here");
+    cancel("a");
+    wait_state("a", "CANCELLED");
+    check_message("a", "cancelled");
+    check_no_orphan("a");
+}
+
+TEST(keeper__forces_a_job_that_does_not_listen)
+{
+    submit("a", "\"deaf\", \"child\", \"touch\", \"here\", \"hang\"", "");
+    wait_file("a", "here");
+    cancel("a");
+    wait_state("a", "CANCELLED");
+    check_message("a", "cancelled");
+    check_no_orphan("a");
+    CHECK_EQ(n_runs("a"), 1);
+}
+
+TEST(keeper__a_job_cancelled_in_the_queue_never_runs)
+{
+    submit("a", "\"wait\", \"go\"", "");
+    wait_file("a", "runs");
+    submit("b", "\"succeed\"", "");
+    cancel("b");
+    CHECK(has_state("b", "CANCELLED"));
+    put("a", "go");
+    wait_state("a", "SUCCEEDED");
+    submit("c", "\"succeed\"", "");
+    wait_state("c", "SUCCEEDED");
+    CHECK_EQ(n_runs("b"), 0);
+}
+
+/* ---- another keeper ---- */
+
+TEST(keeper__takes_over_what_runs_and_what_ended_meanwhile)
+{
+    submit("runs", "\"wait\", \"go\"", SMALL);
+    submit("ends", "\"wait\", \"go\"", SMALL);
+    wait_file("runs", "runs");
+    wait_file("ends", "runs");
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    put("ends", "go");
+    wait_file("ends", "result.json");
+    CHECK(!has_state("ends", "SUCCEEDED"));
+    start_keeper();
+    wait_state("ends", "SUCCEEDED");
+    CHECK(!has_state("runs", "SUCCEEDED"));
+    put("runs", "go");
+    wait_state("runs", "SUCCEEDED");
+    CHECK_EQ(n_runs("runs"), 1);
+    CHECK_EQ(n_runs("ends"), 1);
+}
+
+static int64_t id_of(const char *id)
+{
+    gf__job_list list;
+    int64_t number = 0;
+    char *name = gf__asprintf(PROJECT "/jobs/%s", id);
+    CHECK_OK(gf__registry_open_jobs(registry, &list, &check_err));
+    for (size_t i = 0; i < list.n_jobs; i++)
+        if (strcmp(list.jobs[i].name, name) == 0)
+            number = list.jobs[i].id;
+    gf__job_list_free(&list);
+    gf__free(name);
+    CHECK(number > 0);
+    return number;
+}
+
+TEST(keeper__an_attempt_that_was_begun_and_never_started_is_no_crash)
+{
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    submit("a", "\"crash-until\", \"3\", \"succeed\"", "");
+    CHECK_OK(gf__registry_begin_attempt(registry, id_of("a"), &check_err));
+    start_keeper();
+    wait_state("a", "SUCCEEDED"); /* two crash, the third that runs does not */
+    CHECK_EQ(n_runs("a"), 3);
+}
+
+TEST(keeper__an_attempt_that_was_started_and_not_noted_is_found)
+{
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    submit("a", "\"wait\", \"go\"", "");
+    void *runner = NULL;
+    char *place = NULL, *dir = dir_of("a"), *path = gf__path_join(dir, "plan");
+    const gf__jobs_options options = keeper_options();
+    CHECK_OK(gf__make_dirs(dir, &check_err));
+    CHECK_OK(gf__write_file(path, "wait\ngo\n", 8, &check_err));
+    CHECK_OK(gf__registry_begin_attempt(registry, id_of("a"), &check_err));
+    CHECK_OK(gf__runner_local.open(&options, &runner, &check_err));
+    const gf__attempt attempt = {.job_id = id_of("a"), .number = 1, .dir = dir, .n_cpus = 2};
+    CHECK_OK(gf__runner_local.start(runner, &attempt, &place, &check_err));
+    wait_file("a", "runs");
+    start_keeper(); /* the one before died between start and note */
+    put("a", "go");
+    wait_state("a", "SUCCEEDED");
+    CHECK_EQ(n_runs("a"), 1);
+    gf__runner_local.close(runner);
+    gf__free(place);
+    gf__free(path);
+    gf__free(dir);
+}
+
+/* A process that keeps the home's jobs and is killed. It tells that it runs through fd. */
+static void keep_until_killed(int fd)
+{
+    gf_registry *mine = NULL;
+    gf_registry_options options = gf_registry_options_default();
+    options.home = home;
+    if (gf_registry_open(&options, &mine, NULL) != GF_OK || gf_registry_lock(mine, NULL) != GF_OK)
+        _exit(1);
+    gf__jobs_options settings = keeper_options();
+    settings.registry = mine;
+    if (gf__jobs_start(&settings, &jobs, NULL) != GF_OK || write(fd, "x", 1) != 1)
+        _exit(2);
+    for (;;)
+        pause();
+}
+
+TEST(keeper__killed_at_any_moment_loses_no_job_and_runs_none_twice)
+{
+    enum { N = 6 };
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    gf_registry_close(registry);
+    registry = open_home(false);
+    for (int i = 0; i < N; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "k%d", i);
+        submit(id, "\"note\", \"x\", \"wait\", \"go\"", SMALL);
+    }
+    for (int round = 0; round < 12; round++) {
+        int fds[2];
+        char word;
+        CHECK_EQ(pipe(fds), 0);
+        const pid_t keeper = fork();
+        if (keeper == 0)
+            keep_until_killed(fds[1]);
+        close(fds[1]); /* so that one that ends by itself is noticed */
+        CHECK_EQ(read(fds[0], &word, 1), 1);
+        nanosleep(&(struct timespec){.tv_nsec = (round * 7919 % 23) * 1000000L}, NULL);
+        kill(keeper, SIGKILL);
+        waitpid(keeper, NULL, 0);
+        close(fds[0]);
+        char id[8];
+        snprintf(id, sizeof id, "k%d", round / 2);
+        char *dir = dir_of(id);
+        CHECK_OK(gf__make_dirs(dir, &check_err));
+        gf__free(dir);
+        put(id, "go");
+    }
+    CHECK_OK(gf_registry_lock(registry, &check_err));
+    start_keeper();
+    for (int i = 0; i < N; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "k%d", i);
+        wait_state(id, "SUCCEEDED");
+        CHECK_EQ(n_runs(id), 1);
+        check_no_orphan(id);
+    }
+}
+
+TEST(keeper__needs_the_lock_of_the_home)
+{
+    gf_registry *other = open_home(false);
+    CHECK_FAILS(GF_EBUSY, "", gf_registry_lock(other, &check_err));
+    gf_registry_close(other);
+}
+
+/* ---- the disk ---- */
+
+TEST(keeper__waits_while_the_disk_is_full)
+{
+    struct rlimit before;
+    int wait_ms = 0;
+    gf__jobs *by_hand = NULL;
+    const gf__jobs_options options = keeper_options();
+    signal(SIGXFSZ, SIG_IGN);
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    CHECK_OK(gf__jobs_start(&options, &by_hand, &check_err));
+    stop_thread(by_hand); /* its rounds are ours: the limit is of the whole process */
+    submit("a", "\"succeed\"", "");
+    CHECK_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const struct rlimit full = {50, before.rlim_max};
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
+    const gf_status st = gf__jobs_round(by_hand, &wait_ms, &check_err);
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+    CHECK_EQ(st, GF_OK);
+    CHECK(has_state("a", "QUEUED")); /* nothing was begun */
+    assert_non_null(strstr(by_hand->tracks->reason, "spec.json"));
+    by_hand->tracks->retry_ms = 0;
+    CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));
+    gf__jobs_free(by_hand);
+    start_keeper();
+    wait_state("a", "SUCCEEDED");
+    CHECK_EQ(n_runs("a"), 1);
+}
+
+TEST(keeper__survives_every_allocation_failure)
+{
+    gf_status st = GF_ENOMEM;
+    int wait_ms = 0;
+    const gf__jobs_options options = keeper_options();
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    submit("a", "\"note\", \"x\", \"wait\", \"go\"", "");
+    for (size_t n = 0; st != GF_OK || !has_state("a", "RUNNING"); n++) {
+        gf__jobs *by_hand = NULL;
+        CHECK(n < 3000);
+        gf__mem_fail_after(n);
+        st = gf__jobs_start(&options, &by_hand, NULL);
+        gf__mem_fail_never();
+        if (st != GF_OK)
+            continue;
+        stop_thread(by_hand);
+        gf__mem_fail_after(n / 4);
+        st = gf__jobs_round(by_hand, &wait_ms, NULL);
+        gf__mem_fail_never();
+        CHECK(st == GF_OK || st == GF_ENOMEM || st == GF_EIO);
+        gf__jobs_free(by_hand);
+    }
+    start_keeper();
+    put("a", "go");
+    wait_state("a", "SUCCEEDED");
+    CHECK_EQ(n_runs("a"), 1);
+    check_no_orphan("a");
+}
+
+/* ---- limits ---- */
+
+TEST(keeper__ends_one_that_does_not_keep_its_time)
+{
+    int wait_ms = 0;
+    gf__jobs *by_hand = NULL;
+    const gf__jobs_options options = keeper_options();
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    submit("a", "\"touch\", \"here\", \"hang\"", ", \"scheduling\": {\"maxRunningTime\": \"1s\"}");
+    CHECK_OK(gf__jobs_start(&options, &by_hand, &check_err));
+    stop_thread(by_hand);
+    wait_file("a", "here");
+    CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));
+    by_hand->tracks->attempt_ms -= 70000; /* so long it has been running */
+    const int64_t until_ms = gf__clock_ms() + WAIT_MS;
+    while (!has_state("a", "FAILED")) {
+        CHECK(gf__clock_ms() < until_ms);
+        CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));
+        pause_a_little();
+    }
+    gf__jobs_free(by_hand);
+    check_message("a", "ran longer than maxRunningTime (1s)"); /* and not that it was cancelled */
+    check_no_orphan("a");
+    start_keeper();
+}
+
+TEST(keeper__cancels_one_that_waits_too_long)
+{
+    int wait_ms = 0;
+    gf__jobs *by_hand = NULL;
+    const gf__jobs_options options = keeper_options();
+    submit("first", "\"wait\", \"go\"", "");
+    wait_file("first", "runs");
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    submit("a", "\"succeed\"", ", \"scheduling\": {\"maxWaitTime\": \"1800s\"}");
+    CHECK_OK(gf__jobs_start(&options, &by_hand, &check_err));
+    stop_thread(by_hand);
+    for (gf__track *track = by_hand->tracks; track != NULL; track = track->next)
+        track->plan.max_wait_s = track->plan.max_wait_s > 0 ? 1 : 0;
+    const int64_t until_ms = gf__clock_ms() + WAIT_MS;
+    while (!has_state("a", "CANCELLED")) {
+        CHECK(gf__clock_ms() < until_ms);
+        CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));
+        pause_a_little();
+    }
+    gf__jobs_free(by_hand);
+    check_message("a", "waited longer than maxWaitTime (1s)");
+    CHECK_EQ(n_runs("a"), 0);
+    start_keeper();
+    put("first", "go");
+    wait_state("first", "SUCCEEDED");
+}
+
+static bool has_reason(const char *part)
+{
+    gf__json *all = NULL;
+    CHECK_OK(gf__jobs_describe(jobs, &all, &check_err));
+    const gf__json *job = gf__json_at(gf__json_find(all, "jobs"), 0);
+    const bool has = strstr(gf__json_string(gf__json_find(job, "reason"), ""), part) != NULL;
+    gf__json_free(all);
+    return has;
+}
+
+/* The machine is shut down, or somebody killed it: nobody has cancelled the job. */
+static void end_process_of(const char *id)
+{
+    wait_file(id, "here");
+    char *lock = read_of(id, "lock");
+    int attempt = 0, pid = 0;
+    const int n = sscanf(lock, "%d %d", &attempt, &pid);
+    gf__free(lock);
+    CHECK_EQ(n, 2);
+    CHECK_EQ(kill(pid, SIGTERM), 0);
+    const int64_t until_ms = gf__clock_ms() + WAIT_MS;
+    while (!has_reason("somebody asked it to end (SIGTERM), not graft")) {
+        if (gf__clock_ms() > until_ms)
+            fail_msg("the keeper does not say why the attempt ended");
+        pause_a_little();
+    }
+}
+
+TEST(keeper__a_process_that_somebody_else_ended_is_tried_again)
+{
+    submit("a", "\"touch\", \"here\", \"wait\", \"go\"", "");
+    end_process_of("a");
+    put("a", "go");
+    wait_state("a", "SUCCEEDED");
+    CHECK_EQ(n_runs("a"), 2);
+}
+
+TEST(keeper__jobs_get_the_servers_python)
+{
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    gf__jobs_options options = keeper_options();
+    options.python = "/nowhere/python";
+    CHECK_FAILS(GF_ENOTFOUND, "python: /nowhere/python",
+                gf__jobs_start(&options, &jobs, &check_err));
+    options.python = "python3.99";
+    CHECK_OK(gf__jobs_start(&options, &jobs, &check_err));
+    submit("a", "\"succeed\"", "");
+    wait_state("a", "SUCCEEDED");
+    char *spec = read_of("a", "spec.json");
+    assert_non_null(strstr(spec, "\"python3.99\""));
+    gf__free(spec);
+}
+
+TEST(keeper__an_attempt_gets_what_this_server_has)
+{
+    submit("a", "\"touch\", \"here\", \"wait\", \"go\"", "");
+    wait_file("a", "here");
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    gf__jobs_options options = keeper_options();
+    options.n_cpus = 1;
+    options.grace_ms = 300;
+    CHECK_OK(gf__jobs_start(&options, &jobs, &check_err));
+    end_process_of("a");
+    put("a", "go");
+    wait_state("a", "SUCCEEDED");
+    CHECK_EQ(n_runs("a"), 2);
+    char *written = read_of("a", "spec.json");
+    gf__json *spec = NULL;
+    CHECK_OK(gf__json_parse(written, strlen(written), &spec, &check_err));
+    CHECK_EQ(gf__json_int(gf__json_find(spec, "nCpus"), 0), 1);
+    CHECK_EQ(gf__json_int(gf__json_find(spec, "graceMs"), 0), 300);
+    gf__json_free(spec);
+    gf__free(written);
+}
+
+TEST(keeper__one_folder_that_cannot_be_read_keeps_nobody_waiting)
+{
+    submit("a", "\"touch\", \"here\", \"wait\", \"go\", \"crash-until\", \"2\", \"succeed\"",
+           SMALL);
+    wait_file("a", "here");
+    char *dir = dir_of("a"), *path = gf__path_join(dir, "result.json");
+    CHECK_EQ(symlink("/proc/self/mem", path), 0); /* a file, and reading it fails */
+    put("a", "go");
+    submit("b", "\"succeed\"", SMALL);
+    wait_state("b", "SUCCEEDED");
+    CHECK_EQ(unlink(path), 0);
+    wait_state("a", "SUCCEEDED");
+    gf__free(path);
+    gf__free(dir);
+}
+
+TEST(keeper__a_process_that_cannot_begin_has_its_words_in_the_message)
+{
+    submit("a", "\"no such word\"", "");
+    wait_state("a", "FAILED");
+    check_message("a", "its process ended with status 70");
+    check_message("a", "job_program: no such word");
+}
+
+TEST(keeper__a_program_that_is_not_there_fails_the_job_and_is_named)
+{
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    gf__jobs_options options = keeper_options();
+    options.program = "/nowhere/graft";
+    CHECK_OK(gf__jobs_start(&options, &jobs, &check_err));
+    submit("a", "\"succeed\"", "");
+    wait_state("a", "FAILED");
+    check_message("a", "/nowhere/graft");
+}
+
+TEST(runner_kind__is_local_or_slurm)
+{
+    gf__runner_kind kind;
+    CHECK_OK(gf__runner_kind_parse("slurm", &kind, &check_err));
+    CHECK_EQ(kind, GF__RUNNER_SLURM);
+    CHECK_OK(gf__runner_kind_parse("local", &kind, &check_err));
+    CHECK_EQ(kind, GF__RUNNER_LOCAL);
+    CHECK_FAILS(GF_EINVAL, "expected local or slurm",
+                gf__runner_kind_parse("k8s", &kind, &check_err));
+}
+
+TESTS_MAIN(JOB_UNIT(keeper__cancels_a_running_job_with_all_its_processes),
+           JOB_UNIT(keeper__forces_a_job_that_does_not_listen),
+           JOB_UNIT(keeper__a_job_cancelled_in_the_queue_never_runs),
+           JOB_UNIT(keeper__takes_over_what_runs_and_what_ended_meanwhile),
+           JOB_UNIT(keeper__an_attempt_that_was_begun_and_never_started_is_no_crash),
+           JOB_UNIT(keeper__an_attempt_that_was_started_and_not_noted_is_found),
+           JOB_UNIT(keeper__killed_at_any_moment_loses_no_job_and_runs_none_twice),
+           JOB_UNIT(keeper__needs_the_lock_of_the_home),
+           JOB_UNIT(keeper__waits_while_the_disk_is_full),
+           JOB_UNIT(keeper__survives_every_allocation_failure),
+           JOB_UNIT(keeper__ends_one_that_does_not_keep_its_time),
+           JOB_UNIT(keeper__cancels_one_that_waits_too_long),
+           JOB_UNIT(keeper__a_process_that_somebody_else_ended_is_tried_again),
+           JOB_UNIT(keeper__jobs_get_the_servers_python),
+           JOB_UNIT(keeper__an_attempt_gets_what_this_server_has),
+           JOB_UNIT(keeper__one_folder_that_cannot_be_read_keeps_nobody_waiting),
+           JOB_UNIT(keeper__a_process_that_cannot_begin_has_its_words_in_the_message),
+           JOB_UNIT(keeper__a_program_that_is_not_there_fails_the_job_and_is_named),
+           UNIT(runner_kind__is_local_or_slurm))
