@@ -31,7 +31,7 @@ def export(model, path, format="onnx", quantize="none", head_only=False,
         output=native.text(paths.prepare_parent(path)), is_head_only=bool(head_only),
         has_decoder=bool(with_decoder),
         quantisation=_number("gf_quantisation_parse", quantize))
-    native.call(native.lib().gf_service_export, ctypes.byref(request))
+    native.call_stoppable(native.lib().gf_service_export, request)
 
 
 @contextlib.contextmanager

@@ -387,7 +387,8 @@ class Interrupts:
 
 
 def call_stoppable(function, *arguments, progress=None):
-    """Calls what takes a gf_observer: arguments has OBSERVER where it belongs.
+    """Calls what takes a gf_observer: arguments has OBSERVER where it belongs, or a request (passed
+    by its address) with a member for it.
 
     The call runs in a thread of its own, so that the main one can take Ctrl-C; the library is then
     asked to stop. progress(stage, n_done, n_total) may return False to stop, too.
@@ -406,7 +407,12 @@ def call_stoppable(function, *arguments, progress=None):
         return not (state["stop"] or interrupts.is_asked)
 
     observer = gf_observer(watch, _log, None)
-    passed = [ctypes.byref(observer) if value is OBSERVER else value for value in arguments]
+    passed = []
+    for value in arguments:
+        if isinstance(value, ctypes.Structure):
+            value.observer = ctypes.pointer(observer)
+        passed.append(ctypes.byref(observer) if value is OBSERVER else
+                      ctypes.byref(value) if isinstance(value, ctypes.Structure) else value)
 
     def run():
         try:

@@ -1,5 +1,7 @@
 """Models for other programs: Keras' HDF5 by a name's ending, there and back; ONNX and TensorFlow.js."""
 import os
+import subprocess
+import sys
 import unittest
 
 import words
@@ -147,6 +149,24 @@ class Exports(unittest.TestCase):
         self.assertTrue(np.array_equal(load_model(whole).predict(X), want))
         graft.export(whole, parted, format="graft", head_only=True)
         self.assertEqual(begin(parted, -1), begin(small, -1))
+
+    def test_ctrl_c_leaves_nothing(self):
+        picture_model().save(words.scratch("stopped.safetensors"), classes=["food", "plants"])
+        code = """
+import os, signal, sys, threading
+import graft
+try:
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    while True:
+        graft.export(sys.argv[1], sys.argv[2], format="onnx")
+except KeyboardInterrupt:
+    print("stopped")
+"""
+        os.mkdir(words.scratch("stopped"))
+        done = subprocess.run([sys.executable, "-c", code, words.scratch("stopped.safetensors"),
+                               words.scratch("stopped/out.onnx")], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.stdout, "stopped\n", done.stderr)
+        self.assertLessEqual(set(os.listdir(words.scratch("stopped"))), {"out.onnx"})  # one before may have been whole
 
     def test_what_cannot_be_written(self):
         model = table_model()
