@@ -178,10 +178,11 @@ GF_API gf_status gf_features_plot(const gf_features_result *result, const char *
 /* ---- leaving for other programs -------------------------------------------------------------- */
 
 typedef enum gf_export_format {
-    GF_EXPORT_ONNX,  /* opset 13: ONNX Runtime, OpenVINO, Triton ... */
-    GF_EXPORT_TFJS,  /* a folder: TensorFlow.js' layers-model */
-    GF_EXPORT_KERAS, /* Keras' HDF5 model (.h5), of 2.x, which 3.x opens, too */
-    GF_EXPORT_GRAFT  /* a model file with its trunk inside; head only: without it */
+    GF_EXPORT_ONNX,       /* opset 13: ONNX Runtime, OpenVINO, Triton ... */
+    GF_EXPORT_TFJS,       /* a folder: TensorFlow.js' layers-model */
+    GF_EXPORT_KERAS,      /* Keras' HDF5 model (.h5), of 2.x, which 3.x opens, too */
+    GF_EXPORT_SAVEDMODEL, /* a folder: TensorFlow's SavedModel, which decodes pictures itself */
+    GF_EXPORT_GRAFT       /* a model file with its trunk inside; head only: without it */
 } gf_export_format;
 GF_API gf_status gf_export_format_parse(const char *name, gf_export_format *out, gf_error *err);
 

@@ -20,7 +20,7 @@ def load(path):
 
 
 def export(model, path, format="onnx", quantize="none", head_only=False, with_decoder=False):
-    """Writes a Model or a model file for other programs: 'onnx', 'tfjs' or 'keras'."""
+    """Writes a Model or a model file for other programs: 'onnx', 'tfjs', 'savedmodel' ..."""
     from . import exporting
     exporting.export(model, path, format, quantize, head_only, with_decoder)
 

@@ -1,4 +1,4 @@
-"""A model for other programs: ONNX, TensorFlow.js, Keras. The library's writers (docs/formats.md)."""
+"""A model for other programs: ONNX, TensorFlow.js, Keras, TensorFlow. The library's writers (docs/formats.md)."""
 import contextlib
 import ctypes
 import os
@@ -13,8 +13,9 @@ def export(model, path, format="onnx", quantize="none", head_only=False,
     """Writes a model of graft for other programs, with the pretrained network in it.
 
     model      a Model, or the path of a model file (gs://BUCKET/NAME, too)
-    path       a file; for 'tfjs' a folder that is not there yet
-    format     'onnx', 'tfjs', 'keras' (HDF5, .h5) or 'graft' (a model file with the network in it)
+    path       a file; for 'tfjs' and 'savedmodel' a folder that is not there yet
+    format     'onnx', 'tfjs', 'keras' (HDF5, .h5), 'savedmodel' (TensorFlow; decodes
+               pictures itself) or 'graft' (a model file with the network in it)
     quantize   of the kernels: 'none', 'float16' or 'uint8'; 'tfjs' only
     head_only  without the pretrained network: features in, scores out
     with_decoder  the bytes of a JPEG or PNG file in; 'onnx' only (opset 20)

@@ -7,7 +7,7 @@ typedef struct export_settings {
 } export_settings;
 
 static const gf__option options[] = {
-    GF__TEXT("--format", "onnx|tfjs|keras|graft", "onnx", export_settings, format,
+    GF__TEXT("--format", "onnx|tfjs|keras|savedmodel|graft", "onnx", export_settings, format,
              "What to write."),
     GF__TEXT("--output", "FILE", NULL, export_settings, output, "Where to write it. Needed."),
     GF__TEXT("--quantize", "none|float16|uint8", "none", export_settings, quantisation,
@@ -66,6 +66,10 @@ const gf__command gf__command_export = {
         "same input, output and properties (userDefinedMetadata).\n\n"
         "Keras (keras): a .h5 model for keras.models.load_model() of Keras 2 and 3, without the "
         "properties.\n\n"
+        "SavedModel (savedmodel): a folder for TensorFlow and TensorFlow Serving. Its "
+        "serving_default takes strings: pictures of any size, JPEG or PNG, as base64; they are "
+        "decoded, turned and resized by the file. \"bytes\" takes the pictures themselves, "
+        "\"tensor\" the same input as ONNX. Class names are in assets/classes.txt.\n\n"
         "graft: a model file with its trunk inside, as graft train --bundle writes it, to the "
         "byte: it "
         "runs where the trunk is not. With --head-only the other way, without the trunk it "
@@ -74,6 +78,7 @@ const gf__command gf__command_export = {
         "graft export flowers.safetensors --output flowers.onnx\n"
         "graft export flowers.safetensors --head-only --output head.onnx\n"
         "graft export flowers.safetensors --format tfjs --quantize uint8 --output web/flowers\n"
+        "graft export flowers.safetensors --format savedmodel --output models/flowers/1\n"
         "graft export flowers.safetensors --format graft --output whole.safetensors",
     .options = options,
     .n_options = GF__N_OPTIONS(options),

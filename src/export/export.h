@@ -42,4 +42,11 @@ gf_status gf__export_keras(const gf__export_source *source, const char *path, gf
  * GF_EEXISTS; GF_EUNSUPPORTED a kernel that float16 or uint8 cannot hold. */
 gf_status gf__export_tfjs(const gf__export_source *source, const char *path, gf_error *err);
 
+/* TensorFlow's SavedModel: path becomes a folder. Of a model with a recipe the signatures are
+ * "serving_default" (inputs: string (N), base64 of JPEG or PNG files), "bytes" (the files
+ * themselves) and "tensor" (float32 (N,H,W,C) as the network takes it); else "serving_default" takes
+ * float32 (N,D). All give outputs (N,K). Class names are lines of assets/classes.txt, properties lie in
+ * assets.extra/graft.json. GF_EEXISTS; GF_EUNSUPPORTED a layer or class whose name cannot be said. */
+gf_status gf__export_savedmodel(const gf__export_source *source, const char *path, gf_error *err);
+
 #endif

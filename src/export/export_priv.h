@@ -17,4 +17,15 @@ gf_status gf__export_end(const gf__export_source *source, gf_error *err);
  * other, and it is gone. */
 void gf__export_blame(gf_error *err, const char *temporary, const char *path);
 
+/* An export that is a folder. */
+typedef struct gf__export_folder {
+    const char *kind; /* for messages: "SavedModel" */
+    gf_status (*write)(void *user, const char *dir, gf_error *err);
+    void (*remove)(void *user, int dir_fd); /* what write made, as far as it is there */
+    void *user;
+} gf__export_folder;
+/* Has it written aside and renames it: path is all of it, or nothing is left. GF_EEXISTS. */
+gf_status gf__export_write_folder(const gf__export_source *source, const char *path,
+                                  const gf__export_folder *folder, gf_error *err);
+
 #endif

@@ -1,12 +1,9 @@
 /* export/tfjs.c: TensorFlow.js' layers-model: a folder with model.json (Keras' configuration and a list
  * of weights) and shards of 4 MiB, which hold the weights one behind the other. */
-#include <errno.h>
-#include <fcntl.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "export/export_priv.h"
@@ -219,75 +216,36 @@ static gf_status write_files(tfjs_model *model, const gf__export_source *source,
     return st;
 }
 
-/* Without asking for memory: that may be what there is none of. */
-static void remove_folder(const char *dir, size_t n_weight_bytes)
+typedef struct tfjs_export {
+    tfjs_model *model;
+    const gf__export_source *source;
+} tfjs_export;
+
+static gf_status write_folder(void *user, const char *dir, gf_error *err)
 {
+    const tfjs_export *e = user;
+    const gf_status st = add_weights(e->model, e->source, err);
+    return st == GF_OK ? write_files(e->model, e->source, dir, err) : st;
+}
+
+static void remove_files(void *user, int dir_fd)
+{
+    const tfjs_export *e = user;
     char name[SHARD_NAME];
-    const size_t n = n_shards(n_weight_bytes);
-    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return;
+    const size_t n = n_shards(e->model->weights.size);
     for (size_t i = 0; i < n; i++)
-        (void)unlinkat(fd, shard_name(i, n, name), 0);
-    (void)unlinkat(fd, "model.json", 0);
-    (void)close(fd);
-    (void)rmdir(dir);
-}
-
-static gf_status refuse_existing(const char *path, gf_error *err)
-{
-    return gf_error_set(err, GF_EEXISTS,
-                        "%s: is there already; a layers-model is a folder of its own", path);
-}
-
-/* path: no slash at its end, which would put the temporary folder into the one to be made. */
-static gf_status write_folder(tfjs_model *model, const gf__export_source *source, const char *path,
-                              gf_error *err)
-{
-    char *aside = gf__asprintf("%s.tmp.%d", path, (int)getpid());
-    if (aside == NULL)
-        return gf__error_nomem(err, "a path", strlen(path));
-    gf_status st = GF_OK;
-    if (mkdir(aside, 0777) != 0) {
-        st = gf__error_errno(err, errno, "%s: cannot create", path);
-        gf__free(aside);
-        return st;
-    }
-    st = write_files(model, source, aside, err);
-    if (st == GF_OK)
-        st = gf__export_end(source, err);
-    if (st != GF_OK)
-        gf__export_blame(err, aside, path);
-    if (st == GF_OK && rename(aside, path) != 0)
-        st = errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR /* since we looked */
-                 ? refuse_existing(path, err)
-                 : gf__error_errno(err, errno, "%s: cannot give the new folder this name", path);
-    if (st != GF_OK)
-        remove_folder(aside, model->weights.size);
-    gf__free(aside);
-    return st;
+        (void)unlinkat(dir_fd, shard_name(i, n, name), 0);
+    (void)unlinkat(dir_fd, "model.json", 0);
 }
 
 gf_status gf__export_tfjs(const gf__export_source *source, const char *path, gf_error *err)
 {
     tfjs_model model = {.quantisation = source->quantisation};
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/')
-        n--;
-    char *name = gf__strndup(path, n);
-    if (name == NULL)
-        return gf__error_nomem(err, "a path", n);
-    gf_status st = GF_OK;
-    struct stat info;
-    if (lstat(name, &info) == 0)
-        st = refuse_existing(name, err);
+    tfjs_export e = {&model, source};
+    const gf__export_folder folder = {"layers-model", write_folder, remove_files, &e};
     model.manifest = gf__json_array();
-    if (st == GF_OK)
-        st = add_weights(&model, source, err);
-    if (st == GF_OK)
-        st = write_folder(&model, source, name, err);
+    const gf_status st = gf__export_write_folder(source, path, &folder, err);
     gf__json_free(model.manifest);
     gf__buffer_free(&model.weights);
-    gf__free(name);
     return st;
 }

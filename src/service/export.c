@@ -12,6 +12,7 @@ static const struct {
     [GF_EXPORT_ONNX] = {"onnx", gf__export_onnx},
     [GF_EXPORT_TFJS] = {"tfjs", gf__export_tfjs},
     [GF_EXPORT_KERAS] = {"keras", gf__export_keras},
+    [GF_EXPORT_SAVEDMODEL] = {"savedmodel", gf__export_savedmodel},
     [GF_EXPORT_GRAFT] = {"graft", NULL}, /* no network: the model file itself */
 };
 #define N_FORMATS (sizeof formats / sizeof *formats)
@@ -24,8 +25,9 @@ gf_status gf_export_format_parse(const char *name, gf_export_format *out, gf_err
             return GF_OK;
         }
     }
-    return gf_error_set(err, GF_EINVAL,
-                        "format \"%.32s\" is unknown, expected onnx, tfjs, keras or graft", name);
+    return gf_error_set(
+        err, GF_EINVAL,
+        "format \"%.32s\" is unknown, expected onnx, tfjs, keras, savedmodel or graft", name);
 }
 
 _Static_assert((int)GF_QUANTISE_NONE == (int)GF__EXPORT_F32 &&
@@ -148,6 +150,8 @@ static gf_status check_decoder(const gf_export_request *request, const gf_model 
 {
     if (!request->has_decoder)
         return GF_OK;
+    if (request->format == GF_EXPORT_SAVEDMODEL)
+        return gf_error_set(err, GF_EINVAL, "a SavedModel always has its decoder");
     if (request->format != GF_EXPORT_ONNX)
         return gf_error_set(err, GF_EUNSUPPORTED, "%s has no place for a decoder, onnx has",
                             formats[request->format].name);

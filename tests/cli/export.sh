@@ -19,6 +19,12 @@ try $graft export iris.safetensors --quantize uint8 -o iris8.onnx
 try $graft export iris.safetensors --format tfjs --quantize int4 -o web4
 try $graft export iris.safetensors --format keras -o iris.h5
 try $graft export iris.safetensors --format keras --quantize uint8 -o iris8.h5
+try $graft export iris.safetensors --format savedmodel -o served
+find served -type f | LC_ALL=C sort
+cat served/assets/classes.txt
+grep -c serving_default served/saved_model.pb
+try $graft export iris.safetensors --format savedmodel -o served
+try $graft export iris.safetensors --format savedmodel --quantize uint8 -o served8
 
 # The same model gives the same bytes a second later: the time of now stands nowhere in the file.
 python3 - iris.h5 <<'PY'
@@ -32,12 +38,16 @@ PY
 try $graft export iris.safetensors --with-decoder -o iris_decoder.onnx
 try $graft export iris.safetensors --with-decoder --head-only -o iris_decoder.onnx
 try $graft export iris.safetensors --with-decoder --format keras -o iris_decoder.h5
+try $graft export iris.safetensors --with-decoder --format savedmodel -o decoding
 # Outputs of the wrong kind, folders that are not there, a slash at the end.
 mkdir folder
 try $graft export iris.safetensors -o folder
 try $graft export iris.safetensors --format keras -o folder
 try $graft export iris.safetensors --format tfjs -o iris.onnx
 try $graft export iris.safetensors --format tfjs -o nowhere/web
+try $graft export iris.safetensors --format savedmodel -o nowhere/served
+try $graft export iris.safetensors --format savedmodel -o again/
+diff -r served again && echo the same folder
 try $graft export iris.safetensors --format tfjs -o slash/
 ls slash
 ln -s nothing dangling
@@ -47,7 +57,7 @@ printf 'a model, really' >text.safetensors
 try $graft export text.safetensors -o other.onnx
 try $graft export "$home/trunks/inception_v3.safetensors" -o other.onnx
 # Two at once onto one name: a file is the one or the other, a folder belongs to the first.
-for format in onnx keras tfjs; do
+for format in onnx keras tfjs savedmodel; do
     for i in 1 2 3 4; do ($graft export iris.safetensors --format $format -o "both.$format" --quiet; echo "$format $?") 2>>both.err & done >>both.txt
     wait
 done
@@ -56,6 +66,7 @@ sort -u both.err
 cmp both.onnx iris.onnx
 cmp both.keras iris.h5
 diff -r both.tfjs slash
+diff -r both.savedmodel served
 ls -d ./*tmp* 2>/dev/null
 
 # graft's own: a model with its trunk inside, the bytes that training with --bundle writes; back again; a copy of what is that already.

@@ -46,6 +46,11 @@ TEST(small_networks_are_written)
         char *path = gf__asprintf("%s/%s.onnx", dir, small_cuts[i]);
         CHECK_OK(gf__export_onnx(&source, path, &check_err));
         gf__free(path);
+        path = gf__asprintf("%s/%s.savedmodel", dir, small_cuts[i]);
+        if (gf__is_dir(path))
+            check_remove_dir(strdup(path));
+        CHECK_OK(gf__export_savedmodel(&source, path, &check_err));
+        gf__free(path);
         gf_graph_free(graph);
     }
     save("input", input, SMALL_PICTURES, SMALL_PIXELS);

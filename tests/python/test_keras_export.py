@@ -170,7 +170,7 @@ except KeyboardInterrupt:
 
     def test_what_cannot_be_written(self):
         model = table_model()
-        for pattern, options in (("format \"pickle\" is unknown, expected onnx, tfjs, keras or graft", {"format": "pickle"}),
+        for pattern, options in (("format \"pickle\" is unknown, expected onnx, tfjs, keras, savedmodel or graft", {"format": "pickle"}),
                                  ("quantisation \"int4\" is unknown", {"quantize": "int4"}),
                                  ("float32 only", {"quantize": "uint8"})):
             with self.assertRaisesRegex(errors.Error, pattern):

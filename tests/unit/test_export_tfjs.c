@@ -152,7 +152,7 @@ static bool count_down(void *user, const gf_progress *progress)
 TEST(export__stops_when_asked_and_leaves_nothing)
 {
     gf_status (*const write[])(const gf__export_source *source, const char *path, gf_error *err) = {
-        gf__export_tfjs, gf__export_onnx, gf__export_keras};
+        gf__export_tfjs, gf__export_onnx, gf__export_keras, gf__export_savedmodel};
     char *dir = check_temp_dir(), *path = gf__path_join(dir, "out");
     for (size_t f = 0; f < sizeof write / sizeof *write; f++) {
         gf_status st = GF_ECANCELED;

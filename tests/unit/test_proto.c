@@ -35,6 +35,30 @@ TEST(proto__no_message_contains_itself)
     CHECK(!contains_itself(&gf_tf__trackable_object_graph__descriptor, above, 0));
 }
 
+/* Small pieces share blocks, large ones have their own: all are zero, aligned and nobody else's. */
+TEST(proto__pieces_of_an_arena_are_apart)
+{
+    gf__proto_arena arena = {0};
+    unsigned char *pieces[600];
+    size_t sizes[600];
+    for (size_t i = 0; i < 600; i++) {
+        sizes[i] = i % 50 == 7 ? 4095 + i % 3 : i * 7 % 300;
+        pieces[i] = gf__proto_new(&arena, sizes[i]);
+        CHECK(pieces[i] != NULL);
+        CHECK_EQ((uintptr_t)pieces[i] % 16, 0);
+        for (size_t k = 0; k < sizes[i]; k++)
+            CHECK_EQ(pieces[i][k], 0);
+        memset(pieces[i], (int)(i % 255) + 1, sizes[i]);
+    }
+    for (size_t i = 0; i < 600; i++)
+        for (size_t k = 0; k < sizes[i]; k++)
+            CHECK_EQ(pieces[i][k], i % 255 + 1);
+    CHECK(gf__proto_new(&arena, SIZE_MAX) == NULL);
+    CHECK(arena.is_out_of_memory);
+    gf__proto_arena_free(&arena);
+    CHECK(arena.blocks == NULL);
+}
+
 TEST(proto__what_is_written_is_read_again)
 {
     char *dir = check_temp_dir(), *path = gf__path_join(dir, "graph.pb"), *bytes = NULL;
@@ -135,7 +159,8 @@ TEST(proto__writing_stops_when_asked)
     check_remove_dir(dir);
 }
 
-TESTS_MAIN(UNIT(proto__no_message_contains_itself), UNIT(proto__what_is_written_is_read_again),
+TESTS_MAIN(UNIT(proto__no_message_contains_itself), UNIT(proto__pieces_of_an_arena_are_apart),
+           UNIT(proto__what_is_written_is_read_again),
            UNIT(proto__a_message_that_grows_in_memory_is_refused),
            UNIT(proto__damaged_messages_leave_nothing),
            UNIT(proto__survives_every_allocation_failure), UNIT(proto__writing_stops_when_asked))
