@@ -33,6 +33,8 @@ static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *
         start++;
     if (n >= sizeof hdf5_signature && memcmp(head, hdf5_signature, sizeof hdf5_signature) == 0)
         *kind = GF__SOURCE_HDF5;
+    else if (strcmp(gf__path_extension(path), ".pb") == 0) /* a SavedModel begins with a version */
+        *kind = n > 0 && head[0] == 0x08 ? GF__SOURCE_SAVEDMODEL : GF__SOURCE_GRAPHDEF;
     else if (is_safetensors(head, n))
         *kind = GF__SOURCE_SAFETENSORS;
     else if (start < n && head[start] == '{')
@@ -46,8 +48,9 @@ static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *
         return gf_error_set(
             err, GF_EFORMAT,
             "%s: is not a checkpoint that can be read: a TensorFlow.js model.json or "
-            "model.min.js, a Keras .h5 file, a PyTorch .pth file (or a wheel with one in it), or a "
-            "safetensors file",
+            "model.min.js, a Keras .h5 file, a TensorFlow SavedModel or .pb graph, a PyTorch .pth "
+            "file "
+            "(or a wheel with one in it), or a safetensors file",
             path);
     return GF_OK;
 }
@@ -55,6 +58,7 @@ static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *
 /* Where checkpoints lie in folders, %s being the checkpoint's name: itself, an unpacked npm
  * package, or what npm pack unpacks to. */
 static const char *const places[] = {
+    "saved_model.pb",
     "model.json",
     "model.min.js",
     "dist/models/%s/model.min.js",
@@ -93,8 +97,8 @@ static gf_status find_in_folder(const char *folder, const char *name, char **out
         gf__free(path);
     }
     return gf_error_set(err, GF_ENOTFOUND,
-                        "%s: no checkpoint in this folder: neither model.json, model.min.js, "
-                        "dist/models/%s/model.min.js, %s*.h5, model.safetensors nor "
+                        "%s: no checkpoint in this folder: neither saved_model.pb, model.json, "
+                        "model.min.js, dist/models/%s/model.min.js, %s*.h5, model.safetensors nor "
                         "pytorch_model.bin",
                         folder, name, name);
 }
@@ -187,6 +191,8 @@ static gf_status read_checkpoint(const gf__source *source, const char *name, con
         return gf__torch_read(source->path, name, out, err);
     if (source->kind == GF__SOURCE_SAFETENSORS)
         return gf__safetensors_read(source->path, name, out, err);
+    if (source->kind == GF__SOURCE_SAVEDMODEL || source->kind == GF__SOURCE_GRAPHDEF)
+        return gf__savedmodel_read(source, name, obs, out, err);
     if (source->kind == GF__SOURCE_HDF5)
         return gf__hdf5_read(source->path, home, obs, out, err);
     return gf__tfjs_read(source, obs, out, err);
@@ -241,8 +247,7 @@ static gf_status set_input(const gf__source *source, gf_import_input input,
     if (checkpoint->has_input)
         return input == GF_IMPORT_INPUT_AUTO
                    ? GF_OK
-                   : gf_error_set(err, GF_EINVAL,
-                                  "is a trunk, which says itself what input it takes");
+                   : gf_error_set(err, GF_EINVAL, "says itself what input it takes");
     gf__architecture_input(checkpoint->architecture, &checkpoint->scale, &checkpoint->shift);
     switch (input) {
     case GF_IMPORT_INPUT_TF:

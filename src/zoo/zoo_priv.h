@@ -29,7 +29,9 @@ typedef enum gf__source_kind {
     GF__SOURCE_NPM,  /* model.min.js */
     GF__SOURCE_HDF5,
     GF__SOURCE_TORCH, /* torch.save(), or a zip archive with such a file in it */
-    GF__SOURCE_SAFETENSORS
+    GF__SOURCE_SAFETENSORS,
+    GF__SOURCE_SAVEDMODEL, /* saved_model.pb, variables/ beside it */
+    GF__SOURCE_GRAPHDEF    /* any other .pb: a frozen graph */
 } gf__source_kind;
 
 typedef struct gf__source {
@@ -54,6 +56,10 @@ gf_status gf__hdf5_read(const char *path, const char *scratch_dir, const gf_obse
 /* Runs graft-h5 on path; *out is the safetensors file it made, already without a name on disk. */
 gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, const gf_observer *obs,
                            gf_safetensors **out, gf_error *err);
+
+/* A SavedModel or a GraphDef; the graph is called `name`. */
+gf_status gf__savedmodel_read(const gf__source *source, const char *name, const gf_observer *obs,
+                              gf__checkpoint *out, gf_error *err);
 
 gf_status gf__safetensors_read(const char *path, const char *name, gf__checkpoint *out,
                                gf_error *err);
