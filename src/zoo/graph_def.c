@@ -48,7 +48,7 @@ static bool is_name(const char *name, const char *text, size_t n_chars)
     return strncmp(name, text, n_chars) == 0 && name[n_chars] == '\0';
 }
 
-static size_t find_node(const gf__tf_body *body, const char *text, size_t n_chars)
+static size_t find_node(const gf__def_body *body, const char *text, size_t n_chars)
 {
     if (body->n_slots == 0)
         return body->n_nodes;
@@ -76,7 +76,7 @@ static gf_status check_node(const GfTf__NodeDef *node, size_t i, gf_error *err)
     return GF_OK;
 }
 
-static gf_status index_body(gf__tf_body *body, gf_error *err)
+static gf_status index_body(gf__def_body *body, gf_error *err)
 {
     if (body->n_nodes > MAX_NODES)
         return gf_error_set(err, GF_ELIMIT, "has %zu nodes, at most %zu are read", body->n_nodes,
@@ -97,7 +97,7 @@ static gf_status index_body(gf__tf_body *body, gf_error *err)
     return st;
 }
 
-static gf_status index_functions(gf__tf_graph *graph, gf_error *err)
+static gf_status index_functions(gf__def_graph *graph, gf_error *err)
 {
     gf_status st = new_slots(graph->n_functions, &graph->slots, &graph->n_slots, err);
     for (size_t i = 0; i < graph->n_functions && st == GF_OK; i++) {
@@ -113,13 +113,13 @@ static gf_status index_functions(gf__tf_graph *graph, gf_error *err)
 }
 
 /* NULL: there is none of that name. */
-static gf__tf_body *find_function(const gf__tf_graph *graph, const char *name)
+static gf__def_body *find_function(const gf__def_graph *graph, const char *name)
 {
     if (name == NULL || graph->n_functions == 0)
         return NULL;
     size_t at = (size_t)hash(name, strlen(name)) & (graph->n_slots - 1);
     for (; graph->slots[at] != 0; at = (at + 1) & (graph->n_slots - 1)) {
-        gf__tf_body *body = &graph->functions[graph->slots[at] - 1];
+        gf__def_body *body = &graph->functions[graph->slots[at] - 1];
         if (strcmp(body->function->signature->name, name) == 0)
             return body;
     }
@@ -128,7 +128,7 @@ static gf__tf_body *find_function(const gf__tf_graph *graph, const char *name)
 
 /* ---- frames ---------------------------------------------------------------------------------- */
 
-static gf_status add_frame(gf__tf_graph *graph, gf__tf_frame frame, size_t *out, gf_error *err)
+static gf_status add_frame(gf__def_graph *graph, gf__def_frame frame, size_t *out, gf_error *err)
 {
     const size_t n = frame.body->n_nodes;
     if (graph->n_frames == MAX_FRAMES || frame.depth == MAX_DEPTH || n > MAX_MARKS - graph->n_marks)
@@ -138,7 +138,7 @@ static gf_status add_frame(gf__tf_graph *graph, gf__tf_frame frame, size_t *out,
             graph->n_frames, frame.depth);
     if (graph->n_frames == graph->frame_capacity) {
         const size_t capacity = graph->frame_capacity == 0 ? 16 : 2 * graph->frame_capacity;
-        gf__tf_frame *frames = gf__realloc(graph->frames, capacity * sizeof *frames);
+        gf__def_frame *frames = gf__realloc(graph->frames, capacity * sizeof *frames);
         if (frames == NULL)
             return gf__error_nomem(err, "calls", capacity * sizeof *frames);
         graph->frames = frames;
@@ -154,16 +154,16 @@ static gf_status add_frame(gf__tf_graph *graph, gf__tf_frame frame, size_t *out,
 }
 
 /* What function a node calls; NULL: it is no call. */
-static gf__tf_body *called_function(const gf__tf_graph *graph, const GfTf__NodeDef *node)
+static gf__def_body *called_function(const gf__def_graph *graph, const GfTf__NodeDef *node)
 {
     if (strcmp(node->op, "PartitionedCall") != 0 &&
         strcmp(node->op, "StatefulPartitionedCall") != 0)
         return find_function(graph, node->op); /* as TensorFlow 1 calls them */
-    const GfTf__AttrValue *f = gf__tf_attr(node, "f");
+    const GfTf__AttrValue *f = gf__def_attr(node, "f");
     return f != NULL && f->func != NULL ? find_function(graph, f->func->name) : NULL;
 }
 
-static gf_status enter(gf__tf_graph *graph, gf__tf_ref call, gf__tf_body *body, size_t *out,
+static gf_status enter(gf__def_graph *graph, gf__def_ref call, gf__def_body *body, size_t *out,
                        gf_error *err)
 {
     for (size_t i = 1; i < graph->n_frames; i++) {
@@ -180,28 +180,28 @@ static gf_status enter(gf__tf_graph *graph, gf__tf_ref call, gf__tf_body *body, 
         }
     }
     return add_frame(graph,
-                     (gf__tf_frame){.body = body,
-                                    .parent = call.frame,
-                                    .caller = call.node,
-                                    .depth = graph->frames[call.frame].depth + 1},
+                     (gf__def_frame){.body = body,
+                                     .parent = call.frame,
+                                     .caller = call.node,
+                                     .depth = graph->frames[call.frame].depth + 1},
                      out, err);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* What restores variables from the bundle: AssignVariableOp(variable, RestoreV2(prefix, names)[k]). */
-static gf_status note_restored(gf__tf_graph *graph, gf__tf_ref assign, gf_error *err)
+static gf_status note_restored(gf__def_graph *graph, gf__def_ref assign, gf_error *err)
 {
-    gf__tf_ref variable, value, names;
-    gf_status st = gf__tf_input(graph, assign, 0, &variable, err);
+    gf__def_ref variable, value, names;
+    gf_status st = gf__def_input(graph, assign, 0, &variable, err);
     if (st == GF_OK)
-        st = gf__tf_input(graph, assign, 1, &value, err);
-    if (st != GF_OK || variable.frame != 0 || !gf__tf_is_op(graph, value, "RestoreV2"))
+        st = gf__def_input(graph, assign, 1, &value, err);
+    if (st != GF_OK || variable.frame != 0 || !gf__def_is_op(graph, value, "RestoreV2"))
         return st;
-    st = gf__tf_input(graph, value, 1, &names, err);
-    if (st != GF_OK || !gf__tf_is_op(graph, names, "Const"))
+    st = gf__def_input(graph, value, 1, &names, err);
+    if (st != GF_OK || !gf__def_is_op(graph, names, "Const"))
         return st;
-    const GfTf__AttrValue *list = gf__tf_attr(gf__tf_node_at(graph, names), "value");
+    const GfTf__AttrValue *list = gf__def_attr(gf__def_node_at(graph, names), "value");
     const GfTf__Tensor *texts = list != NULL ? list->tensor : NULL;
     if (texts == NULL || value.output >= texts->n_string_val)
         return GF_OK; /* who needs the variable says that it has no name */
@@ -211,7 +211,7 @@ static gf_status note_restored(gf__tf_graph *graph, gf__tf_ref assign, gf_error 
     return graph->keys[variable.node] != NULL ? GF_OK : gf__error_nomem(err, "a name", text->len);
 }
 
-static bool restores(const gf__tf_body *body)
+static bool restores(const gf__def_body *body)
 {
     for (size_t i = 0; i < body->n_nodes; i++) {
         if (body->nodes[i]->op != NULL && strcmp(body->nodes[i]->op, "RestoreV2") == 0)
@@ -220,42 +220,42 @@ static bool restores(const gf__tf_body *body)
     return false;
 }
 
-static gf_status note_variables(gf__tf_graph *graph, size_t frame, gf_error *err)
+static gf_status note_variables(gf__def_graph *graph, size_t frame, gf_error *err)
 {
     gf_status st = GF_OK;
-    const gf__tf_body *body = graph->frames[frame].body;
+    const gf__def_body *body = graph->frames[frame].body;
     for (size_t i = 0; i < body->n_nodes && st == GF_OK; i++) {
         const char *op = body->nodes[i]->op;
         if (strcmp(op, "AssignVariableOp") == 0 || strcmp(op, "Assign") == 0)
-            st = note_restored(graph, (gf__tf_ref){.frame = frame, .node = i}, err);
+            st = note_restored(graph, (gf__def_ref){.frame = frame, .node = i}, err);
     }
     return st;
 }
 
-static gf_status find_variables(gf__tf_graph *graph, gf_error *err)
+static gf_status find_variables(gf__def_graph *graph, gf_error *err)
 {
     graph->keys = gf__calloc(graph->main.n_nodes + 1, sizeof *graph->keys);
     if (graph->keys == NULL)
         return gf__error_nomem(err, "variables", graph->main.n_nodes * sizeof *graph->keys);
     gf_status st = restores(&graph->main) ? note_variables(graph, 0, err) : GF_OK;
     for (size_t i = 0; i < graph->main.n_nodes && st == GF_OK; i++) {
-        gf__tf_body *body = called_function(graph, graph->main.nodes[i]);
+        gf__def_body *body = called_function(graph, graph->main.nodes[i]);
         size_t frame;
         if (body == NULL || !restores(body))
             continue;
-        st = enter(graph, (gf__tf_ref){.node = i}, body, &frame, err);
+        st = enter(graph, (gf__def_ref){.node = i}, body, &frame, err);
         if (st == GF_OK)
             st = note_variables(graph, frame, err);
     }
     return st;
 }
 
-gf_status gf__tf_graph_open(const GfTf__GraphDef *def, gf__tensor_bundle *bundle, gf__tf_graph *out,
-                            gf_error *err)
+gf_status gf__def_graph_open(const GfTf__GraphDef *def, gf__tensor_bundle *bundle,
+                             gf__def_graph *out, gf_error *err)
 {
     size_t frame;
     const GfTf__FunctionDefLibrary *library = def->library;
-    *out = (gf__tf_graph){.main = {.nodes = def->node, .n_nodes = def->n_node}, .bundle = bundle};
+    *out = (gf__def_graph){.main = {.nodes = def->node, .n_nodes = def->n_node}, .bundle = bundle};
     gf_status st = index_body(&out->main, err);
     if (st != GF_OK)
         goto done;
@@ -267,21 +267,21 @@ gf_status gf__tf_graph_open(const GfTf__GraphDef *def, gf__tensor_bundle *bundle
     }
     for (; library != NULL && out->n_functions < library->n_function; out->n_functions++) {
         const GfTf__FunctionDef *function = library->function[out->n_functions];
-        out->functions[out->n_functions] = (gf__tf_body){
+        out->functions[out->n_functions] = (gf__def_body){
             .nodes = function->node_def, .n_nodes = function->n_node_def, .function = function};
     }
     st = index_functions(out, err);
     if (st == GF_OK)
-        st = add_frame(out, (gf__tf_frame){.body = &out->main}, &frame, err);
+        st = add_frame(out, (gf__def_frame){.body = &out->main}, &frame, err);
     if (st == GF_OK && bundle != NULL)
         st = find_variables(out, err);
 done:
     if (st != GF_OK)
-        gf__tf_graph_close(out);
+        gf__def_graph_close(out);
     return st;
 }
 
-void gf__tf_graph_close(gf__tf_graph *graph)
+void gf__def_graph_close(gf__def_graph *graph)
 {
     for (size_t i = 0; i < graph->n_frames; i++)
         gf__free(graph->frames[i].marks);
@@ -294,22 +294,22 @@ void gf__tf_graph_close(gf__tf_graph *graph)
     gf__free(graph->functions);
     gf__free(graph->slots);
     gf__free(graph->main.slots);
-    *graph = (gf__tf_graph){0};
+    *graph = (gf__def_graph){0};
 }
 
 /* ---- references ------------------------------------------------------------------------------ */
 
-const GfTf__NodeDef *gf__tf_node_at(const gf__tf_graph *graph, gf__tf_ref ref)
+const GfTf__NodeDef *gf__def_node_at(const gf__def_graph *graph, gf__def_ref ref)
 {
     return graph->frames[ref.frame].body->nodes[ref.node];
 }
 
-bool gf__tf_is_op(const gf__tf_graph *graph, gf__tf_ref ref, const char *op)
+bool gf__def_is_op(const gf__def_graph *graph, gf__def_ref ref, const char *op)
 {
-    return strcmp(gf__tf_node_at(graph, ref)->op, op) == 0;
+    return strcmp(gf__def_node_at(graph, ref)->op, op) == 0;
 }
 
-size_t gf__tf_n_inputs(const GfTf__NodeDef *node)
+size_t gf__def_n_inputs(const GfTf__NodeDef *node)
 {
     size_t n = node->n_input;
     while (n > 0 && node->input[n - 1][0] == '^')
@@ -317,7 +317,7 @@ size_t gf__tf_n_inputs(const GfTf__NodeDef *node)
     return n;
 }
 
-size_t gf__tf_index_of(const gf__tf_graph *graph, const char *input)
+size_t gf__def_index_of(const gf__def_graph *graph, const char *input)
 {
     return find_node(&graph->main, input, strcspn(input, ":"));
 }
@@ -340,13 +340,13 @@ static size_t find_argument(const GfTf__FunctionDef *function, const char *name,
 
 /* Splits "name:output:1" or "name:1". The outputs of an operator that has several names for them are not
  * told apart by number; the only one of use is the batch normalization's, and the first. */
-static gf_status find_direct(gf__tf_graph *graph, place at, gf__tf_ref *out, gf_error *err)
+static gf_status find_direct(gf__def_graph *graph, place at, gf__def_ref *out, gf_error *err)
 {
-    const gf__tf_body *body = graph->frames[at.frame].body;
+    const gf__def_body *body = graph->frames[at.frame].body;
     const size_t n_name = strcspn(at.name, ":");
     const char *colon = strrchr(at.name, ':');
     const size_t i = find_node(body, at.name, n_name);
-    *out = (gf__tf_ref){.frame = at.frame, .node = i};
+    *out = (gf__def_ref){.frame = at.frame, .node = i};
     if (i == body->n_nodes)
         return gf_error_set(err, GF_EFORMAT, "there is no node \"%.*s\", which another needs",
                             (int)(n_name < 100 ? n_name : 100), at.name);
@@ -362,11 +362,11 @@ static gf_status find_direct(gf__tf_graph *graph, place at, gf__tf_ref *out, gf_
 }
 
 /* Input i of the node that a frame's call is. */
-static gf_status go_to_caller(gf__tf_graph *graph, place *at, size_t argument, gf_error *err)
+static gf_status go_to_caller(gf__def_graph *graph, place *at, size_t argument, gf_error *err)
 {
-    const gf__tf_frame *frame = &graph->frames[at->frame];
+    const gf__def_frame *frame = &graph->frames[at->frame];
     const GfTf__NodeDef *caller = graph->frames[frame->parent].body->nodes[frame->caller];
-    if (argument >= gf__tf_n_inputs(caller))
+    if (argument >= gf__def_n_inputs(caller))
         return gf_error_set(err, GF_EFORMAT, "node \"%.100s\" calls a function with too few inputs",
                             caller->name);
     *at = (place){.frame = frame->parent, .name = caller->input[argument]};
@@ -374,7 +374,7 @@ static gf_status go_to_caller(gf__tf_graph *graph, place *at, size_t argument, g
 }
 
 /* Output ref.output of the function that is called. */
-static gf_status go_into_call(gf__tf_graph *graph, gf__tf_ref ref, gf__tf_body *body, place *at,
+static gf_status go_into_call(gf__def_graph *graph, gf__def_ref ref, gf__def_body *body, place *at,
                               gf_error *err)
 {
     const GfTf__FunctionDef *function = body->function;
@@ -409,15 +409,15 @@ static bool passes_on(const char *op)
     return false;
 }
 
-gf_status gf__tf_find(gf__tf_graph *graph, size_t frame, const char *name, gf__tf_ref *out,
-                      gf_error *err)
+gf_status gf__def_find(gf__def_graph *graph, size_t frame, const char *name, gf__def_ref *out,
+                       gf_error *err)
 {
     place at = {.frame = frame, .name = name};
     gf_status st = GF_OK;
     for (size_t n = 0; n < MAX_STEPS && st == GF_OK; n++) {
         if (++graph->n_steps > MAX_ALL_STEPS)
             return gf_error_set(err, GF_ELIMIT, "has too many references to follow");
-        const gf__tf_body *body = graph->frames[at.frame].body;
+        const gf__def_body *body = graph->frames[at.frame].body;
         if (body->function != NULL && strchr(at.name, ':') == NULL) {
             const size_t argument = find_argument(body->function, at.name, strlen(at.name));
             if (argument < body->function->signature->n_input_arg) {
@@ -428,15 +428,15 @@ gf_status gf__tf_find(gf__tf_graph *graph, size_t frame, const char *name, gf__t
         st = find_direct(graph, at, out, err);
         if (st != GF_OK)
             return st;
-        const GfTf__NodeDef *node = gf__tf_node_at(graph, *out);
-        gf__tf_body *called = called_function(graph, node);
+        const GfTf__NodeDef *node = gf__def_node_at(graph, *out);
+        gf__def_body *called = called_function(graph, node);
         const bool is_many = strcmp(node->op, "IdentityN") == 0;
         const size_t input = is_many ? out->output : 0;
         if (called != NULL)
             st = go_into_call(graph, *out, called, &at, err);
         else if (!is_many && !passes_on(node->op))
             return GF_OK;
-        else if (input < gf__tf_n_inputs(node))
+        else if (input < gf__def_n_inputs(node))
             at.name = node->input[input];
         else
             st = gf_error_set(err, GF_EFORMAT, "node \"%.100s\" (%.40s) has no input %zu",
@@ -447,12 +447,12 @@ gf_status gf__tf_find(gf__tf_graph *graph, size_t frame, const char *name, gf__t
     return gf_error_set(err, GF_EFORMAT, "\"%.100s\" is computed from itself (a cycle)", name);
 }
 
-gf_status gf__tf_input(gf__tf_graph *graph, gf__tf_ref ref, size_t i, gf__tf_ref *out,
-                       gf_error *err)
+gf_status gf__def_input(gf__def_graph *graph, gf__def_ref ref, size_t i, gf__def_ref *out,
+                        gf_error *err)
 {
-    const GfTf__NodeDef *node = gf__tf_node_at(graph, ref);
-    if (i >= gf__tf_n_inputs(node))
+    const GfTf__NodeDef *node = gf__def_node_at(graph, ref);
+    if (i >= gf__def_n_inputs(node))
         return gf_error_set(err, GF_EFORMAT, "node \"%.100s\" (%.40s) has no input %zu", node->name,
                             node->op, i);
-    return gf__tf_find(graph, ref.frame, node->input[i], out, err);
+    return gf__def_find(graph, ref.frame, node->input[i], out, err);
 }

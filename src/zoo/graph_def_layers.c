@@ -12,25 +12,25 @@
 enum { UNSEEN, IN_PROGRESS, FIRST_VALUE }; /* a frame's marks; a value v is FIRST_VALUE + v */
 
 typedef struct layers {
-    gf__tf_graph *graph;
+    gf__def_graph *graph;
     gf__operators *ops;
-    gf__tf_ref *waiting; /* a stack */
+    gf__def_ref *waiting; /* a stack */
     size_t n_waiting, capacity;
-    gf__tf_ref input; /* the placeholder */
+    gf__def_ref input; /* the placeholder */
     bool has_input;
 } layers;
 
 typedef struct op_at {
     layers *l;
-    gf__tf_ref ref;
+    gf__def_ref ref;
     const GfTf__NodeDef *node;
-    gf__tf_ref *data; /* what it waits for */
+    gf__def_ref *data; /* what it waits for */
     size_t n_data;
 } op_at;
 
 typedef gf_status add_op(const op_at *at, size_t *out, gf_error *err);
 
-static size_t *mark_of(layers *l, gf__tf_ref ref)
+static size_t *mark_of(layers *l, gf__def_ref ref)
 {
     return &l->graph->frames[ref.frame].marks[ref.node];
 }
@@ -46,16 +46,16 @@ static gf_status refuse(const op_at *at, const char *why, gf_error *err)
                         at->node->op, why);
 }
 
-static gf_status constant_input(const op_at *at, size_t i, gf__tf_ref *out, gf_error *err)
+static gf_status constant_input(const op_at *at, size_t i, gf__def_ref *out, gf_error *err)
 {
-    return gf__tf_input(at->l->graph, at->ref, i, out, err);
+    return gf__def_input(at->l->graph, at->ref, i, out, err);
 }
 
 static gf_status load_input(const op_at *at, size_t i, gf_tensor **out, gf_error *err)
 {
-    gf__tf_ref ref;
+    gf__def_ref ref;
     const gf_status st = constant_input(at, i, &ref, err);
-    return st == GF_OK ? gf__tf_load(at->l->graph, ref, out, err) : st;
+    return st == GF_OK ? gf__def_load(at->l->graph, ref, out, err) : st;
 }
 
 /* ---- constants that are computed ------------------------------------------------------------- */
@@ -73,29 +73,30 @@ static bool is_one_of(const char *op, const char *const *ops, size_t n)
 #define IS_ONE_OF(op, ops) is_one_of(op, ops, sizeof(ops) / sizeof *(ops))
 
 /* What is behind reshaping: Keras 3 gives a bias of (C) the shape (1,1,1,C). */
-static gf_status unshaped(gf__tf_graph *graph, gf__tf_ref ref, gf__tf_ref *out, gf_error *err)
+static gf_status unshaped(gf__def_graph *graph, gf__def_ref ref, gf__def_ref *out, gf_error *err)
 {
     gf_status st = GF_OK;
     *out = ref;
-    for (int n = 0; n < 4 && st == GF_OK && IS_ONE_OF(gf__tf_node_at(graph, *out)->op, shapers);
+    for (int n = 0; n < 4 && st == GF_OK && IS_ONE_OF(gf__def_node_at(graph, *out)->op, shapers);
          n++)
-        st = gf__tf_input(graph, *out, 0, out, err);
+        st = gf__def_input(graph, *out, 0, out, err);
     return st;
 }
 
 /* Computed from constants alone, in a few steps. */
-static gf_status is_fixed(gf__tf_graph *graph, gf__tf_ref ref, int depth, bool *out, gf_error *err)
+static gf_status is_fixed(gf__def_graph *graph, gf__def_ref ref, int depth, bool *out,
+                          gf_error *err)
 {
     static const char *const sums[] = {"Mul", "Add", "AddV2", "Sub", "Rsqrt", "Neg"};
     gf_status st = unshaped(graph, ref, &ref, err);
-    *out = st == GF_OK && gf__tf_is_constant(graph, ref);
-    if (st != GF_OK || *out || depth == 0 || !IS_ONE_OF(gf__tf_node_at(graph, ref)->op, sums))
+    *out = st == GF_OK && gf__def_is_constant(graph, ref);
+    if (st != GF_OK || *out || depth == 0 || !IS_ONE_OF(gf__def_node_at(graph, ref)->op, sums))
         return st;
-    const size_t n = gf__tf_n_inputs(gf__tf_node_at(graph, ref));
+    const size_t n = gf__def_n_inputs(gf__def_node_at(graph, ref));
     *out = n > 0;
     for (size_t i = 0; i < n && i < 2 && *out && st == GF_OK; i++) {
-        gf__tf_ref input;
-        st = gf__tf_input(graph, ref, i, &input, err);
+        gf__def_ref input;
+        st = gf__def_input(graph, ref, i, &input, err);
         if (st == GF_OK)
             st = is_fixed(graph, input, depth - 1, out, err);
     }
@@ -103,13 +104,13 @@ static gf_status is_fixed(gf__tf_graph *graph, gf__tf_ref ref, int depth, bool *
 }
 
 /* A vector (C), or one that is spread over a map: (1,1,1,C). */
-static gf_status load_vector(const op_at *at, gf__tf_ref ref, gf_tensor **out, gf_error *err)
+static gf_status load_vector(const op_at *at, gf__def_ref ref, gf_tensor **out, gf_error *err)
 {
     gf_tensor *tensor = NULL;
     *out = NULL;
     gf_status st = unshaped(at->l->graph, ref, &ref, err);
     if (st == GF_OK)
-        st = gf__tf_load(at->l->graph, ref, &tensor, err);
+        st = gf__def_load(at->l->graph, ref, &tensor, err);
     if (st != GF_OK)
         return st;
     const size_t n_dims = gf_tensor_n_dims(tensor), n = gf_tensor_n_values(tensor);
@@ -131,7 +132,7 @@ static gf_status load_vector(const op_at *at, gf__tf_ref ref, gf_tensor **out, g
 
 static gf_status check_layout(const op_at *at, gf_error *err)
 {
-    if (!gf__tf_attr_is(at->node, "data_format", "NHWC", "NHWC"))
+    if (!gf__def_attr_is(at->node, "data_format", "NHWC", "NHWC"))
         return refuse(at, "with channels first; graft has them last", err);
     return GF_OK;
 }
@@ -140,7 +141,7 @@ static gf_status check_layout(const op_at *at, gf_error *err)
 static gf_status middle_pair(const op_at *at, const char *key, bool is_needed, size_t out[2],
                              gf_error *err)
 {
-    const GfTf__AttrValue *value = gf__tf_attr(at->node, key);
+    const GfTf__AttrValue *value = gf__def_attr(at->node, key);
     const GfTf__ListValue *list = value != NULL ? value->list : NULL;
     out[0] = out[1] = 1;
     if (list == NULL || list->n_i == 0)
@@ -182,12 +183,12 @@ static gf_status read_window(const op_at *at, bool has_size, gf__window *out, gf
         return st;
     if (dilations[0] != 1 || dilations[1] != 1)
         return refuse(at, "with dilation, which graft does not have", err);
-    const GfTf__AttrValue *sides = gf__tf_attr(at->node, "explicit_paddings");
+    const GfTf__AttrValue *sides = gf__def_attr(at->node, "explicit_paddings");
     const GfTf__ListValue *list = sides != NULL ? sides->list : NULL;
-    out->is_same = gf__tf_attr_is(at->node, "padding", "SAME", "");
-    if (out->is_same || gf__tf_attr_is(at->node, "padding", "VALID", ""))
+    out->is_same = gf__def_attr_is(at->node, "padding", "SAME", "");
+    if (out->is_same || gf__def_attr_is(at->node, "padding", "VALID", ""))
         return GF_OK;
-    if (!gf__tf_attr_is(at->node, "padding", "EXPLICIT", "") || list == NULL)
+    if (!gf__def_attr_is(at->node, "padding", "EXPLICIT", "") || list == NULL)
         return refuse(at, "with unknown padding", err);
     return set_padding(at, list->i, list->n_i, out->padding, err);
 }
@@ -214,8 +215,8 @@ static gf_status add_convolution(const op_at *at, size_t *out, gf_error *err)
 static gf_status add_matmul(const op_at *at, size_t *out, gf_error *err)
 {
     gf_tensor *kernel = NULL;
-    if (gf__tf_attr_bool(at->node, "transpose_a", false) ||
-        gf__tf_attr_bool(at->node, "transpose_b", false))
+    if (gf__def_attr_bool(at->node, "transpose_a", false) ||
+        gf__def_attr_bool(at->node, "transpose_b", false))
         return refuse(at, "of transposed matrices; a Dense layer has them as they are", err);
     gf_status st = load_input(at, 1, &kernel, err);
     if (st == GF_OK)
@@ -226,7 +227,7 @@ static gf_status add_matmul(const op_at *at, size_t *out, gf_error *err)
 
 static gf_status add_bias(const op_at *at, size_t *out, gf_error *err)
 {
-    gf__tf_ref ref;
+    gf__def_ref ref;
     gf_tensor *bias = NULL;
     gf_status st = check_layout(at, err);
     if (st == GF_OK)
@@ -248,9 +249,9 @@ static void free_norm(gf__op_norm *norm)
 }
 
 /* Keras writes "Const" for a gamma of ones that is no weight, and for a beta of zeros. */
-static void drop_constant(const op_at *at, gf__tf_ref ref, float value, gf_tensor **tensor)
+static void drop_constant(const op_at *at, gf__def_ref ref, float value, gf_tensor **tensor)
 {
-    const GfTf__NodeDef *node = gf__tf_node_at(at->l->graph, ref);
+    const GfTf__NodeDef *node = gf__def_node_at(at->l->graph, ref);
     const char *slash = strrchr(node->name, '/');
     const char *own = slash != NULL ? slash + 1 : node->name;
     const bool is_named = strncmp(own, "Const", 5) == 0 || strncmp(own, "ones", 4) == 0 ||
@@ -262,7 +263,7 @@ static void drop_constant(const op_at *at, gf__tf_ref ref, float value, gf_tenso
 }
 
 /* gamma, beta, mean, variance from these places; SIZE_MAX: none. */
-static gf_status load_norm(const op_at *at, const gf__tf_ref places[4], const bool is_there[4],
+static gf_status load_norm(const op_at *at, const gf__def_ref places[4], const bool is_there[4],
                            gf__op_norm *norm, gf_error *err)
 {
     gf_tensor **tensors[] = {&norm->gamma, &norm->beta, &norm->mean, &norm->variance};
@@ -278,7 +279,7 @@ static gf_status load_norm(const op_at *at, const gf__tf_ref places[4], const bo
     return st;
 }
 
-static gf_status add_loaded_norm(const op_at *at, size_t in, const gf__tf_ref places[4],
+static gf_status add_loaded_norm(const op_at *at, size_t in, const gf__def_ref places[4],
                                  const bool is_there[4], float epsilon, size_t *out, gf_error *err)
 {
     gf__op_norm norm = {.epsilon = epsilon};
@@ -291,33 +292,33 @@ static gf_status add_loaded_norm(const op_at *at, size_t in, const gf__tf_ref pl
 
 static gf_status add_fused_norm(const op_at *at, size_t *out, gf_error *err)
 {
-    gf__tf_ref places[4];
+    gf__def_ref places[4];
     const bool all[4] = {true, true, true, true};
     gf_status st = check_layout(at, err);
-    if (st == GF_OK && gf__tf_attr_bool(at->node, "is_training", true))
+    if (st == GF_OK && gf__def_attr_bool(at->node, "is_training", true))
         return refuse(at, "as it is while training; save the network for inference", err);
     for (size_t i = 0; i < 4 && st == GF_OK; i++)
         st = constant_input(at, 1 + i, &places[i], err);
     if (st != GF_OK)
         return st;
     return add_loaded_norm(at, value_of(at, 0), places, all,
-                           gf__tf_attr_float(at->node, "epsilon", 1e-4f), out, err);
+                           gf__def_attr_float(at->node, "epsilon", 1e-4f), out, err);
 }
 
 /* TensorFlow 0.x: input, mean, variance, beta, gamma. */
 static gf_status add_old_norm(const op_at *at, size_t *out, gf_error *err)
 {
     static const size_t inputs[4] = {4, 3, 1, 2};
-    gf__tf_ref places[4];
+    gf__def_ref places[4];
     gf_status st = GF_OK;
-    const bool is_there[4] = {gf__tf_attr_bool(at->node, "scale_after_normalization", true), true,
+    const bool is_there[4] = {gf__def_attr_bool(at->node, "scale_after_normalization", true), true,
                               true, true};
     for (size_t i = 0; i < 4 && st == GF_OK; i++)
         st = constant_input(at, inputs[i], &places[i], err);
     if (st != GF_OK)
         return st;
     return add_loaded_norm(at, value_of(at, 0), places, is_there,
-                           gf__tf_attr_float(at->node, "variance_epsilon", 1e-3f), out, err);
+                           gf__def_attr_float(at->node, "variance_epsilon", 1e-3f), out, err);
 }
 
 static gf_status add_activation(const op_at *at, size_t *out, gf_error *err)
@@ -344,12 +345,12 @@ static gf_status add_pool(const op_at *at, size_t *out, gf_error *err)
 /* Over height and width alone. */
 static gf_status add_global_pool(const op_at *at, size_t *out, gf_error *err)
 {
-    gf__tf_ref ref;
+    gf__def_ref ref;
     int64_t axes[2] = {0};
     size_t n = 0;
     gf_status st = constant_input(at, 1, &ref, err);
     if (st == GF_OK)
-        st = gf__tf_numbers(at->l->graph, ref, axes, 2, &n, err);
+        st = gf__def_numbers(at->l->graph, ref, axes, 2, &n, err);
     if (st != GF_OK)
         return st;
     for (size_t i = 0; i < n; i++)
@@ -360,19 +361,19 @@ static gf_status add_global_pool(const op_at *at, size_t *out, gf_error *err)
         return refuse(at, "over other axes than height and width", err);
     return gf__op_global_pool(at->l->ops, at->node->name, value_of(at, 0),
                               strcmp(at->node->op, "Max") == 0,
-                              gf__tf_attr_bool(at->node, "keep_dims", false), out, err);
+                              gf__def_attr_bool(at->node, "keep_dims", false), out, err);
 }
 
 /* Along the last axis; Concat has the axis first, ConcatV2 last. */
 static gf_status add_concat(const op_at *at, size_t *out, gf_error *err)
 {
-    gf__tf_ref ref;
+    gf__def_ref ref;
     int64_t axis = 0;
     size_t n = 0, shape[3];
     const bool is_old = strcmp(at->node->op, "Concat") == 0;
     gf_status st = constant_input(at, is_old ? 0 : at->n_data, &ref, err);
     if (st == GF_OK)
-        st = gf__tf_numbers(at->l->graph, ref, &axis, 1, &n, err);
+        st = gf__def_numbers(at->l->graph, ref, &axis, 1, &n, err);
     if (st != GF_OK)
         return st;
     const size_t n_dims = gf__op_shape(at->l->ops, value_of(at, 0), shape);
@@ -402,13 +403,13 @@ static gf_status add_sum(const op_at *at, size_t *out, gf_error *err)
 
 static gf_status add_pad(const op_at *at, size_t *out, gf_error *err)
 {
-    gf__tf_ref ref;
+    gf__def_ref ref;
     int64_t values[8] = {0};
     size_t n = 0, padding[4];
     gf_tensor *filling = NULL;
     gf_status st = constant_input(at, 1, &ref, err);
     if (st == GF_OK)
-        st = gf__tf_numbers(at->l->graph, ref, values, 8, &n, err);
+        st = gf__def_numbers(at->l->graph, ref, values, 8, &n, err);
     if (st == GF_OK)
         st = set_padding(at, values, n, padding, err);
     if (st == GF_OK && strcmp(at->node->op, "PadV2") == 0)
@@ -424,18 +425,18 @@ static gf_status add_pad(const op_at *at, size_t *out, gf_error *err)
 /* To (batch, values): of a shape that is written, or put together from the batch and a number. */
 static gf_status add_reshape(const op_at *at, size_t *out, gf_error *err)
 {
-    gf__tf_ref ref;
+    gf__def_ref ref;
     int64_t target[4] = {0};
     size_t n = 0, shape[3], n_values = 1;
     gf_status st = constant_input(at, 1, &ref, err);
-    if (st == GF_OK && gf__tf_is_op(at->l->graph, ref, "Pack") &&
-        gf__tf_n_inputs(gf__tf_node_at(at->l->graph, ref)) == 2) {
-        st = gf__tf_input(at->l->graph, ref, 1, &ref, err);
+    if (st == GF_OK && gf__def_is_op(at->l->graph, ref, "Pack") &&
+        gf__def_n_inputs(gf__def_node_at(at->l->graph, ref)) == 2) {
+        st = gf__def_input(at->l->graph, ref, 1, &ref, err);
         if (st == GF_OK)
-            st = gf__tf_numbers(at->l->graph, ref, &target[1], 1, &n, err);
+            st = gf__def_numbers(at->l->graph, ref, &target[1], 1, &n, err);
         n++;
     } else if (st == GF_OK) {
-        st = gf__tf_numbers(at->l->graph, ref, target, 4, &n, err);
+        st = gf__def_numbers(at->l->graph, ref, target, 4, &n, err);
     }
     if (st != GF_OK)
         return st;
@@ -452,7 +453,7 @@ static gf_status add_squeeze(const op_at *at, size_t *out, gf_error *err)
 {
     size_t shape[3];
     const size_t n_dims = gf__op_shape(at->l->ops, value_of(at, 0), shape);
-    const GfTf__AttrValue *value = gf__tf_attr(at->node, "squeeze_dims");
+    const GfTf__AttrValue *value = gf__def_attr(at->node, "squeeze_dims");
     const GfTf__ListValue *list = value != NULL ? value->list : NULL;
     bool is_good = n_dims == 3 && shape[0] == 1 && shape[1] == 1 && list != NULL && list->n_i == 2;
     for (size_t i = 0; is_good && i < 2; i++)
@@ -467,7 +468,7 @@ enum { TYPE_FLOAT = 1, TYPE_UINT8 = 4 };
 /* Of whole pixels to float; what else is cast would be rounded. */
 static gf_status add_cast(const op_at *at, size_t *out, gf_error *err)
 {
-    const GfTf__AttrValue *to = gf__tf_attr(at->node, "DstT");
+    const GfTf__AttrValue *to = gf__def_attr(at->node, "DstT");
     if (to == NULL || to->type != TYPE_FLOAT)
         return refuse(at, "to another type than float", err);
     *out = value_of(at, 0);
@@ -483,46 +484,46 @@ static bool is_add(const char *op)
 
 /* tf.nn.batch_normalization: x * f + (beta - mean * f), f = rsqrt(variance + epsilon) * gamma. */
 typedef struct spelled_norm {
-    gf__tf_ref x, places[4]; /* gamma, beta, mean, variance */
+    gf__def_ref x, places[4]; /* gamma, beta, mean, variance */
     bool is_there[4];
-    gf__tf_ref epsilon;
+    gf__def_ref epsilon;
     bool is_found;
 } spelled_norm;
 
 /* The two inputs of ref, the one that is op (if any) first. False where ref has another op. */
-static bool split(gf__tf_graph *graph, gf__tf_ref ref, const char *op, const char *first_op,
-                  gf__tf_ref out[2])
+static bool split(gf__def_graph *graph, gf__def_ref ref, const char *op, const char *first_op,
+                  gf__def_ref out[2])
 {
-    const char *own = gf__tf_node_at(graph, ref)->op;
+    const char *own = gf__def_node_at(graph, ref)->op;
     if (strcmp(own, op) != 0 && !(is_add(own) && is_add(op)))
         return false;
-    if (gf__tf_n_inputs(gf__tf_node_at(graph, ref)) != 2 ||
-        gf__tf_input(graph, ref, 0, &out[0], NULL) != GF_OK ||
-        gf__tf_input(graph, ref, 1, &out[1], NULL) != GF_OK)
+    if (gf__def_n_inputs(gf__def_node_at(graph, ref)) != 2 ||
+        gf__def_input(graph, ref, 0, &out[0], NULL) != GF_OK ||
+        gf__def_input(graph, ref, 1, &out[1], NULL) != GF_OK)
         return false;
-    if (first_op != NULL && !gf__tf_is_op(graph, out[0], first_op) &&
-        gf__tf_is_op(graph, out[1], first_op)) {
-        const gf__tf_ref first = out[1];
+    if (first_op != NULL && !gf__def_is_op(graph, out[0], first_op) &&
+        gf__def_is_op(graph, out[1], first_op)) {
+        const gf__def_ref first = out[1];
         out[1] = out[0];
         out[0] = first;
     }
     return true;
 }
 
-static bool is_same_node(gf__tf_ref a, gf__tf_ref b)
+static bool is_same_node(gf__def_ref a, gf__def_ref b)
 {
     return a.frame == b.frame && a.node == b.node;
 }
 
 /* f: its gamma, variance and epsilon. */
-static bool find_factor(gf__tf_graph *graph, gf__tf_ref f, spelled_norm *norm)
+static bool find_factor(gf__def_graph *graph, gf__def_ref f, spelled_norm *norm)
 {
-    gf__tf_ref parts[2], inner, sum[2];
+    gf__def_ref parts[2], inner, sum[2];
     norm->is_there[0] = split(graph, f, "Mul", "Rsqrt", parts);
-    const gf__tf_ref root = norm->is_there[0] ? parts[0] : f;
+    const gf__def_ref root = norm->is_there[0] ? parts[0] : f;
     norm->places[0] = norm->is_there[0] ? parts[1] : f;
-    if (!gf__tf_is_op(graph, root, "Rsqrt") ||
-        gf__tf_input(graph, root, 0, &inner, NULL) != GF_OK ||
+    if (!gf__def_is_op(graph, root, "Rsqrt") ||
+        gf__def_input(graph, root, 0, &inner, NULL) != GF_OK ||
         !split(graph, inner, "Add", NULL, sum))
         return false;
     norm->places[3] = sum[0];
@@ -532,13 +533,13 @@ static bool find_factor(gf__tf_graph *graph, gf__tf_ref f, spelled_norm *norm)
 }
 
 /* The other side of the sum: its beta and mean. */
-static bool find_offset(gf__tf_graph *graph, gf__tf_ref offset, gf__tf_ref f, spelled_norm *norm)
+static bool find_offset(gf__def_graph *graph, gf__def_ref offset, gf__def_ref f, spelled_norm *norm)
 {
-    gf__tf_ref sides[2] = {offset, offset}, parts[2];
+    gf__def_ref sides[2] = {offset, offset}, parts[2];
     norm->is_there[1] = split(graph, offset, "Sub", NULL, sides);
     norm->places[1] = sides[0];
-    if (!norm->is_there[1] && (!gf__tf_is_op(graph, offset, "Neg") ||
-                               gf__tf_input(graph, offset, 0, &sides[1], NULL) != GF_OK))
+    if (!norm->is_there[1] && (!gf__def_is_op(graph, offset, "Neg") ||
+                               gf__def_input(graph, offset, 0, &sides[1], NULL) != GF_OK))
         return false;
     if (!split(graph, sides[1], "Mul", NULL, parts))
         return false;
@@ -547,9 +548,9 @@ static bool find_offset(gf__tf_graph *graph, gf__tf_ref offset, gf__tf_ref f, sp
     return is_same_node(parts[1 - of_mean], f);
 }
 
-static void find_spelled_norm(gf__tf_graph *graph, gf__tf_ref sum, spelled_norm *norm)
+static void find_spelled_norm(gf__def_graph *graph, gf__def_ref sum, spelled_norm *norm)
 {
-    gf__tf_ref terms[2], product[2];
+    gf__def_ref terms[2], product[2];
     *norm = (spelled_norm){0};
     if (!split(graph, sum, "Add", NULL, terms))
         return;
@@ -584,7 +585,7 @@ static gf_status add_spelled_norm(const op_at *at, const spelled_norm *norm, siz
 }
 
 /* The constant beside a value: one number scales or shifts; a vector can only be a bias. */
-static gf_status add_constant(const op_at *at, gf__tf_ref constant, bool is_constant_first,
+static gf_status add_constant(const op_at *at, gf__def_ref constant, bool is_constant_first,
                               size_t *out, gf_error *err)
 {
     const char *op = at->node->op;
@@ -618,7 +619,7 @@ static gf_status add_constant(const op_at *at, gf__tf_ref constant, bool is_cons
 static gf_status add_binary(const op_at *at, size_t *out, gf_error *err)
 {
     spelled_norm norm;
-    gf__tf_ref inputs[2];
+    gf__def_ref inputs[2];
     gf_status st = GF_OK;
     if (at->n_data == 2)
         return is_add(at->node->op)
@@ -696,7 +697,7 @@ static bool is_placeholder(const char *op)
 /* (batch, height, width, channels), all but the batch written down, or (batch, values). */
 static gf_status input_shape(const op_at *at, size_t shape[3], size_t *n_dims, gf_error *err)
 {
-    const GfTf__AttrValue *value = gf__tf_attr(at->node, "shape");
+    const GfTf__AttrValue *value = gf__def_attr(at->node, "shape");
     const GfTf__TensorShape *s = value != NULL ? value->shape : NULL;
     if (s == NULL || s->unknown_rank || (s->n_dim != 2 && s->n_dim != 4))
         return refuse(at, "whose shape is not (batch,height,width,channels)", err);
@@ -725,12 +726,12 @@ static const char *input_name(const char *node)
 static gf_status add_input(const op_at *at, size_t *out, gf_error *err)
 {
     size_t shape[3], n_dims = 0;
-    const GfTf__AttrValue *dtype = gf__tf_attr(at->node, "dtype");
+    const GfTf__AttrValue *dtype = gf__def_attr(at->node, "dtype");
     if (at->l->has_input)
         return gf_error_set(err, GF_EUNSUPPORTED,
                             "nodes \"%.100s\" and \"%.100s\" are both inputs; networks with one "
                             "can be run",
-                            gf__tf_node_at(at->l->graph, at->l->input)->name, at->node->name);
+                            gf__def_node_at(at->l->graph, at->l->input)->name, at->node->name);
     if (dtype != NULL && dtype->type != TYPE_FLOAT && dtype->type != TYPE_UINT8)
         return refuse(at, "that takes no pictures of float or uint8", err);
     gf_status st = input_shape(at, shape, &n_dims, err);
@@ -749,12 +750,12 @@ static bool is_resize(const char *op)
 /* Behind it is nothing but a picture being decoded. */
 static gf_status check_decoding(const op_at *at, gf_error *err)
 {
-    gf__tf_ref ref = at->ref;
+    gf__def_ref ref = at->ref;
     for (int n = 0; n < 16; n++) {
-        const gf_status st = gf__tf_input(at->l->graph, ref, 0, &ref, err);
+        const gf_status st = gf__def_input(at->l->graph, ref, 0, &ref, err);
         if (st != GF_OK)
             return st;
-        const char *op = gf__tf_node_at(at->l->graph, ref)->op;
+        const char *op = gf__def_node_at(at->l->graph, ref)->op;
         if (strncmp(op, "Decode", 6) == 0 || is_placeholder(op))
             return GF_OK;
         if (strcmp(op, "Cast") != 0 && strcmp(op, "ExpandDims") != 0)
@@ -766,7 +767,7 @@ static gf_status check_decoding(const op_at *at, gf_error *err)
 /* The old way: the graph decodes a JPEG and resizes it; the network begins with what comes out. */
 static gf_status add_resized(const op_at *at, size_t *out, gf_error *err)
 {
-    gf__tf_ref ref;
+    gf__def_ref ref;
     int64_t size[2] = {0};
     size_t n = 0;
     gf_status st = at->l->has_input ? refuse(at, "beside another input", err)
@@ -774,7 +775,7 @@ static gf_status add_resized(const op_at *at, size_t *out, gf_error *err)
     if (st == GF_OK)
         st = constant_input(at, 1, &ref, err);
     if (st == GF_OK)
-        st = gf__tf_numbers(at->l->graph, ref, size, 2, &n, err);
+        st = gf__def_numbers(at->l->graph, ref, size, 2, &n, err);
     if (st != GF_OK)
         return st;
     if (n != 2 || size[0] < 1 || size[1] < 1 || size[0] > 1 << 16 || size[1] > 1 << 16)
@@ -796,8 +797,8 @@ static gf_status collect(op_at *at, size_t first, size_t n, bool leaves_fixed, g
         return gf__error_nomem(err, "inputs", n * sizeof *at->data);
     for (size_t i = first; i < first + n && st == GF_OK; i++) {
         bool fixed = false;
-        gf__tf_ref *next = &at->data[at->n_data];
-        st = gf__tf_input(at->l->graph, at->ref, i, next, err);
+        gf__def_ref *next = &at->data[at->n_data];
+        st = gf__def_input(at->l->graph, at->ref, i, next, err);
         if (st == GF_OK && leaves_fixed)
             st = is_fixed(at->l->graph, *next, 6, &fixed, err);
         at->n_data += st == GF_OK && !fixed;
@@ -807,7 +808,7 @@ static gf_status collect(op_at *at, size_t first, size_t n, bool leaves_fixed, g
 
 static gf_status find_data(op_at *at, const struct row *row, gf_error *err)
 {
-    const size_t n = gf__tf_n_inputs(at->node);
+    const size_t n = gf__def_n_inputs(at->node);
     spelled_norm norm;
     if (n == 0)
         return refuse(at, "without inputs", err);
@@ -838,14 +839,14 @@ static gf_status find_data(op_at *at, const struct row *row, gf_error *err)
     return GF_OK;
 }
 
-static gf_status wait_for(layers *l, gf__tf_ref ref, gf_error *err)
+static gf_status wait_for(layers *l, gf__def_ref ref, gf_error *err)
 {
     if (l->n_waiting == MAX_WAITING)
         return gf_error_set(err, GF_ELIMIT, "more than %zu nodes from the output to the input",
                             MAX_WAITING);
     if (l->n_waiting == l->capacity) {
         const size_t capacity = l->capacity == 0 ? 64 : 2 * l->capacity;
-        gf__tf_ref *waiting = gf__realloc(l->waiting, capacity * sizeof *waiting);
+        gf__def_ref *waiting = gf__realloc(l->waiting, capacity * sizeof *waiting);
         if (waiting == NULL)
             return gf__error_nomem(err, "nodes", capacity * sizeof *waiting);
         l->waiting = waiting;
@@ -886,7 +887,7 @@ static gf_status step(layers *l, gf_error *err)
         l->n_waiting--;
         return GF_OK;
     }
-    at.node = gf__tf_node_at(l->graph, at.ref);
+    at.node = gf__def_node_at(l->graph, at.ref);
     const struct row *row = find_row(at.node->op);
     if (at.ref.output != 0)
         st = gf_error_set(err, GF_EUNSUPPORTED, "output %zu of node \"%.100s\" (%.40s) is needed",
@@ -912,8 +913,8 @@ static gf_status step(layers *l, gf_error *err)
     return GF_OK;
 }
 
-gf_status gf__tf_layers(gf__tf_graph *graph, gf__tf_ref output, const gf_observer *obs,
-                        gf__operators *ops, size_t *value, gf_error *err)
+gf_status gf__def_layers(gf__def_graph *graph, gf__def_ref output, const gf_observer *obs,
+                         gf__operators *ops, size_t *value, gf_error *err)
 {
     layers l = {.graph = graph, .ops = ops};
     gf_status st = wait_for(&l, output, err);

@@ -9,7 +9,7 @@
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-const GfTf__AttrValue *gf__tf_attr(const GfTf__NodeDef *node, const char *key)
+const GfTf__AttrValue *gf__def_attr(const GfTf__NodeDef *node, const char *key)
 {
     for (size_t i = 0; i < node->n_attr; i++) {
         if (node->attr[i]->key != NULL && strcmp(node->attr[i]->key, key) == 0)
@@ -18,22 +18,22 @@ const GfTf__AttrValue *gf__tf_attr(const GfTf__NodeDef *node, const char *key)
     return NULL;
 }
 
-bool gf__tf_attr_bool(const GfTf__NodeDef *node, const char *key, bool fallback)
+bool gf__def_attr_bool(const GfTf__NodeDef *node, const char *key, bool fallback)
 {
-    const GfTf__AttrValue *value = gf__tf_attr(node, key);
+    const GfTf__AttrValue *value = gf__def_attr(node, key);
     return value != NULL && value->has_b ? value->b != 0 : fallback;
 }
 
-float gf__tf_attr_float(const GfTf__NodeDef *node, const char *key, float fallback)
+float gf__def_attr_float(const GfTf__NodeDef *node, const char *key, float fallback)
 {
-    const GfTf__AttrValue *value = gf__tf_attr(node, key);
+    const GfTf__AttrValue *value = gf__def_attr(node, key);
     return value != NULL && value->has_f ? value->f : fallback;
 }
 
-bool gf__tf_attr_is(const GfTf__NodeDef *node, const char *key, const char *text,
-                    const char *fallback)
+bool gf__def_attr_is(const GfTf__NodeDef *node, const char *key, const char *text,
+                     const char *fallback)
 {
-    const GfTf__AttrValue *value = gf__tf_attr(node, key);
+    const GfTf__AttrValue *value = gf__def_attr(node, key);
     if (value == NULL || !value->has_s)
         return strcmp(fallback, text) == 0;
     return value->s.len == strlen(text) && memcmp(value->s.data, text, value->s.len) == 0;
@@ -47,19 +47,19 @@ static bool is_variable(const char *op)
            strcmp(op, "Variable") == 0;
 }
 
-bool gf__tf_is_constant(const gf__tf_graph *graph, gf__tf_ref ref)
+bool gf__def_is_constant(const gf__def_graph *graph, gf__def_ref ref)
 {
-    const char *op = gf__tf_node_at(graph, ref)->op;
+    const char *op = gf__def_node_at(graph, ref)->op;
     return strcmp(op, "Const") == 0 || is_variable(op);
 }
 
 /* A Const node's tensor and its shape. */
-static gf_status tensor_of(const gf__tf_graph *graph, gf__tf_ref ref, const GfTf__Tensor **out,
+static gf_status tensor_of(const gf__def_graph *graph, gf__def_ref ref, const GfTf__Tensor **out,
                            size_t shape[GF_TENSOR_MAX_DIMS], size_t *n_dims, size_t *n_values,
                            gf_error *err)
 {
-    const GfTf__NodeDef *node = gf__tf_node_at(graph, ref);
-    const GfTf__AttrValue *value = gf__tf_attr(node, "value");
+    const GfTf__NodeDef *node = gf__def_node_at(graph, ref);
+    const GfTf__AttrValue *value = gf__def_attr(node, "value");
     if (strcmp(node->op, "Const") != 0 || value == NULL || value->tensor == NULL)
         return gf_error_set(err, GF_EUNSUPPORTED,
                             "node \"%.100s\" (%.40s) is computed; a constant was expected",
@@ -139,10 +139,10 @@ static gf_status from_list(const GfTf__NodeDef *node, const GfTf__Tensor *tensor
     return GF_OK;
 }
 
-static gf_status load_variable(const gf__tf_graph *graph, gf__tf_ref ref, gf_tensor **out,
+static gf_status load_variable(const gf__def_graph *graph, gf__def_ref ref, gf_tensor **out,
                                gf_error *err)
 {
-    const GfTf__NodeDef *node = gf__tf_node_at(graph, ref);
+    const GfTf__NodeDef *node = gf__def_node_at(graph, ref);
     if (graph->bundle == NULL || ref.frame != 0)
         return gf_error_set(err, GF_EUNSUPPORTED,
                             "node \"%.100s\" is a variable, and there are no values for it: freeze "
@@ -157,11 +157,11 @@ static gf_status load_variable(const gf__tf_graph *graph, gf__tf_ref ref, gf_ten
     return st;
 }
 
-static gf_status load(const gf__tf_graph *graph, gf__tf_ref ref, gf_tensor **out, gf_error *err)
+static gf_status load(const gf__def_graph *graph, gf__def_ref ref, gf_tensor **out, gf_error *err)
 {
     size_t shape[GF_TENSOR_MAX_DIMS] = {0}, n_dims = 0, n_values = 0;
     const GfTf__Tensor *tensor = NULL;
-    const GfTf__NodeDef *node = gf__tf_node_at(graph, ref);
+    const GfTf__NodeDef *node = gf__def_node_at(graph, ref);
     *out = NULL;
     if (is_variable(node->op))
         return load_variable(graph, ref, out, err);
@@ -181,7 +181,7 @@ static gf_status load(const gf__tf_graph *graph, gf__tf_ref ref, gf_tensor **out
                         node->name, tensor->dtype);
 }
 
-gf_status gf__tf_load(gf__tf_graph *graph, gf__tf_ref ref, gf_tensor **out, gf_error *err)
+gf_status gf__def_load(gf__def_graph *graph, gf__def_ref ref, gf_tensor **out, gf_error *err)
 {
     const gf_status st = load(graph, ref, out, err);
     if (st != GF_OK)
@@ -212,12 +212,12 @@ static int64_t whole_number(const GfTf__Tensor *tensor, size_t i)
     return is_wide ? wide : narrow;
 }
 
-gf_status gf__tf_numbers(const gf__tf_graph *graph, gf__tf_ref ref, int64_t *values, size_t n_max,
-                         size_t *n, gf_error *err)
+gf_status gf__def_numbers(const gf__def_graph *graph, gf__def_ref ref, int64_t *values,
+                          size_t n_max, size_t *n, gf_error *err)
 {
     size_t shape[GF_TENSOR_MAX_DIMS] = {0}, n_dims = 0;
     const GfTf__Tensor *tensor = NULL;
-    const GfTf__NodeDef *node = gf__tf_node_at(graph, ref);
+    const GfTf__NodeDef *node = gf__def_node_at(graph, ref);
     const gf_status st = tensor_of(graph, ref, &tensor, shape, &n_dims, n, err);
     if (st != GF_OK)
         return st;

@@ -15,7 +15,7 @@ typedef struct loaded {
     const GfTf__GraphDef *def;
     const GfTf__SignatureDef *signature; /* NULL: a GraphDef */
     gf__tensor_bundle *bundle;
-    gf__tf_graph graph;
+    gf__def_graph graph;
 } loaded;
 
 static gf_status unpack(loaded *l, const char *path, const ProtobufCMessageDescriptor *type,
@@ -99,7 +99,7 @@ static gf_status open_variables(loaded *l, const char *path, gf_error *err)
     return st;
 }
 
-static gf_status find_output(loaded *l, gf__tf_ref *out, gf_error *err)
+static gf_status find_output(loaded *l, gf__def_ref *out, gf_error *err)
 {
     const GfTf__SignatureDef *s = l->signature;
     const GfTf__TensorInfo *info = s->outputs[0]->value;
@@ -113,7 +113,7 @@ static gf_status find_output(loaded *l, gf__tf_ref *out, gf_error *err)
         if (*c < ' ' || *c > '~')
             return gf_error_set(err, GF_EFORMAT, "the signature's output has no printable name");
     }
-    return gf__tf_find(&l->graph, 0, info->name, out, err);
+    return gf__def_find(&l->graph, 0, info->name, out, err);
 }
 
 /* ---- GraphDef -------------------------------------------------------------------------------- */
@@ -146,8 +146,8 @@ static void mark_used(loaded *l, bool *is_used)
 {
     for (size_t i = 0; i < l->def->n_node; i++) {
         const GfTf__NodeDef *node = l->def->node[i];
-        for (size_t k = 0; k < gf__tf_n_inputs(node); k++) {
-            const size_t used = gf__tf_index_of(&l->graph, node->input[k]);
+        for (size_t k = 0; k < gf__def_n_inputs(node); k++) {
+            const size_t used = gf__def_index_of(&l->graph, node->input[k]);
             if (used < l->def->n_node)
                 is_used[used] = true;
         }
@@ -155,12 +155,12 @@ static void mark_used(loaded *l, bool *is_used)
 }
 
 /* The one that nobody uses; of several, the only one that is a softmax. */
-static gf_status find_end(loaded *l, gf__tf_ref *out, gf_error *err)
+static gf_status find_end(loaded *l, gf__def_ref *out, gf_error *err)
 {
     gf_status st = GF_OK;
     const char *names[2] = {NULL, NULL};
     size_t n_ends = 0, n_softmax = 0;
-    gf__tf_ref softmax = {0}, end = {0};
+    gf__def_ref softmax = {0}, end = {0};
     bool *is_used = gf__calloc(l->def->n_node, sizeof *is_used);
     if (is_used == NULL)
         return gf__error_nomem(err, "nodes", l->def->n_node);
@@ -169,12 +169,12 @@ static gf_status find_end(loaded *l, gf__tf_ref *out, gf_error *err)
         const GfTf__NodeDef *node = l->def->node[i];
         if (is_used[i] || is_aside(node->op))
             continue;
-        st = gf__tf_find(&l->graph, 0, node->name, &end, err);
+        st = gf__def_find(&l->graph, 0, node->name, &end, err);
         if (st != GF_OK)
             break;
         names[n_ends > 0] = node->name;
         n_ends++;
-        if (gf__tf_is_op(&l->graph, end, "Softmax")) {
+        if (gf__def_is_op(&l->graph, end, "Softmax")) {
             n_softmax++;
             softmax = end;
         }
@@ -201,15 +201,15 @@ static gf_status make_graph(loaded *l, const char *name, const gf_observer *obs,
                             gf__checkpoint *out, gf_error *err)
 {
     gf__operators *ops = NULL;
-    gf__tf_ref output = {0};
+    gf__def_ref output = {0};
     size_t value = 0;
-    gf_status st = gf__tf_graph_open(l->def, l->bundle, &l->graph, err);
+    gf_status st = gf__def_graph_open(l->def, l->bundle, &l->graph, err);
     if (st == GF_OK)
         st = l->signature != NULL ? find_output(l, &output, err) : find_end(l, &output, err);
     if (st == GF_OK)
         st = gf__operators_new(name, &ops, err);
     if (st == GF_OK)
-        st = gf__tf_layers(&l->graph, output, obs, ops, &value, err);
+        st = gf__def_layers(&l->graph, output, obs, ops, &value, err);
     if (st == GF_OK)
         st = gf__operators_finish(ops, value, &out->graph, err);
     if (st == GF_OK)
@@ -237,7 +237,7 @@ gf_status gf__savedmodel_read(const gf__source *source, const char *name, const 
     }
     if (st != GF_OK && st != GF_ECANCELED)
         gf__error_prefix(err, "%s", source->path);
-    gf__tf_graph_close(&l.graph);
+    gf__def_graph_close(&l.graph);
     gf__tensor_bundle_close(l.bundle);
     gf__unpacked_free(&l.unpacked);
     gf__unmap(&l.file);
