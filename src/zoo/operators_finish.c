@@ -224,7 +224,7 @@ static void write_name(char name[NAME_TEXT], const char *text, size_t n_chars)
 }
 
 /* The first that is free of: the layer's scope (its own part, or all of it), that and the rest of the
- * node, that with a number. */
+ * node, that and the class, that with a number. */
 static gf_status name_item(finish *f, size_t i, gf_error *err)
 {
     char name[NAME_TEXT], numbered[NAME_TEXT + 24];
@@ -237,6 +237,11 @@ static gf_status name_item(finish *f, size_t i, gf_error *err)
         write_name(name, s.text, strlen(s.text));
     if (name[0] == '\0')
         snprintf(name, sizeof name, "layer");
+    if (is_taken(f, i, name)) {
+        const gf_layer *layer = gf_graph_layer_at(f->ops->shapes, (ptrdiff_t)i);
+        snprintf(name + strlen(name), sizeof name - strlen(name), "_%s",
+                 gf_layer_class_name(layer));
+    }
     for (size_t n = 1; is_taken(f, i, found); n++) {
         snprintf(numbered, sizeof numbered, "%s_%zu", name, n);
         found = numbered;

@@ -215,7 +215,7 @@ TEST(operators__names_are_scopes_and_all_different)
     check_layer(graph, 2, "Conv2D", "net_two_conv");
     check_layer(graph, 3, "Conv2D", "three");
     check_layer(graph, 4, "Conv2D", "three_Conv2D");
-    check_layer(graph, 5, "Conv2D", "three_Conv2D_1");
+    check_layer(graph, 5, "Conv2D", "three_Conv2D_Conv2D");
     check_layer(graph, 6, "ReLU", "a__b");
     gf_graph_free(graph);
     gf__operators_free(ops);
