@@ -1,0 +1,359 @@
+/* TensorFlow's files: SavedModels of Keras 2, frozen graphs, graphs of TensorFlow 0.x answer as TensorFlow does; hostile
+ * ones get one clear line; a checkpoint's index is believed nothing. */
+#include <unistd.h>
+
+#include "check.h"
+#include "graft/engine.h"
+#include "zoo/tensor_bundle.h"
+#include "zoo/zoo_priv.h"
+
+static const char *fixture(const char *name)
+{
+    static char path[96];
+    snprintf(path, sizeof path, "golden/zoo/tf/%s", name);
+    return check_fixture(path);
+}
+
+static gf_status read_path(const char *path, gf__checkpoint *out)
+{
+    gf__source source = {0};
+    gf_status st = gf__source_find(path, "net", &source, &check_err);
+    if (st == GF_OK)
+        st = gf__savedmodel_read(&source, "net", NULL, out, &check_err);
+    gf__free(source.path);
+    return st;
+}
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+static gf_tensor *load_array(const char *name, const char *member)
+{
+    char file[48];
+    gf_npz *npz = NULL;
+    gf_tensor *tensor = NULL;
+    snprintf(file, sizeof file, "%s.npz", name);
+    CHECK_OK(gf_npz_open(fixture(file), &npz, &check_err));
+    CHECK_OK(gf_npz_load(npz, member, &tensor, &check_err));
+    gf_npz_close(npz);
+    return tensor;
+}
+
+/* What the checkpoint's network says to NAME.npz' x, scaled as it wants, is y. */
+static void check_answers(const gf__checkpoint *checkpoint, const char *name)
+{
+    gf_tensor *x = load_array(name, "x"), *y = load_array(name, "y");
+    const gf_output_spec spec = {.layer = "-1"};
+    gf_plan_options options = gf_plan_options_default();
+    gf_plan *plan = NULL;
+    gf_exec *exec = NULL;
+    float *values = gf_tensor_mutable_data(x);
+    const size_t n_each = gf_tensor_n_values(x) / gf_tensor_shape(x)[0];
+    const size_t n_out = gf_tensor_shape(y)[1];
+    for (size_t i = 0; checkpoint->has_input && i < gf_tensor_n_values(x); i++)
+        values[i] = values[i] * checkpoint->scale + checkpoint->shift;
+    options.precision = GF_PRECISION_F32;
+    options.input = GF_INPUT_F32;
+    CHECK_OK(gf_plan_new(checkpoint->graph, &spec, 1, &options, &plan, &check_err));
+    CHECK_OK(gf_exec_new(plan, &exec, &check_err));
+    for (size_t i = 0; i < gf_tensor_shape(x)[0]; i++) {
+        CHECK_OK(gf_exec_run(exec, values + i * n_each, 1, &check_err));
+        for (size_t k = 0; k < n_out; k++)
+            CHECK_NEAR(gf_exec_output(exec, 0)[k], gf_tensor_f32(y)[i * n_out + k], 1e-5);
+    }
+    gf_exec_free(exec);
+    gf_plan_free(plan);
+    gf_tensor_free(y);
+    gf_tensor_free(x);
+}
+
+static void check_network(const char *file, const char *answers, const char *origin,
+                          size_t n_layers)
+{
+    gf__checkpoint checkpoint = {0};
+    CHECK_OK(read_path(fixture(file), &checkpoint));
+    CHECK_STR(checkpoint.origin, origin);
+    CHECK_EQ(gf_graph_n_layers(checkpoint.graph), n_layers);
+    check_answers(&checkpoint, answers);
+    gf__checkpoint_free(&checkpoint);
+}
+
+TEST(tf__networks_answer_as_tensorflow_does)
+{
+    check_network("export", "export", "TensorFlow SavedModel, saved_model.pb", 18);
+    check_network("saved", "saved", "TensorFlow SavedModel, saved_model.pb", 4);
+    check_network("frozen.pb", "frozen", "TensorFlow GraphDef, frozen.pb", 18);
+    check_network("spelled.pb", "spelled", "TensorFlow GraphDef, spelled.pb", 7);
+    check_network("old.pb", "old", "TensorFlow GraphDef, old.pb", 12);
+}
+
+static void check_layer(const gf_graph *graph, size_t i, const char *class_name, const char *name)
+{
+    const gf_layer *layer = gf_graph_layer_at(graph, (ptrdiff_t)i);
+    assert_non_null(layer);
+    CHECK_STR(gf_layer_class_name(layer), class_name);
+    CHECK_STR(gf_layer_name(layer), name);
+}
+
+TEST(tf__layers_are_those_of_keras_by_name_and_order)
+{
+    gf__checkpoint checkpoint = {0};
+    CHECK_OK(read_path(fixture("export"), &checkpoint));
+    const gf_graph *graph = checkpoint.graph;
+    check_layer(graph, 0, "InputLayer", "input_1");
+    check_layer(graph, 1, "Conv2D", "conv");
+    check_layer(graph, 2, "BatchNormalization", "norm");
+    CHECK(gf_layer_weight(gf_graph_layer_at(graph, 2), "gamma") ==
+          NULL); /* a constant, no weight */
+    CHECK_NEAR(gf__layer_config_of(gf_graph_layer_at(graph, 2))->epsilon, 0.01, 0);
+    check_layer(graph, 8, "ZeroPadding2D", "pad");
+    check_layer(graph, 9, "DepthwiseConv2D", "depthwise");
+    check_layer(graph, 10, "BatchNormalization", "norm_2");
+    assert_non_null(gf_layer_weight(gf_graph_layer_at(graph, 10), "gamma"));
+    check_layer(graph, 11, "ReLU", "relu6");
+    check_layer(graph, 17, "Dense", "predictions");
+    CHECK_EQ(gf__graph_n_classes(graph), 3);
+    CHECK(!checkpoint.has_input);
+    gf__checkpoint_free(&checkpoint);
+}
+
+TEST(tf__arithmetic_before_the_first_layer_is_the_inputs_scaling)
+{
+    gf__checkpoint checkpoint = {0};
+    CHECK_OK(read_path(fixture("saved"), &checkpoint));
+    CHECK(checkpoint.has_input);
+    CHECK_NEAR(checkpoint.scale, 1 / 127.5, 1e-9);
+    CHECK_NEAR(checkpoint.shift, -1, 1e-7);
+    gf__checkpoint_free(&checkpoint);
+    CHECK_OK(read_path(fixture("old.pb"), &checkpoint));
+    CHECK_NEAR(checkpoint.scale, 1.0 / 128, 1e-9);
+    CHECK_NEAR(checkpoint.shift, -1, 1e-7);
+    gf__checkpoint_free(&checkpoint);
+}
+
+/* Constants and variables are the same bytes. */
+TEST(tf__a_frozen_graph_and_its_savedmodel_have_the_same_weights)
+{
+    gf__checkpoint saved = {0}, frozen = {0};
+    CHECK_OK(read_path(fixture("export"), &saved));
+    CHECK_OK(read_path(fixture("frozen.pb"), &frozen));
+    CHECK_EQ(gf_graph_n_layers(saved.graph), gf_graph_n_layers(frozen.graph));
+    for (size_t i = 0; i < gf_graph_n_layers(saved.graph); i++) {
+        const gf_layer *a = gf_graph_layer_at(saved.graph, (ptrdiff_t)i);
+        const gf_layer *b = gf_graph_layer_at(frozen.graph, (ptrdiff_t)i);
+        CHECK_EQ(gf__layer_n_weights(a), gf__layer_n_weights(b));
+        for (size_t k = 0; k < gf__layer_n_weights(a); k++)
+            assert_memory_equal(gf_tensor_data(gf__layer_weight_at(a, k)),
+                                gf_tensor_data(gf__layer_weight_at(b, k)),
+                                gf_tensor_size_bytes(gf__layer_weight_at(a, k)));
+    }
+    gf__checkpoint_free(&saved);
+    gf__checkpoint_free(&frozen);
+}
+
+/* ---- hostile graphs -------------------------------------------------------------------------- */
+
+TEST(tf__what_graft_cannot_say_is_refused_by_node)
+{
+    static const struct {
+        const char *name;
+        gf_status status;
+        const char *message;
+    } rows[] = {
+        {"lrn", GF_EUNSUPPORTED, "node \"lrn\" is an op LRN for which graft has no layer"},
+        {"cycle", GF_EFORMAT, "node \"conv/Conv2D\" is computed from itself (a cycle)"},
+        {"circle", GF_EFORMAT, "\"a\" is computed from itself (a cycle)"},
+        {"recursion", GF_ELIMIT, "functions call one another too deeply or too often"},
+        {"no_function", GF_EUNSUPPORTED, "node \"inner\" is an op PartitionedCall"},
+        {"missing", GF_EFORMAT, "there is no node \"nothing\""},
+        {"twice", GF_EFORMAT, "two nodes are called \"pixels\""},
+        {"unnamed", GF_EFORMAT, "node 3 has no proper name"},
+        {"line", GF_EFORMAT, "node 3 has no proper name"},
+        {"negative", GF_EFORMAT, "node \"conv/kernel\" has no usable shape"},
+        {"absurd", GF_EFORMAT, "node \"conv/kernel\" has no usable shape"},
+        {"deep", GF_EFORMAT, "node \"conv/kernel\" has no usable shape"},
+        {"short", GF_EFORMAT, "node \"conv/kernel\" has 20 bytes, its shape needs 24"},
+        {"filled", GF_ELIMIT, "node \"conv/kernel\" lists 1 values and says that it has 201326592"},
+        {"channels_first", GF_EUNSUPPORTED, "node \"conv/Conv2D\" is an op Conv2D with channels"},
+        {"dilated", GF_EUNSUPPORTED, "with dilation"},
+        {"trained", GF_EUNSUPPORTED, "node \"norm\" is an op FusedBatchNormV3 as it is while"},
+        {"vector", GF_EUNSUPPORTED, "node \"normalise/Mul\" is an op Mul with a constant for each"},
+        {"late", GF_EUNSUPPORTED, "node \"late/Mul\" scales what \"conv/Relu\" puts out"},
+        {"any_size", GF_EUNSUPPORTED, "node \"pixels\" is an op Placeholder of pictures of any"},
+        {"two_inputs", GF_EUNSUPPORTED, "nodes \"pixels\" and \"more\" are both inputs"},
+        {"two_outputs", GF_EUNSUPPORTED, "has 2 outputs (\"top/Softmax\" and \"other/Softmax\""},
+        {"transposed", GF_EUNSUPPORTED, "node \"top/MatMul\" is an op MatMul of transposed"},
+        {"kernel", GF_EUNSUPPORTED, "node \"pixels\" (Placeholder) is computed; a constant was"},
+        {"variable", GF_EUNSUPPORTED,
+         "node \"conv/kernel\" is a variable, and there are no values"},
+    };
+    gf__checkpoint checkpoint = {0};
+    CHECK_OK(read_path(fixture("hostile/plain.pb"), &checkpoint)); /* what the others are made of */
+    gf__checkpoint_free(&checkpoint);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char name[48];
+        snprintf(name, sizeof name, "hostile/%s.pb", rows[i].name);
+        CHECK_FAILS(rows[i].status, rows[i].message, read_path(fixture(name), &checkpoint));
+        CHECK(checkpoint.graph == NULL);
+        CHECK(strchr(check_err.message, '\n') == NULL);
+    }
+}
+
+static void check_bytes(gf_status status, const char *message, const void *bytes, size_t n)
+{
+    gf__checkpoint checkpoint = {0};
+    char *dir = check_temp_dir(), *path = gf__path_join(dir, "graph.pb");
+    CHECK_OK(gf__write_file(path, bytes, n, &check_err));
+    CHECK_FAILS(status, message, read_path(path, &checkpoint));
+    gf__free(path);
+    check_remove_dir(dir);
+}
+
+TEST(tf__a_million_nodes_cost_bounded_memory)
+{
+    enum { N = 1000000, N_HUGE = 12000000 };
+    char *bytes = gf__calloc(N_HUGE, 2);
+    for (size_t i = 0; i < N_HUGE; i++)
+        bytes[2 * i] = 0x0a; /* field 1, of no bytes: an empty node */
+    check_bytes(GF_ELIMIT, "has 1000000 nodes, at most 400000 are read", bytes, 2 * (size_t)N);
+    check_bytes(GF_ELIMIT, "its 24000000 bytes become a GraphDef of more than", bytes,
+                2 * (size_t)N_HUGE);
+    gf__free(bytes);
+}
+
+TEST(tf__files_of_something_else_are_told)
+{
+    check_bytes(GF_EFORMAT, "has 0 bytes", "", 0);
+    check_bytes(GF_EFORMAT, "is no protobuf message GraphDef", "a text that is no graph", 23);
+    check_bytes(GF_EFORMAT, "is no GraphDef: has no nodes", "\x22\x00", 2);
+    check_bytes(GF_EFORMAT, "is no SavedModel: has no graph", "\x08\x01", 2);
+    check_bytes(GF_EFORMAT, "is no protobuf message SavedModel", "\x08\x01\x12\x7f", 4);
+}
+
+/* ---- tensor bundles -------------------------------------------------------------------------- */
+
+static char *read_index(size_t *size)
+{
+    char *bytes = NULL;
+    CHECK_OK(gf__read_file(fixture("export/variables/variables.index"), 1 << 20, &bytes, size,
+                           &check_err));
+    return bytes;
+}
+
+TEST(bundle__finds_tensors_by_name)
+{
+    gf__tensor_bundle *bundle = NULL;
+    gf_tensor *tensor = NULL;
+    size_t size;
+    char *bytes = read_index(&size);
+    CHECK_OK(gf__tensor_bundle_parse(bytes, size, &bundle, &check_err));
+    CHECK(gf__tensor_bundle_n_tensors(bundle) >= 17);
+    CHECK_STR(gf__tensor_bundle_name_at(bundle, 0), "_CHECKPOINTABLE_OBJECT_GRAPH");
+    CHECK_FAILS(GF_ENOTFOUND, "the checkpoint has no \"nothing\"",
+                gf__tensor_bundle_load(bundle, "nothing", &tensor, &check_err));
+    CHECK_FAILS(
+        GF_EUNSUPPORTED, "\"_CHECKPOINTABLE_OBJECT_GRAPH\": is of TensorFlow's type 7",
+        gf__tensor_bundle_load(bundle, "_CHECKPOINTABLE_OBJECT_GRAPH", &tensor, &check_err));
+    CHECK_FAILS(
+        GF_EFORMAT, "is not inside of the data file",
+        gf__tensor_bundle_load(bundle, gf__tensor_bundle_name_at(bundle, 1), &tensor, &check_err));
+    gf__tensor_bundle_close(bundle);
+    gf__free(bytes);
+}
+
+TEST(bundle__every_cut_and_every_changed_byte_of_an_index_is_an_error)
+{
+    size_t size;
+    char *bytes = read_index(&size);
+    gf__tensor_bundle *bundle = NULL;
+    for (size_t n = 0; n < size; n++) {
+        char *cut = malloc(n + 1); /* so that reading past it is seen */
+        memcpy(cut, bytes, n);
+        CHECK(gf__tensor_bundle_parse(cut, n, &bundle, &check_err) != GF_OK);
+        free(cut);
+    }
+    for (size_t i = 0; i < size - 48; i++) { /* the footer has padding, which nobody reads */
+        bytes[i] = (char)(bytes[i] ^ 0x41);
+        const gf_status st = gf__tensor_bundle_parse(bytes, size, &bundle, &check_err);
+        CHECK(st == GF_EMISMATCH || st == GF_EUNSUPPORTED || st == GF_EFORMAT);
+        bytes[i] = (char)(bytes[i] ^ 0x41);
+    }
+    gf__free(bytes);
+}
+
+TEST(bundle__a_compressed_block_is_told)
+{
+    size_t size, n_found = 0;
+    char *bytes = read_index(&size);
+    gf__tensor_bundle *bundle = NULL;
+    for (size_t i = 0; i < size - 48; i++) { /* one of them is the kind of a block's compression */
+        const char was = bytes[i];
+        bytes[i] = 1; /* snappy */
+        n_found += gf__tensor_bundle_parse(bytes, size, &bundle, &check_err) == GF_EUNSUPPORTED &&
+                   strstr(check_err.message, "is compressed (kind 1)") != NULL;
+        gf__tensor_bundle_close(bundle);
+        bundle = NULL;
+        bytes[i] = was;
+    }
+    CHECK_EQ(n_found, 3);
+    gf__free(bytes);
+}
+
+/* The folder again, with its data file changed. */
+static void check_data(gf_status status, const char *message, ptrdiff_t n_more, size_t changed)
+{
+    static const char *const files[] = {"saved_model.pb", "variables/variables.index",
+                                        "variables/variables.data-00000-of-00001"};
+    gf__checkpoint checkpoint = {0};
+    char *dir = check_temp_dir(), *folder = gf__path_join(dir, "variables"), name[64];
+    CHECK_OK(gf__make_dirs(folder, &check_err));
+    for (size_t i = 0; i < 3; i++) {
+        char *bytes = NULL, *path = gf__path_join(dir, files[i]);
+        size_t size;
+        snprintf(name, sizeof name, "export/%s", files[i]);
+        CHECK_OK(gf__read_file(fixture(name), 1 << 20, &bytes, &size, &check_err));
+        if (i == 2) {
+            size = (size_t)((ptrdiff_t)size + n_more);
+            bytes[changed] = (char)(bytes[changed] ^ 1);
+        }
+        CHECK_OK(gf__write_file(path, bytes, size, &check_err));
+        gf__free(path);
+        gf__free(bytes);
+    }
+    CHECK_FAILS(status, message, read_path(dir, &checkpoint));
+    gf__free(folder);
+    check_remove_dir(dir);
+}
+
+TEST(bundle__damaged_data_is_told_with_the_variables_name)
+{
+    check_data(GF_EFORMAT, "is not inside of the data file: cut short?", -3300, 0);
+    check_data(GF_EMISMATCH, "is damaged: wrong checksum", 0, 40);
+}
+
+TEST(tf__survives_every_allocation_failure)
+{
+    static const char *const files[] = {"saved", "spelled.pb"};
+    for (size_t i = 0; i < 2; i++) {
+        gf_status st = GF_ENOMEM;
+        for (size_t n = 0; st == GF_ENOMEM; n++) {
+            gf__checkpoint checkpoint = {0};
+            gf__mem_fail_after(n);
+            st = read_path(fixture(files[i]), &checkpoint);
+            gf__mem_fail_never();
+            CHECK(st == GF_OK || st == GF_ENOMEM);
+            gf__checkpoint_free(&checkpoint);
+        }
+    }
+}
+
+TESTS_MAIN(UNIT(tf__networks_answer_as_tensorflow_does),
+           UNIT(tf__layers_are_those_of_keras_by_name_and_order),
+           UNIT(tf__arithmetic_before_the_first_layer_is_the_inputs_scaling),
+           UNIT(tf__a_frozen_graph_and_its_savedmodel_have_the_same_weights),
+           UNIT(tf__what_graft_cannot_say_is_refused_by_node),
+           UNIT(tf__a_million_nodes_cost_bounded_memory),
+           UNIT(tf__files_of_something_else_are_told), UNIT(bundle__finds_tensors_by_name),
+           UNIT(bundle__every_cut_and_every_changed_byte_of_an_index_is_an_error),
+           UNIT(bundle__a_compressed_block_is_told),
+           UNIT(bundle__damaged_data_is_told_with_the_variables_name),
+           UNIT(tf__survives_every_allocation_failure))
