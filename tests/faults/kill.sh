@@ -58,7 +58,7 @@ done
 pgrep -fa "graft-h5.*$PWD" || echo "no reader left behind"
 
 # Exporting the trunk with its head: what is left beside the output is called temporary, and what reads stops with who asked.
-for format in onnx tfjs keras; do
+for format in onnx tfjs keras savedmodel; do
     $graft export whole.safetensors --format $format -o whole.$format --quiet
     ms=$(milliseconds $graft export whole.safetensors --format $format -o measured.$format)
     for i in {1..6}; do

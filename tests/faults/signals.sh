@@ -44,7 +44,7 @@ stop_when '[ -s err ]' INT $graft classify missing-1.png missing-2.png many/*/*.
 
 # While exporting the trunk with its head: its temporary file is there, the output is not. A Ctrl-C goes to the whole group, graft-h5 too.
 $graft train set $options --hidden 64 --layer mixed10 --epochs 2 -o big.safetensors >/dev/null
-for format in onnx tfjs keras; do
+for format in onnx tfjs keras savedmodel; do
     for i in {1..20}; do # it takes a tenth of a second, which a busy machine may miss
         rm -rf big.$format
         set -m # a group of its own

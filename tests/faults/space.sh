@@ -11,7 +11,7 @@ try limited $limit $graft pull inception_v3 --from "$fixtures/golden/zoo/incepti
 find . "$home/" -newer set -name '*.safetensors*' -type f -o -name '*.npz*' -o -name '*.tmp*' | grep -v small
 
 $graft train set $options --epochs 2 -o leaves.safetensors >/dev/null
-for format in onnx tfjs keras; do try limited 100 $graft export leaves.safetensors --format $format -o left.$format --quiet; done
+for format in onnx tfjs keras savedmodel; do try limited 100 $graft export leaves.safetensors --format $format -o left.$format --quiet; done
 ls -d left.* 2>/dev/null
 
 # A disk of 2 MB, where one may be mounted; elsewhere the same lines, so that the rest is still compared.
@@ -23,7 +23,7 @@ if mount -t tmpfs -o size=2m tmpfs disk 2>/dev/null; then
     on_disk() { "$@" 2>&1 | sed -E 's/^graft: [a-z ]+: //'; find disk -name '*.safetensors*' -o -name '*.npz*'; }
     on_disk $graft train set $options --epochs 2 -o disk/m.safetensors
     on_disk $graft dataset make set -o disk/set.npz --quiet
-    for format in onnx tfjs keras; do on_disk $graft export leaves.safetensors --format $format -o disk/m.$format --quiet; done
+    for format in onnx tfjs keras savedmodel; do on_disk $graft export leaves.safetensors --format $format -o disk/m.$format --quiet; done
     find disk -name 'm.*'
     # Room for the tensors and not for the HDF5 file beside them, whose library crashes where its end meets a full disk.
     mkdir small
@@ -40,6 +40,6 @@ if mount -t tmpfs -o size=2m tmpfs disk 2>/dev/null; then
 else
     printf '%s\n' 'disk/m.safetensors: cannot write: the disk is full; free some space and try again' \
         'disk/: cannot keep rows: the disk is full; free some space and try again'
-    for format in onnx tfjs keras; do echo "disk/m.$format: cannot write: the disk is full; free some space and try again"; done
+    for format in onnx tfjs keras savedmodel; do echo "disk/m.$format: cannot write: the disk is full; free some space and try again"; done
     printf '%s\n' 'small/m.h5: WEIGHT cannot be written; is the disk full?' trained
 fi
