@@ -15,7 +15,9 @@ seed_folder() {
     image) echo images ;;
     npz | safetensors) echo tensor ;;
     model_file) echo model ;;
+    graphdef) echo zoo/tf ;;
     hdf5) echo zoo ;;
+    tensor_bundle) echo zoo/tf/export/variables ;;
     tfjs) echo zoo/small_quantised ;;
     torch) echo zoo/torch ;;
     *) echo none ;;
