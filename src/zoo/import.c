@@ -20,6 +20,14 @@ static bool is_safetensors(const char *head, size_t n)
     return n > 9 && head[8] == '{' && head[5] == 0 && head[6] == 0 && head[7] == 0;
 }
 
+/* A protobuf message that begins with ONNX' version (3 or more) and goes on with another of its fields.
+ * TensorFlow's begin with 1, or with a node. */
+static bool is_onnx(const char *head, size_t n)
+{
+    return n > 2 && head[0] == 0x08 && head[1] >= 3 && head[1] < 32 &&
+           memchr("\x12\x1a\x22\x28\x32\x3a\x42\x72", head[2], 8) != NULL;
+}
+
 static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *err)
 {
     char head[64];
@@ -33,6 +41,8 @@ static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *
         start++;
     if (n >= sizeof hdf5_signature && memcmp(head, hdf5_signature, sizeof hdf5_signature) == 0)
         *kind = GF__SOURCE_HDF5;
+    else if (is_onnx(head, n) || strcmp(gf__path_extension(path), ".onnx") == 0)
+        *kind = GF__SOURCE_ONNX;
     else if (strcmp(gf__path_extension(path), ".pb") == 0) /* a SavedModel begins with a version */
         *kind = n > 0 && head[0] == 0x08 ? GF__SOURCE_SAVEDMODEL : GF__SOURCE_GRAPHDEF;
     else if (is_safetensors(head, n))
@@ -49,8 +59,7 @@ static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *
             err, GF_EFORMAT,
             "%s: is not a checkpoint that can be read: a TensorFlow.js model.json or "
             "model.min.js, a Keras .h5 file, a TensorFlow SavedModel or .pb graph, a PyTorch .pth "
-            "file "
-            "(or a wheel with one in it), or a safetensors file",
+            "file (or a wheel with one in it), a safetensors file, or an ONNX file",
             path);
     return GF_OK;
 }
@@ -193,6 +202,8 @@ static gf_status read_checkpoint(const gf__source *source, const char *name, con
         return gf__safetensors_read(source->path, name, out, err);
     if (source->kind == GF__SOURCE_SAVEDMODEL || source->kind == GF__SOURCE_GRAPHDEF)
         return gf__savedmodel_read(source, name, obs, out, err);
+    if (source->kind == GF__SOURCE_ONNX)
+        return gf__onnx_read(source->path, name, out, err);
     if (source->kind == GF__SOURCE_HDF5)
         return gf__hdf5_read(source->path, home, obs, out, err);
     return gf__tfjs_read(source, obs, out, err);

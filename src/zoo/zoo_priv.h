@@ -15,7 +15,7 @@ typedef struct gf__checkpoint {
     gf_safetensors *file;     /* what the weights are views of, or NULL */
     char *origin;             /* "TensorFlow.js layers-model, uint8 weights, model.min.js" */
     const char *architecture; /* static; NULL where it is none that graft knows */
-    bool has_input;           /* the file itself says scale and shift: a trunk */
+    bool has_input;           /* the file itself says scale and shift */
     float scale, shift;
     char **class_names; /* each owned */
     size_t n_classes;
@@ -31,7 +31,8 @@ typedef enum gf__source_kind {
     GF__SOURCE_TORCH, /* torch.save(), or a zip archive with such a file in it */
     GF__SOURCE_SAFETENSORS,
     GF__SOURCE_SAVEDMODEL, /* saved_model.pb, variables/ beside it */
-    GF__SOURCE_GRAPHDEF    /* any other .pb: a frozen graph */
+    GF__SOURCE_GRAPHDEF,   /* any other .pb: a frozen graph */
+    GF__SOURCE_ONNX
 } gf__source_kind;
 
 typedef struct gf__source {
@@ -63,6 +64,7 @@ gf_status gf__savedmodel_read(const gf__source *source, const char *name, const 
 
 gf_status gf__safetensors_read(const char *path, const char *name, gf__checkpoint *out,
                                gf_error *err);
+gf_status gf__onnx_read(const char *path, const char *name, gf__checkpoint *out, gf_error *err);
 /* A trunk's own file, its identity checked. */
 gf_status gf__trunk_read(const char *path, gf__checkpoint *out, gf_error *err);
 

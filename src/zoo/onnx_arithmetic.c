@@ -1,0 +1,528 @@
+/* zoo/onnx_arithmetic.c: ONNX' operators that are layers only together with what stands beside them: sums
+ * and products with constants (biases, scalings, normalizations), matrices (Dense), and those that
+ * change the order or number of dimensions. */
+#include <math.h>
+#include <string.h>
+
+#include "zoo/onnx_priv.h"
+
+/* ---- sums and products ----------------------------------------------------------------------- */
+
+/* y = x * scale + shift, of all channels or of each: n is 1 or the number of channels. */
+typedef struct affine {
+    double *scale, *shift;
+    size_t n;
+} affine;
+
+/* A constant beside a value: one number, or one a channel. */
+static gf_status check_broadcast(const gf__onnx_at *at, const gf__onnx_value *value,
+                                 const gf_tensor *constant, gf_error *err)
+{
+    char text[GF__SHAPE_TEXT];
+    const size_t n_dims = gf_tensor_n_dims(constant), rank = gf__onnx_rank(value);
+    const size_t *shape = gf_tensor_shape(constant), n = gf_tensor_n_values(constant);
+    bool fits = n_dims <= rank && (n == 1 || value->layout != GF__ONNX_FLAT_FIRST);
+    for (size_t i = 0; i < n_dims && fits; i++) {
+        const bool is_channel = n_dims - i == rank - gf__onnx_channel_axis(value);
+        fits = shape[i] == 1 || (is_channel && shape[i] == gf__onnx_n_channels(at, value));
+    }
+    if (fits && n > 0)
+        return GF_OK;
+    return gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
+                           "a constant of shape %s; only one number, or one a channel, can be run",
+                           gf__shape_text(shape, n_dims, text));
+}
+
+/* What the node does to the value, whose constant is the other input. */
+static gf_status read_affine(const gf__onnx_at *at, const gf_tensor *constant, bool is_first,
+                             affine *a, gf_error *err)
+{
+    const char *op = at->node->op_type;
+    const float *values = gf_tensor_f32(constant);
+    const bool is_sum = op[0] == 'A', is_difference = op[0] == 'S', is_product = op[0] == 'M';
+    if (is_first && !is_sum && !is_difference && !is_product)
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "divides a constant by what is computed");
+    a->n = gf_tensor_n_values(constant);
+    a->scale = gf__calloc(a->n, sizeof *a->scale);
+    a->shift = gf__calloc(a->n, sizeof *a->shift);
+    if (a->scale == NULL || a->shift == NULL)
+        return gf__error_nomem(err, "a scaling", a->n * sizeof *a->scale);
+    for (size_t i = 0; i < a->n; i++) {
+        const double k = (double)values[i];
+        a->scale[i] = is_sum ? 1 : is_difference ? (is_first ? -1 : 1) : is_product ? k : 1 / k;
+        a->shift[i] = is_sum ? k : is_difference ? (is_first ? k : -k) : 0;
+    }
+    return GF_OK;
+}
+
+static bool is_all_same(const double *values, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        if (values[i] != values[0])
+            return false;
+    return true;
+}
+
+/* n channels of `values`, or of the one number that is for all. */
+static gf_status new_vector(const double *values, size_t n_values, size_t n, gf_tensor **out,
+                            gf_error *err)
+{
+    const gf_status st = gf_tensor_new(GF_DTYPE_F32, &n, 1, out, err);
+    for (size_t i = 0; st == GF_OK && i < n; i++)
+        ((float *)gf_tensor_mutable_data(*out))[i] = (float)values[n_values == 1 ? 0 : i];
+    return st;
+}
+
+/* A normalization with mean 0 and variance 1. */
+static gf_status normalize(const gf__onnx_at *at, const gf__onnx_value *value, const affine *a,
+                           size_t *op, gf_error *err)
+{
+    const size_t n = gf__onnx_n_channels(at, value);
+    const double zero = 0.0, one = 1.0;
+    gf__op_norm norm = {0};
+    gf_status st = new_vector(&zero, 1, n, &norm.mean, err);
+    if (st == GF_OK)
+        st = new_vector(&one, 1, n, &norm.variance, err);
+    if (st == GF_OK && !(a->scale[0] == 1.0 && is_all_same(a->scale, a->n)))
+        st = new_vector(a->scale, a->n, n, &norm.gamma, err);
+    if (st == GF_OK)
+        st = new_vector(a->shift, a->n, n, &norm.beta, err);
+    if (st == GF_OK)
+        st = gf__op_batch_norm(at->model->ops, at->name, value->op, &norm, op, err);
+    gf_tensor_free(norm.mean);
+    gf_tensor_free(norm.variance);
+    gf_tensor_free(norm.gamma);
+    gf_tensor_free(norm.beta);
+    return st;
+}
+
+static gf_status run_affine(const gf__onnx_at *at, const gf__onnx_value *value, const affine *a,
+                            gf_error *err)
+{
+    size_t op = 0;
+    gf_tensor *bias = NULL;
+    gf_status st = GF_OK;
+    const bool is_one = is_all_same(a->scale, a->n) && is_all_same(a->shift, a->n);
+    const bool is_bias = is_all_same(a->scale, a->n) && a->scale[0] == 1.0;
+    for (size_t i = 0; i < a->n && st == GF_OK; i++)
+        if (!(fabs(a->scale[i]) < 3e38 && fabs(a->shift[i]) < 3e38))
+            st = gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "a constant that is no number");
+    if (st != GF_OK)
+        return st;
+    if (value->is_input && is_one) {
+        st = gf__op_affine(at->model->ops, at->name, value->op, a->scale[0], a->shift[0], &op, err);
+    } else if (is_bias && value->can_take_bias && value->n_uses == 1) {
+        st = new_vector(a->shift, a->n, gf__onnx_n_channels(at, value), &bias, err);
+        if (st == GF_OK)
+            st = gf__op_bias(at->model->ops, at->name, value->op, bias, &op, err);
+    } else if (value->layout == GF__ONNX_FLAT_FIRST) {
+        st = gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "on a map flattened with channels first");
+    } else {
+        st = normalize(at, value, a, &op, err);
+    }
+    if (st == GF_OK)
+        gf__onnx_give(at, op, value->layout);
+    at->out->is_input = value->is_input && is_one;
+    gf_tensor_free(bias);
+    return st;
+}
+
+static gf_status add_values(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *first = gf__onnx_input(at, 0);
+    const size_t n = at->node->n_input;
+    size_t op = 0;
+    gf_status st = GF_OK;
+    bool is_not_negative = true;
+    size_t *ops = gf__calloc(n, sizeof *ops);
+    if (ops == NULL)
+        return gf__error_nomem(err, "inputs of a node", n * sizeof *ops);
+    for (size_t i = 0; i < n && st == GF_OK; i++) {
+        const gf__onnx_value *value = gf__onnx_input(at, i);
+        if (gf__onnx_is_constant(value) || value->layout != first->layout)
+            st = gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
+                                 "adds \"%.40s\" and \"%.40s\", which are not alike", first->name,
+                                 value->name);
+        ops[i] = value->op;
+        is_not_negative = is_not_negative && value->is_not_negative;
+    }
+    if (st == GF_OK && n == 1)
+        op = ops[0];
+    else if (st == GF_OK)
+        st = gf__op_add(at->model->ops, at->name, ops, n, &op, err);
+    if (st == GF_OK)
+        gf__onnx_give(at, op, first->layout);
+    memcpy(at->out->map, first->map, sizeof first->map);
+    at->out->is_not_negative = is_not_negative;
+    gf__free(ops);
+    return st;
+}
+
+gf_status gf__onnx_sum(const gf__onnx_at *at, gf_error *err)
+{
+    return add_values(at, err);
+}
+
+gf_status gf__onnx_arithmetic(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *a = gf__onnx_input(at, 0), *b = gf__onnx_input(at, 1);
+    const bool is_first = gf__onnx_is_constant(a), is_second = gf__onnx_is_constant(b);
+    gf_tensor *constant = NULL;
+    affine how = {0};
+    if (is_first && is_second)
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "computes with constants only");
+    if (!is_first && !is_second && strcmp(at->node->op_type, "Add") == 0)
+        return add_values(at, err);
+    if (!is_first && !is_second)
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "of two values that are both computed");
+    const gf__onnx_value *value = is_first ? b : a;
+    gf_status st = gf__onnx_floats(at, is_first ? a : b, &constant, err);
+    if (st == GF_OK)
+        st = check_broadcast(at, value, constant, err);
+    if (st == GF_OK)
+        st = read_affine(at, constant, is_first, &how, err);
+    if (st == GF_OK)
+        st = run_affine(at, value, &how, err);
+    gf__free(how.scale);
+    gf__free(how.shift);
+    gf_tensor_free(constant);
+    return st;
+}
+
+/* ---- Dense ----------------------------------------------------------------------------------- */
+
+/* Row r of a kernel for a map that was flattened with channels first, in the order of Keras' Flatten. */
+static size_t first_row(const size_t map[3], size_t r)
+{
+    const size_t c = r % map[2], pixel = r / map[2];
+    return c * map[0] * map[1] + pixel;
+}
+
+/* (I,O), or (O,I) where is_turned, into (I,O). */
+static gf_status turn_matrix(const gf__onnx_at *at, const gf__onnx_value *input,
+                             const gf_tensor *matrix, bool is_turned, gf_tensor **out,
+                             gf_error *err)
+{
+    char text[GF__SHAPE_TEXT];
+    const size_t *shape = gf_tensor_shape(matrix);
+    if (gf_tensor_n_dims(matrix) != 2)
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
+                               "its matrix has shape %s, expected two dimensions",
+                               gf__shape_text(shape, gf_tensor_n_dims(matrix), text));
+    const size_t I = shape[is_turned ? 1 : 0], O = shape[is_turned ? 0 : 1];
+    const bool is_flat = input->layout == GF__ONNX_FLAT_FIRST;
+    if (I != gf__onnx_n_channels(at, input) || O == 0)
+        return gf__onnx_refuse(at, GF_ESHAPE, err, "its matrix takes %zu values, %zu come in", I,
+                               gf__onnx_n_channels(at, input));
+    const gf_status st = gf_tensor_new(GF_DTYPE_F32, (const size_t[]){I, O}, 2, out, err);
+    if (st != GF_OK)
+        return st;
+    const float *from = gf_tensor_f32(matrix);
+    float *to = gf_tensor_mutable_data(*out);
+    for (size_t i = 0; i < I; i++) {
+        const size_t row = is_flat ? first_row(input->map, i) : i;
+        for (size_t o = 0; o < O; o++)
+            to[i * O + o] = from[is_turned ? o * I + row : row * O + o];
+    }
+    return GF_OK;
+}
+
+/* Gemm's C: (O), or something that broadcasts to it. */
+static gf_status read_bias(const gf__onnx_at *at, const gf__onnx_value *value, size_t n,
+                           gf_tensor **out, gf_error *err)
+{
+    gf_tensor *found = NULL;
+    gf_status st = gf__onnx_floats(at, value, &found, err);
+    if (st != GF_OK)
+        return st;
+    const size_t n_values = gf_tensor_n_values(found), n_dims = gf_tensor_n_dims(found);
+    const bool is_row = n_dims == 0 || gf_tensor_shape(found)[n_dims - 1] == n_values;
+    if ((n_values != n && n_values != 1) || !is_row)
+        st = gf__onnx_refuse(at, GF_ESHAPE, err, "\"%.40s\" has %zu values, expected %zu",
+                             value->name, n_values, n);
+    if (st == GF_OK)
+        st = gf_tensor_new(GF_DTYPE_F32, &n, 1, out, err);
+    for (size_t i = 0; st == GF_OK && i < n; i++)
+        ((float *)gf_tensor_mutable_data(*out))[i] = gf_tensor_f32(found)[n_values == 1 ? 0 : i];
+    gf_tensor_free(found);
+    return st;
+}
+
+static gf_status run_dense(const gf__onnx_at *at, bool is_turned, const gf__onnx_value *bias_value,
+                           gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    gf_tensor *matrix = NULL, *kernel = NULL, *bias = NULL;
+    size_t op = 0;
+    if (gf__onnx_is_constant(input) || gf__onnx_rank(input) != 2)
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "only of a vector that is computed");
+    gf_status st = gf__onnx_floats(at, gf__onnx_input(at, 1), &matrix, err);
+    if (st == GF_OK)
+        st = turn_matrix(at, input, matrix, is_turned, &kernel, err);
+    if (st == GF_OK && bias_value != NULL)
+        st = read_bias(at, bias_value, gf_tensor_shape(kernel)[1], &bias, err);
+    if (st == GF_OK)
+        st = gf__op_dense(at->model->ops, at->name, input->op, kernel, bias, &op, err);
+    if (st == GF_OK)
+        gf__onnx_give(at, op, GF__ONNX_VECTOR);
+    at->out->can_take_bias = bias_value == NULL;
+    gf_tensor_free(matrix);
+    gf_tensor_free(kernel);
+    gf_tensor_free(bias);
+    return st;
+}
+
+gf_status gf__onnx_gemm(const gf__onnx_at *at, gf_error *err)
+{
+    const float alpha = gf__onnx_float_of(at, "alpha", 1.0f);
+    const float beta = gf__onnx_float_of(at, "beta", 1.0f);
+    if (alpha != 1.0f || beta != 1.0f || gf__onnx_int_of(at, "transA", 0) != 0)
+        return gf__onnx_refuse(
+            at, GF_EUNSUPPORTED, err, "alpha %g, beta %g, transA %lld; only 1, 1, 0 can be run",
+            (double)alpha, (double)beta, (long long)gf__onnx_int_of(at, "transA", 0));
+    return run_dense(at, gf__onnx_int_of(at, "transB", 0) != 0, gf__onnx_input(at, 2), err);
+}
+
+gf_status gf__onnx_matmul(const gf__onnx_at *at, gf_error *err)
+{
+    return run_dense(at, false, NULL, err);
+}
+
+/* ---- constants ------------------------------------------------------------------------------- */
+
+static void give_constant(const gf__onnx_at *at, gf_tensor *tensor)
+{
+    gf_tensor_free(at->out->folded);
+    at->out->folded = tensor;
+    at->out->is_there = true;
+}
+
+static gf_status new_constant(const gf__onnx_at *at, gf_dtype dtype, size_t n, bool is_scalar,
+                              const void *values, gf_error *err)
+{
+    gf_tensor *tensor = NULL;
+    const gf_status st = gf_tensor_new(dtype, &n, is_scalar ? 0 : 1, &tensor, err);
+    if (st != GF_OK)
+        return st;
+    if (n > 0)
+        memcpy(gf_tensor_mutable_data(tensor), values, n * gf_dtype_size(dtype));
+    give_constant(at, tensor);
+    return GF_OK;
+}
+
+gf_status gf__onnx_constant(const gf__onnx_at *at, gf_error *err)
+{
+    const GfOnnx__Attribute *value = gf__onnx_attribute(at, "value"), *one;
+    gf_tensor *tensor = NULL;
+    if (value != NULL && value->t != NULL) {
+        const gf_status st = gf__onnx_load(at, value->t, &tensor, err);
+        if (st == GF_OK)
+            give_constant(at, tensor);
+        return st;
+    }
+    if ((one = gf__onnx_attribute(at, "value_float")) != NULL && one->has_f)
+        return new_constant(at, GF_DTYPE_F32, 1, true, &one->f, err);
+    if ((one = gf__onnx_attribute(at, "value_int")) != NULL && one->has_i)
+        return new_constant(at, GF_DTYPE_I64, 1, true, &one->i, err);
+    if ((one = gf__onnx_attribute(at, "value_floats")) != NULL)
+        return new_constant(at, GF_DTYPE_F32, one->n_floats, false, one->floats, err);
+    if ((one = gf__onnx_attribute(at, "value_ints")) != NULL)
+        return new_constant(at, GF_DTYPE_I64, one->n_ints, false, one->ints, err);
+    return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "of something else than numbers");
+}
+
+/* Of a matrix: exporters write a transposed weight so. */
+static gf_status transpose_constant(const gf__onnx_at *at, const gf__onnx_value *value,
+                                    gf_error *err)
+{
+    gf_tensor *from = NULL, *to = NULL;
+    gf_status st = gf__onnx_floats(at, value, &from, err);
+    if (st == GF_OK && gf_tensor_n_dims(from) != 2)
+        st = gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "of a constant that is no matrix");
+    if (st != GF_OK) {
+        gf_tensor_free(from);
+        return st;
+    }
+    const size_t rows = gf_tensor_shape(from)[0], columns = gf_tensor_shape(from)[1];
+    st = gf_tensor_new(GF_DTYPE_F32, (const size_t[]){columns, rows}, 2, &to, err);
+    for (size_t i = 0; st == GF_OK && i < rows; i++)
+        for (size_t k = 0; k < columns; k++)
+            ((float *)gf_tensor_mutable_data(to))[k * rows + i] = gf_tensor_f32(
+                from)[i * columns + k];
+    if (st == GF_OK)
+        give_constant(at, to);
+    gf_tensor_free(from);
+    return st;
+}
+
+/* ---- order and number of dimensions ---------------------------------------------------------- */
+
+static const struct transposition {
+    size_t rank;
+    int64_t perm[4];
+    gf__onnx_layout from, to;
+} transpositions[] = {
+    {2, {0, 1}, GF__ONNX_VECTOR, GF__ONNX_VECTOR},
+    {4, {0, 1, 2, 3}, GF__ONNX_FIRST, GF__ONNX_FIRST},
+    {4, {0, 1, 2, 3}, GF__ONNX_LAST, GF__ONNX_LAST},
+    {4, {0, 2, 3, 1}, GF__ONNX_FIRST, GF__ONNX_LAST},
+    {4, {0, 3, 1, 2}, GF__ONNX_LAST, GF__ONNX_FIRST},
+    {4, {0, 2, 3, 1}, GF__ONNX_ONE_FIRST, GF__ONNX_ONE_LAST},
+    {4, {0, 3, 1, 2}, GF__ONNX_ONE_LAST, GF__ONNX_ONE_FIRST},
+};
+
+gf_status gf__onnx_transpose(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    const GfOnnx__Attribute *perm = gf__onnx_attribute(at, "perm");
+    if (gf__onnx_is_constant(input)) {
+        const bool is_swap = perm == NULL ||
+                             (perm->n_ints == 2 && perm->ints[0] == 1 && perm->ints[1] == 0);
+        return is_swap ? transpose_constant(at, input, err)
+                       : gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "of a constant");
+    }
+    for (size_t i = 0; perm != NULL && i < sizeof transpositions / sizeof *transpositions; i++) {
+        const struct transposition *t = &transpositions[i];
+        if (t->from == input->layout && t->rank == perm->n_ints &&
+            memcmp(t->perm, perm->ints, t->rank * sizeof *t->perm) == 0) {
+            gf__onnx_pass(at, input, t->to);
+            return GF_OK;
+        }
+    }
+    return gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
+                           "another order of dimensions than channels first or last");
+}
+
+/* (N,values) of anything. */
+static gf_status flatten(const gf__onnx_at *at, const gf__onnx_value *input, gf_error *err)
+{
+    size_t op = 0, map[3];
+    const bool is_map = input->layout == GF__ONNX_FIRST || input->layout == GF__ONNX_LAST;
+    if (!is_map) {
+        gf__onnx_pass(at, input,
+                      input->layout == GF__ONNX_FLAT_FIRST ? GF__ONNX_FLAT_FIRST : GF__ONNX_VECTOR);
+        return GF_OK;
+    }
+    gf__op_shape(at->model->ops, input->op, map);
+    const gf_status st = gf__op_flatten(at->model->ops, at->name, input->op, &op, err);
+    if (st != GF_OK)
+        return st;
+    const bool is_turned = input->layout == GF__ONNX_FIRST && map[0] * map[1] > 1;
+    gf__onnx_give(at, op, is_turned ? GF__ONNX_FLAT_FIRST : GF__ONNX_VECTOR);
+    memcpy(at->out->map, map, sizeof map);
+    at->out->is_not_negative = input->is_not_negative;
+    return GF_OK;
+}
+
+gf_status gf__onnx_flatten(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    const int64_t axis = gf__onnx_int_of(at, "axis", 1);
+    if (gf__onnx_is_constant(input) || gf__onnx_axis(axis, gf__onnx_rank(input)) != 1)
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "only from axis 1 on, found %lld",
+                               (long long)axis);
+    return flatten(at, input, err);
+}
+
+/* The batch: copied, left open, or the 1 that it was exported with. */
+static bool is_batch(int64_t dim)
+{
+    return dim == 0 || dim == -1 || dim == 1;
+}
+
+gf_status gf__onnx_reshape(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    int64_t to[4] = {0};
+    size_t n = 0, shape[3], n_values = 1;
+    gf_status st = gf__onnx_whole(at, gf__onnx_input(at, 1), to, 4, &n, err);
+    if (st != GF_OK)
+        return st;
+    if (gf__onnx_is_constant(input))
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "of a constant");
+    const size_t n_dims = gf__op_shape(at->model->ops, input->op, shape);
+    for (size_t i = 0; i < n_dims; i++)
+        n_values *= shape[i]; /* bounded: the builder checked it */
+    const bool is_vector = n_dims == 1 && input->layout != GF__ONNX_FLAT_FIRST;
+    if (n == 2 && is_batch(to[0]) && (to[1] == (int64_t)n_values || (to[1] == -1 && to[0] != -1)))
+        return flatten(at, input, err);
+    if (n == 4 && is_vector && is_batch(to[0]) && to[1] == (int64_t)n_values && to[2] == 1 &&
+        to[3] == 1) {
+        gf__onnx_pass(at, input, GF__ONNX_ONE_FIRST);
+        return GF_OK;
+    }
+    if (n == 4 && is_vector && is_batch(to[0]) && to[1] == 1 && to[2] == 1 &&
+        to[3] == (int64_t)n_values) {
+        gf__onnx_pass(at, input, GF__ONNX_ONE_LAST);
+        return GF_OK;
+    }
+    return gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
+                           "%zu values of each picture to %zu dimensions (%lld,%lld,...); only "
+                           "flattening can be run",
+                           n_values, n, (long long)to[0], (long long)to[1]);
+}
+
+/* Whether the axes are height and width of a map with channels at channel_axis. */
+static bool are_pixels(const int64_t axes[4], size_t n, size_t channel_axis)
+{
+    const int64_t height = channel_axis == 1 ? 2 : 1;
+    return n == 2 && ((axes[0] == height && axes[1] == height + 1) ||
+                      (axes[1] == height && axes[0] == height + 1));
+}
+
+gf_status gf__onnx_squeeze(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    int64_t axes[4] = {0};
+    size_t n = 0;
+    const bool is_one = !gf__onnx_is_constant(input) &&
+                        (input->layout == GF__ONNX_ONE_FIRST || input->layout == GF__ONNX_ONE_LAST);
+    const gf_status st = gf__onnx_axes(at, 4, axes, &n, err);
+    if (st != GF_OK)
+        return st;
+    if (!is_one || !are_pixels(axes, n, gf__onnx_channel_axis(input)))
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
+                               "only height and width of a map of one pixel, named as axes");
+    gf__onnx_pass(at, input, GF__ONNX_VECTOR);
+    return GF_OK;
+}
+
+gf_status gf__onnx_unsqueeze(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    int64_t axes[4] = {0};
+    size_t n = 0;
+    const gf_status st = gf__onnx_axes(at, 4, axes, &n, err);
+    if (st != GF_OK)
+        return st;
+    const bool is_vector = !gf__onnx_is_constant(input) && input->layout == GF__ONNX_VECTOR;
+    if (!is_vector || (!are_pixels(axes, n, 1) && !are_pixels(axes, n, 3)))
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "only a vector to a map of one pixel");
+    gf__onnx_pass(at, input, are_pixels(axes, n, 1) ? GF__ONNX_ONE_FIRST : GF__ONNX_ONE_LAST);
+    return GF_OK;
+}
+
+/* Between kinds of reals; graft computes in its own. */
+gf_status gf__onnx_cast(const gf__onnx_at *at, gf_error *err)
+{
+    const int64_t to = gf__onnx_int_of(at, "to", 0);
+    enum { FLOAT = 1, FLOAT16 = 10, DOUBLE = 11, BFLOAT16 = 16 };
+    if (to != FLOAT && to != FLOAT16 && to != DOUBLE && to != BFLOAT16)
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "to data type %lld, expected a real one",
+                               (long long)to);
+    return gf__onnx_same(at, err);
+}
+
+gf_status gf__onnx_same(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    gf_tensor *tensor = NULL;
+    if (!gf__onnx_is_constant(input)) {
+        gf__onnx_pass(at, input, input->layout);
+        return GF_OK;
+    }
+    const gf_status st = gf__onnx_load_value(at, input, &tensor, err);
+    if (st == GF_OK)
+        give_constant(at, tensor);
+    return st;
+}

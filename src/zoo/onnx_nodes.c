@@ -1,0 +1,640 @@
+/* zoo/onnx_nodes.c: what ONNX' operators mean as layers: a table, and a function for each family. What is
+ * not in the table, or says more than a layer can, is refused with the node's name. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "zoo/onnx_priv.h"
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+void gf__onnx_give(const gf__onnx_at *at, size_t op, gf__onnx_layout layout)
+{
+    at->out->is_there = true;
+    at->out->op = op;
+    at->out->layout = layout;
+}
+
+void gf__onnx_pass(const gf__onnx_at *at, const gf__onnx_value *from, gf__onnx_layout layout)
+{
+    gf__onnx_value *out = at->out;
+    gf__onnx_give(at, from->op, layout);
+    memcpy(out->map, from->map, sizeof out->map);
+    out->is_input = from->is_input;
+    out->can_take_bias = from->can_take_bias && from->n_uses == 1;
+    out->is_not_negative = from->is_not_negative;
+}
+
+/* The same settings of a value that an operator made of it: a map stays a map. */
+static void give_like(const gf__onnx_at *at, const gf__onnx_value *from, size_t op)
+{
+    gf__onnx_give(at, op, from->layout);
+    memcpy(at->out->map, from->map, sizeof at->out->map);
+}
+
+static const char *const layout_names[GF__ONNX_N_LAYOUTS] = {
+    [GF__ONNX_VECTOR] = "a vector",
+    [GF__ONNX_FIRST] = "a map with channels first",
+    [GF__ONNX_LAST] = "a map with channels last",
+    [GF__ONNX_ONE_FIRST] = "a vector as a map of one pixel",
+    [GF__ONNX_ONE_LAST] = "a vector as a map of one pixel, channels last",
+    [GF__ONNX_FLAT_FIRST] = "a map flattened with channels first"};
+
+static gf_status need_layout(const gf__onnx_at *at, const gf__onnx_value *value,
+                             gf__onnx_layout layout, gf_error *err)
+{
+    if (gf__onnx_is_constant(value))
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "its first input is a constant");
+    if (value->layout == layout)
+        return GF_OK;
+    return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "its input is %s, expected %s",
+                           layout_names[value->layout], layout_names[layout]);
+}
+
+static gf_status need_computed(const gf__onnx_at *at, const gf__onnx_value *value, gf_error *err)
+{
+    if (!gf__onnx_is_constant(value))
+        return GF_OK;
+    return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "its input is a constant");
+}
+
+static gf_status need_value(const gf__onnx_at *at, const char *name, int64_t found, int64_t wanted,
+                            gf_error *err)
+{
+    if (found == wanted)
+        return GF_OK;
+    return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "%s is %lld; only %lld can be run", name,
+                           (long long)found, (long long)wanted);
+}
+
+/* ---- windows --------------------------------------------------------------------------------- */
+
+/* ONNX' SAME_LOWER has the odd pixel of padding in front, where no layer has it. */
+static void pad_lower(const size_t shape[3], gf__window *window)
+{
+    for (size_t side = 0; side < 2; side++) {
+        const size_t n = shape[side], stride = window->strides[side];
+        const size_t covered = (n - 1) / stride * stride + window->kernel[side];
+        const size_t total = covered > n ? covered - n : 0;
+        window->padding[2 * side] = total - total / 2;
+        window->padding[2 * side + 1] = total / 2;
+    }
+}
+
+/* Rounding up adds a window that begins inside and ends outside: the same where nothing is left over. */
+static gf_status check_ceil_mode(const gf__onnx_at *at, const size_t shape[3],
+                                 const gf__window *window, gf_error *err)
+{
+    if (gf__onnx_int_of(at, "ceil_mode", 0) == 0 || window->is_same)
+        return GF_OK;
+    for (size_t side = 0; side < 2; side++) {
+        const size_t n = shape[side] + window->padding[2 * side] + window->padding[2 * side + 1];
+        if (n < window->kernel[side] || (n - window->kernel[side]) % window->strides[side] != 0)
+            return gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
+                                   "ceil_mode is 1 where a window of %zu does not end with the %zu "
+                                   "pixels",
+                                   window->kernel[side], n);
+    }
+    return GF_OK;
+}
+
+/* window->kernel is known. */
+static gf_status read_window(const gf__onnx_at *at, const gf__onnx_value *input, gf__window *window,
+                             gf_error *err)
+{
+    size_t dilations[2], pads[4], shape[3];
+    gf__op_shape(at->model->ops, input->op, shape);
+    gf_status st = gf__onnx_sizes(at, "dilations", 2, 1, dilations, err);
+    if (st == GF_OK && (dilations[0] != 1 || dilations[1] != 1))
+        st = gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "dilations are %zu,%zu; only 1,1 can be run",
+                             dilations[0], dilations[1]);
+    if (st == GF_OK)
+        st = gf__onnx_sizes(at, "strides", 2, 1, window->strides, err);
+    if (st == GF_OK)
+        st = gf__onnx_sizes(at, "pads", 4, 0, pads, err);
+    if (st != GF_OK)
+        return st;
+    if (window->strides[0] == 0 || window->strides[1] == 0 || window->kernel[0] == 0 ||
+        window->kernel[1] == 0)
+        return gf__onnx_refuse(at, GF_EFORMAT, err, "a window or stride of 0");
+    const size_t turned[4] = {pads[0], pads[2], pads[1], pads[3]};
+    memcpy(window->padding, turned, sizeof turned);
+    if (gf__onnx_says(at, "auto_pad", "SAME_UPPER"))
+        window->is_same = true;
+    else if (gf__onnx_says(at, "auto_pad", "SAME_LOWER"))
+        pad_lower(shape, window);
+    return check_ceil_mode(at, shape, window, err);
+}
+
+/* ---- convolutions ---------------------------------------------------------------------------- */
+
+/* (O,I,H,W) -> (H,W,I,O); of a depthwise kernel (C,1,H,W) -> (H,W,C,1). */
+static gf_status turn_kernel(const gf_tensor *kernel, bool is_depthwise, gf_tensor **out,
+                             gf_error *err)
+{
+    const size_t *have = gf_tensor_shape(kernel);
+    const size_t O = have[0], I = have[1], H = have[2], W = have[3];
+    const size_t shape[4] = {H, W, is_depthwise ? O : I, is_depthwise ? I : O};
+    const gf_status st = gf_tensor_new(GF_DTYPE_F32, shape, 4, out, err);
+    if (st != GF_OK)
+        return st;
+    const float *from = gf_tensor_f32(kernel);
+    float *to = gf_tensor_mutable_data(*out);
+    for (size_t o = 0; o < O; o++)
+        for (size_t i = 0; i < I; i++)
+            for (size_t k = 0; k < H * W; k++)
+                to[k * I * O + (is_depthwise ? o * I + i : i * O + o)] =
+                    from[(o * I + i) * H * W + k];
+    return GF_OK;
+}
+
+/* Of a map of one pixel: (O,I,1,1) as the kernel of a Dense layer. */
+static gf_status run_on_one_pixel(const gf__onnx_at *at, const gf__onnx_value *input,
+                                  gf_tensor *kernel, gf_tensor *bias, gf_error *err)
+{
+    size_t op = 0;
+    gf_tensor *turned = NULL, *flat = NULL;
+    const size_t *shape = gf_tensor_shape(kernel);
+    const gf__onnx_value *stored = gf__onnx_input(at, 1);
+    if (shape[2] != 1 || shape[3] != 1 || gf__onnx_int_of(at, "group", 1) != 1)
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
+                               "\"%.40s\" is larger than the one pixel that there is",
+                               stored->name);
+    gf_status st = turn_kernel(kernel, false, &turned, err);
+    if (st == GF_OK)
+        st = gf_tensor_new(GF_DTYPE_F32, (const size_t[]){shape[1], shape[0]}, 2, &flat, err);
+    if (st == GF_OK) {
+        memcpy(gf_tensor_mutable_data(flat), gf_tensor_data(turned), gf_tensor_size_bytes(flat));
+        st = gf__op_dense(at->model->ops, at->name, input->op, flat, bias, &op, err);
+    }
+    if (st == GF_OK)
+        give_like(at, input, op);
+    gf_tensor_free(turned);
+    gf_tensor_free(flat);
+    return st;
+}
+
+static gf_status run_convolution(const gf__onnx_at *at, const gf__onnx_value *input,
+                                 gf_tensor *kernel, gf_tensor *bias, gf_error *err)
+{
+    const size_t *shape = gf_tensor_shape(kernel);
+    const size_t n_channels = gf__onnx_n_channels(at, input);
+    const int64_t group = gf__onnx_int_of(at, "group", 1);
+    const bool is_depthwise = group > 1 && (size_t)group == n_channels && shape[0] == n_channels;
+    gf__window window = {.kernel = {shape[2], shape[3]}};
+    gf_tensor *turned = NULL;
+    size_t op = 0;
+    gf_status st = GF_OK;
+    if (group != 1 && !is_depthwise)
+        return gf__onnx_refuse(
+            at, GF_EUNSUPPORTED, err,
+            "group is %lld of %zu channels and %zu filters; only 1, or one each, "
+            "can be run",
+            (long long)group, n_channels, shape[0]);
+    st = read_window(at, input, &window, err);
+    if (st == GF_OK)
+        st = turn_kernel(kernel, is_depthwise, &turned, err);
+    if (st == GF_OK)
+        st = is_depthwise ? gf__op_depthwise(at->model->ops, at->name, input->op, &window, turned,
+                                             bias, &op, err)
+                          : gf__op_conv2d(at->model->ops, at->name, input->op, &window, turned,
+                                          bias, &op, err);
+    if (st == GF_OK)
+        gf__onnx_give(at, op, GF__ONNX_FIRST);
+    at->out->can_take_bias = bias == NULL;
+    gf_tensor_free(turned);
+    return st;
+}
+
+static gf_status check_kernel(const gf__onnx_at *at, const gf_tensor *kernel, gf_error *err)
+{
+    size_t stated[2];
+    char text[GF__SHAPE_TEXT];
+    const size_t *shape = gf_tensor_shape(kernel);
+    const size_t n_dims = gf_tensor_n_dims(kernel);
+    if (n_dims != 4 || gf_tensor_n_values(kernel) == 0)
+        return gf__onnx_refuse(
+            at, GF_EUNSUPPORTED, err,
+            "its kernel has shape %s; only convolutions in two dimensions can be "
+            "run",
+            gf__shape_text(shape, n_dims, text));
+    if (gf__onnx_attribute(at, "kernel_shape") == NULL)
+        return GF_OK;
+    const gf_status st = gf__onnx_sizes(at, "kernel_shape", 2, 0, stated, err);
+    if (st != GF_OK || (stated[0] == shape[2] && stated[1] == shape[3]))
+        return st;
+    return gf__onnx_refuse(at, GF_EFORMAT, err, "kernel_shape says %zux%zu, its kernel is %zux%zu",
+                           stated[0], stated[1], shape[2], shape[3]);
+}
+
+static gf_status run_conv(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0), *bias_value = gf__onnx_input(at, 2);
+    gf_tensor *kernel = NULL, *bias = NULL;
+    const bool is_one = !gf__onnx_is_constant(input) && input->layout == GF__ONNX_ONE_FIRST;
+    gf_status st = is_one ? GF_OK : need_layout(at, input, GF__ONNX_FIRST, err);
+    if (st == GF_OK)
+        st = gf__onnx_floats(at, gf__onnx_input(at, 1), &kernel, err);
+    if (st == GF_OK && bias_value != NULL)
+        st = gf__onnx_floats(at, bias_value, &bias, err);
+    if (st == GF_OK)
+        st = check_kernel(at, kernel, err);
+    if (st == GF_OK)
+        st = is_one ? run_on_one_pixel(at, input, kernel, bias, err)
+                    : run_convolution(at, input, kernel, bias, err);
+    gf_tensor_free(kernel);
+    gf_tensor_free(bias);
+    return st;
+}
+
+/* ---- normalization and activations ----------------------------------------------------------- */
+
+static gf_status run_batch_normalization(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    gf_tensor *weights[4] = {NULL};
+    size_t op = 0;
+    gf_status st = need_computed(at, input, err);
+    if (st == GF_OK && input->layout != GF__ONNX_VECTOR)
+        st = need_layout(at, input, GF__ONNX_FIRST, err);
+    if (st == GF_OK)
+        st = need_value(at, "training_mode", gf__onnx_int_of(at, "training_mode", 0), 0, err);
+    for (size_t i = 0; i < 4 && st == GF_OK; i++)
+        st = gf__onnx_floats(at, gf__onnx_input(at, i + 1), &weights[i], err);
+    if (st == GF_OK) {
+        /* The operator cannot leave gamma out: ones are Keras' layers without it. */
+        const gf__op_norm norm = {.gamma = gf__tensor_is_all(weights[0], 1.0f) ? NULL : weights[0],
+                                  .beta = weights[1],
+                                  .mean = weights[2],
+                                  .variance = weights[3],
+                                  .epsilon = gf__onnx_float_of(at, "epsilon", 1e-5f)};
+        st = gf__op_batch_norm(at->model->ops, at->name, input->op, &norm, &op, err);
+    }
+    if (st == GF_OK)
+        give_like(at, input, op);
+    for (size_t i = 0; i < 4; i++)
+        gf_tensor_free(weights[i]);
+    return st;
+}
+
+static gf_status activate(const gf__onnx_at *at, gf__activation activation, gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    size_t op = 0;
+    gf_status st = need_computed(at, input, err);
+    if (st == GF_OK)
+        st = gf__op_activation(at->model->ops, at->name, input->op, activation, &op, err);
+    if (st == GF_OK)
+        give_like(at, input, op);
+    at->out->is_not_negative = true;
+    return st;
+}
+
+static gf_status run_relu(const gf__onnx_at *at, gf_error *err)
+{
+    return activate(at, GF__ACTIVATION_RELU, err);
+}
+
+/* A bound of Clip: an input of one number, or an attribute before opset 11. */
+static gf_status read_bound(const gf__onnx_at *at, size_t i, const char *name, float *out,
+                            gf_error *err)
+{
+    gf_tensor *tensor = NULL;
+    const gf__onnx_value *value = gf__onnx_input(at, i);
+    *out = gf__onnx_float_of(at, name, *out);
+    if (value == NULL)
+        return GF_OK;
+    gf_status st = gf__onnx_floats(at, value, &tensor, err);
+    if (st == GF_OK && gf_tensor_n_values(tensor) != 1)
+        st = gf__onnx_refuse(at, GF_EFORMAT, err, "%s has %zu values", name,
+                             gf_tensor_n_values(tensor));
+    if (st == GF_OK)
+        *out = gf_tensor_f32(tensor)[0];
+    gf_tensor_free(tensor);
+    return st;
+}
+
+static gf_status run_clip(const gf__onnx_at *at, gf_error *err)
+{
+    float low = -INFINITY, high = INFINITY;
+    gf_status st = read_bound(at, 1, "min", &low, err);
+    if (st == GF_OK)
+        st = read_bound(at, 2, "max", &high, err);
+    if (st != GF_OK)
+        return st;
+    if (low == 0.0f && high == 6.0f)
+        return activate(at, GF__ACTIVATION_RELU6, err);
+    if (low == 0.0f && high > 3e38f)
+        return activate(at, GF__ACTIVATION_RELU, err);
+    return gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
+                           "from %g to %g; only 0 to 6, or 0 and up, can be run", (double)low,
+                           (double)high);
+}
+
+static gf_status run_softmax(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    gf_status st = need_computed(at, input, err);
+    if (st != GF_OK)
+        return st;
+    const size_t rank = gf__onnx_rank(input), channels = gf__onnx_channel_axis(input);
+    const int64_t axis = gf__onnx_int_of(at, "axis", at->model->opset < 13 ? 1 : -1);
+    /* Before opset 13 the axes from that one on were one: the same for the last. */
+    const bool is_one = at->model->opset >= 13 || channels == rank - 1;
+    if (gf__onnx_axis(axis, rank) != channels || !is_one)
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "over axis %lld of %s", (long long)axis,
+                               layout_names[input->layout]);
+    return activate(at, GF__ACTIVATION_SOFTMAX, err);
+}
+
+/* ---- pooling --------------------------------------------------------------------------------- */
+
+static bool has_extra_output(const gf__onnx_at *at)
+{
+    return at->node->n_output > 1 && at->node->output[1][0] != '\0';
+}
+
+static gf_status read_pool(const gf__onnx_at *at, const gf__onnx_value *input, gf__window *window,
+                           gf_error *err)
+{
+    gf_status st = need_layout(at, input, GF__ONNX_FIRST, err);
+    if (st == GF_OK && has_extra_output(at))
+        st = gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
+                             "gives indices (\"%.40s\"), which graft has not", at->node->output[1]);
+    if (st == GF_OK)
+        st = gf__onnx_sizes(at, "kernel_shape", 2, 0, window->kernel, err);
+    return st == GF_OK ? read_window(at, input, window, err) : st;
+}
+
+/* Zeros around a map without negative values change no maximum: nor does ONNX' padding. */
+static gf_status pad_with_zeros(const gf__onnx_at *at, gf__window *window, size_t *op,
+                                gf_error *err)
+{
+    size_t shape[3];
+    gf__window upper = *window;
+    gf__op_shape(at->model->ops, *op, shape);
+    pad_lower(shape, &upper);
+    const size_t same[4] = {upper.padding[1], upper.padding[0], upper.padding[3], upper.padding[2]};
+    const size_t *p = window->padding;
+    if (window->is_same || memcmp(same, p, sizeof same) == 0 || p[0] + p[1] + p[2] + p[3] == 0)
+        return GF_OK;
+    const gf_status st = gf__op_pad(at->model->ops, at->name, *op, p, op, err);
+    memset(window->padding, 0, sizeof window->padding);
+    return st;
+}
+
+static gf_status run_max_pool(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    gf__window window = {0};
+    gf_status st = read_pool(at, input, &window, err);
+    size_t op = input->op;
+    if (st == GF_OK && input->is_not_negative)
+        st = pad_with_zeros(at, &window, &op, err);
+    if (st == GF_OK)
+        st = gf__op_max_pool(at->model->ops, at->name, op, &window, &op, err);
+    if (st == GF_OK)
+        gf__onnx_give(at, op, GF__ONNX_FIRST);
+    at->out->is_not_negative = input->is_not_negative;
+    return st;
+}
+
+static gf_status run_average_pool(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    gf__window window = {0};
+    size_t op = 0;
+    const bool counts_padding = gf__onnx_int_of(at, "count_include_pad", 0) != 0;
+    gf_status st = read_pool(at, input, &window, err);
+    if (st == GF_OK)
+        st = gf__op_average_pool(at->model->ops, at->name, input->op, &window, counts_padding, &op,
+                                 err);
+    if (st == GF_OK)
+        gf__onnx_give(at, op, GF__ONNX_FIRST);
+    at->out->is_not_negative = input->is_not_negative;
+    return st;
+}
+
+static gf_status pool_globally(const gf__onnx_at *at, bool is_max, gf__onnx_layout layout,
+                               gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    size_t op = 0;
+    const gf_status st = gf__op_global_pool(at->model->ops, at->name, input->op, is_max, false, &op,
+                                            err);
+    if (st == GF_OK)
+        gf__onnx_give(at, op, layout);
+    at->out->is_not_negative = input->is_not_negative;
+    return st;
+}
+
+static gf_status run_global_pool(const gf__onnx_at *at, gf_error *err)
+{
+    const gf_status st = need_layout(at, gf__onnx_input(at, 0), GF__ONNX_FIRST, err);
+    const bool is_max = strcmp(at->node->op_type, "GlobalMaxPool") == 0;
+    return st == GF_OK ? pool_globally(at, is_max, GF__ONNX_ONE_FIRST, err) : st;
+}
+
+/* Over height and width. */
+static gf_status run_reduce(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    int64_t axes[4] = {0};
+    size_t n = 0;
+    gf_status st = need_computed(at, input, err);
+    if (st == GF_OK && input->layout != GF__ONNX_LAST)
+        st = need_layout(at, input, GF__ONNX_FIRST, err);
+    if (st == GF_OK)
+        st = gf__onnx_axes(at, 4, axes, &n, err);
+    if (st != GF_OK)
+        return st;
+    const bool is_first = input->layout == GF__ONNX_FIRST;
+    const int64_t height = is_first ? 2 : 1;
+    const bool is_there = n == 2 && ((axes[0] == height && axes[1] == height + 1) ||
+                                     (axes[1] == height && axes[0] == height + 1));
+    if (!is_there)
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
+                               "over other axes than height and width of %s",
+                               layout_names[input->layout]);
+    const bool is_map = gf__onnx_int_of(at, "keepdims", 1) != 0;
+    const bool is_max = strcmp(at->node->op_type, "ReduceMax") == 0;
+    return pool_globally(at, is_max,
+                         !is_map    ? GF__ONNX_VECTOR
+                         : is_first ? GF__ONNX_ONE_FIRST
+                                    : GF__ONNX_ONE_LAST,
+                         err);
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static gf_status run_concat(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *first = gf__onnx_input(at, 0);
+    const size_t n = at->node->n_input;
+    size_t op = 0, *ops = NULL;
+    bool is_not_negative = true;
+    gf_status st = need_computed(at, first, err);
+    if (st != GF_OK)
+        return st;
+    const int64_t axis = gf__onnx_int_of(at, "axis", 1);
+    if (first->layout == GF__ONNX_FLAT_FIRST ||
+        gf__onnx_axis(axis, gf__onnx_rank(first)) != gf__onnx_channel_axis(first))
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "along axis %lld of %s", (long long)axis,
+                               layout_names[first->layout]);
+    ops = gf__calloc(n, sizeof *ops);
+    if (ops == NULL)
+        return gf__error_nomem(err, "inputs of a node", n * sizeof *ops);
+    for (size_t i = 0; i < n && st == GF_OK; i++) {
+        const gf__onnx_value *value = gf__onnx_input(at, i);
+        st = need_layout(at, value, first->layout, err);
+        ops[i] = value->op;
+        is_not_negative = is_not_negative && value->is_not_negative;
+    }
+    if (st == GF_OK && n == 1)
+        op = ops[0];
+    else if (st == GF_OK)
+        st = gf__op_concat(at->model->ops, at->name, ops, n, &op, err);
+    if (st == GF_OK)
+        gf__onnx_give(at, op, first->layout);
+    at->out->is_not_negative = is_not_negative;
+    gf__free(ops);
+    return st;
+}
+
+/* Begins, then ends, of four dimensions: input 1, or an attribute before opset 11. */
+static gf_status read_pads(const gf__onnx_at *at, int64_t pads[8], gf_error *err)
+{
+    const GfOnnx__Attribute *attribute = gf__onnx_attribute(at, "pads");
+    const gf__onnx_value *value = gf__onnx_input(at, 1);
+    size_t n = 0;
+    gf_status st = GF_OK;
+    if (value != NULL)
+        st = gf__onnx_whole(at, value, pads, 8, &n, err);
+    else if (attribute != NULL && attribute->n_ints == 8)
+        memcpy(pads, attribute->ints, (n = 8) * sizeof *pads);
+    if (st == GF_OK && n != 8)
+        st = gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "pads has %zu numbers, expected 8", n);
+    for (size_t i = 0; st == GF_OK && i < 8; i++)
+        if (pads[i] < 0 || pads[i] > 1 << 20)
+            st = gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "pads with %lld", (long long)pads[i]);
+    return st;
+}
+
+static gf_status run_pad(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *input = gf__onnx_input(at, 0);
+    float value = 0.0f;
+    int64_t pads[8] = {0};
+    size_t op = 0;
+    gf_status st = need_computed(at, input, err);
+    if (st == GF_OK && input->layout != GF__ONNX_LAST)
+        st = need_layout(at, input, GF__ONNX_FIRST, err);
+    if (st == GF_OK)
+        st = read_pads(at, pads, err);
+    if (st == GF_OK)
+        st = read_bound(at, 2, "value", &value, err);
+    if (st != GF_OK)
+        return st;
+    const size_t h = input->layout == GF__ONNX_FIRST ? 2 : 1;
+    const size_t c = gf__onnx_channel_axis(input);
+    const bool is_constant = gf__onnx_attribute(at, "mode") == NULL ||
+                             gf__onnx_says(at, "mode", "constant");
+    if (gf__onnx_input(at, 3) != NULL || !is_constant || value != 0.0f || pads[0] != 0 ||
+        pads[4] != 0 || pads[c] != 0 || pads[4 + c] != 0)
+        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
+                               "pads with something else than zeros around height and width");
+    const size_t padding[4] = {(size_t)pads[h], (size_t)pads[4 + h], (size_t)pads[h + 1],
+                               (size_t)pads[5 + h]};
+    st = gf__op_pad(at->model->ops, at->name, input->op, padding, &op, err);
+    if (st == GF_OK)
+        gf__onnx_give(at, op, input->layout);
+    at->out->is_not_negative = input->is_not_negative;
+    return st;
+}
+
+/* Drops nothing unless it is told to train. */
+static gf_status run_dropout(const gf__onnx_at *at, gf_error *err)
+{
+    const gf__onnx_value *training = gf__onnx_input(at, 2);
+    const GfOnnx__Tensor *said = training != NULL ? training->stored : NULL;
+    const bool is_off = training == NULL ||
+                        (said != NULL && said->raw_data.len == 1 && said->raw_data.data[0] == 0) ||
+                        (said != NULL && said->n_int32_data == 1 && said->int32_data[0] == 0);
+    return is_off ? gf__onnx_same(at, err)
+                  : gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "is for training");
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static const struct operator_row {
+    const char *name;
+    gf__onnx_meaning *run;
+    size_t n_low, n_high; /* inputs */
+} operators[] = {
+    {"Add", gf__onnx_arithmetic, 2, 2},
+    {"AveragePool", run_average_pool, 1, 1},
+    {"BatchNormalization", run_batch_normalization, 5, 5},
+    {"Cast", gf__onnx_cast, 1, 1},
+    {"Clip", run_clip, 1, 3},
+    {"Concat", run_concat, 1, 1024},
+    {"Constant", gf__onnx_constant, 0, 0},
+    {"Conv", run_conv, 2, 3},
+    {"Div", gf__onnx_arithmetic, 2, 2},
+    {"Dropout", run_dropout, 1, 3},
+    {"Flatten", gf__onnx_flatten, 1, 1},
+    {"Gemm", gf__onnx_gemm, 2, 3},
+    {"GlobalAveragePool", run_global_pool, 1, 1},
+    {"GlobalMaxPool", run_global_pool, 1, 1},
+    {"Identity", gf__onnx_same, 1, 1},
+    {"MatMul", gf__onnx_matmul, 2, 2},
+    {"MaxPool", run_max_pool, 1, 1},
+    {"Mul", gf__onnx_arithmetic, 2, 2},
+    {"Pad", run_pad, 1, 4},
+    {"ReduceMax", run_reduce, 1, 2},
+    {"ReduceMean", run_reduce, 1, 2},
+    {"Relu", run_relu, 1, 1},
+    {"Reshape", gf__onnx_reshape, 2, 2},
+    {"Softmax", run_softmax, 1, 1},
+    {"Squeeze", gf__onnx_squeeze, 1, 2},
+    {"Sub", gf__onnx_arithmetic, 2, 2},
+    {"Sum", gf__onnx_sum, 1, 1024},
+    {"Transpose", gf__onnx_transpose, 1, 1},
+    {"Unsqueeze", gf__onnx_unsqueeze, 1, 2},
+};
+
+static int compare_names(const void *key, const void *row)
+{
+    return strcmp(key, ((const struct operator_row *)row)->name);
+}
+
+static bool is_here(const char *domain)
+{
+    return domain == NULL || domain[0] == '\0' || strcmp(domain, "ai.onnx") == 0;
+}
+
+gf_status gf__onnx_run(const gf__onnx_at *at, gf_error *err)
+{
+    const GfOnnx__Node *node = at->node;
+    const struct operator_row *row = bsearch(node->op_type, operators,
+                                             sizeof operators / sizeof *operators,
+                                             sizeof *operators, compare_names);
+    if (row == NULL || !is_here(node->domain))
+        return gf__onnx_refuse(
+            at, GF_EUNSUPPORTED, err, "graft has no layer for this operator%s%.40s",
+            is_here(node->domain) ? "" : " of ", is_here(node->domain) ? "" : node->domain);
+    if (node->n_input < row->n_low || node->n_input > row->n_high)
+        return gf__onnx_refuse(at, GF_EFORMAT, err, "has %zu inputs, expected %zu to %zu",
+                               node->n_input, row->n_low, row->n_high);
+    for (size_t i = 0; i < node->n_input; i++) {
+        const gf__onnx_value *value = gf__onnx_input(at, i);
+        if (node->input[i][0] == '\0' && i >= row->n_low)
+            continue;
+        if (value == NULL || !value->is_there)
+            return gf__onnx_refuse(
+                at, GF_EFORMAT, err,
+                "nothing before it gives its input \"%.60s\": a cycle, or a node "
+                "that is missing",
+                node->input[i]);
+    }
+    return row->run(at, err);
+}

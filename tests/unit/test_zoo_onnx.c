@@ -1,0 +1,301 @@
+/* ONNX models as exporters write them give the reference evaluator's numbers; graft's own come back to the
+ * bit; what cannot be a layer is refused in one line. tests/golden/make_onnx.py makes the files. */
+#include "small_export.h"
+#include "zoo/onnx_priv.h"
+
+static const char *fixture(const char *name, const char *ending)
+{
+    static char path[96];
+    snprintf(path, sizeof path, "golden/zoo/onnx/%s.%s", name, ending);
+    return check_fixture(path);
+}
+
+static gf_status parse(const char *path, gf__checkpoint *out)
+{
+    char *bytes = NULL;
+    size_t n_bytes = 0;
+    CHECK_OK(gf__read_file(path, 1 << 20, &bytes, &n_bytes, &check_err));
+    uint8_t *exact = malloc(n_bytes + 1); /* so that reading past it is seen */
+    memcpy(exact, bytes, n_bytes);
+    const gf_status st = gf__onnx_parse(exact, n_bytes, "small", out, &check_err);
+    free(exact);
+    gf__free(bytes);
+    return st;
+}
+
+/* ---- what is read ---------------------------------------------------------------------------- */
+
+static void check_answers(const char *name, const gf__checkpoint *found)
+{
+    gf_tensor *pictures = NULL, *want = NULL;
+    CHECK_OK(gf_npy_load(fixture("input", "npy"), &pictures, &check_err));
+    CHECK_OK(gf_npy_load(fixture(name, "npy"), &want, &check_err));
+    const size_t n_pixels = gf_tensor_n_values(pictures) / 3, n = gf_tensor_shape(want)[1];
+    const gf_layer *last = gf_graph_layer_at(found->graph, -1);
+    const gf_output_spec spec = {gf_layer_name(last), GF_POOL_NONE};
+    float *input = malloc(n_pixels * sizeof *input);
+    for (size_t k = 0; k < 3; k++) {
+        float *got = NULL;
+        const uint8_t *pixels = (const uint8_t *)gf_tensor_data(pictures) + k * n_pixels;
+        for (size_t i = 0; i < n_pixels; i++)
+            input[i] = (float)pixels[i] * (found->has_input ? found->scale : 1 / 127.5f) +
+                       (found->has_input ? found->shift : -1.0f);
+        CHECK_OK(gf__engine_run_reference(found->graph, &spec, 1, input, &got, &check_err));
+        for (size_t i = 0; i < n; i++) {
+            const float error = fabsf(got[i] - gf_tensor_f32(want)[k * n + i]);
+            if (!(error <= 1e-4f))
+                fail_msg("%s: picture %zu, value %zu is %g, the reference says %g", name, k, i,
+                         (double)got[i], (double)gf_tensor_f32(want)[k * n + i]);
+        }
+        gf__free(got);
+    }
+    free(input);
+    gf_tensor_free(pictures);
+    gf_tensor_free(want);
+}
+
+static gf__checkpoint check_model(const char *name, const char *origin, size_t n_layers)
+{
+    gf__checkpoint found = {0};
+    CHECK_OK(parse(fixture(name, "onnx"), &found));
+    CHECK_STR(found.origin, origin);
+    check_answers(name, &found);
+    CHECK_EQ(gf_graph_n_layers(found.graph), n_layers);
+    return found;
+}
+
+TEST(onnx__models_of_torch_tensorflow_and_others_give_their_numbers)
+{
+    gf__checkpoint torch = check_model("torch_like", "ONNX of pytorch 2.1.0, opset 17", 13);
+    gf__checkpoint tf = check_model("tf_like", "ONNX of tf2onnx 1.17.0, opset 13", 10);
+    gf__checkpoint old = check_model("old", "ONNX of old, opset 9", 8);
+    gf__checkpoint fresh = check_model("fresh", "ONNX of fresh 1, opset 22", 5);
+    gf__checkpoint affine = check_model("affine", "ONNX, opset 17", 5);
+    CHECK(!torch.has_input && !old.has_input && !fresh.has_input && !affine.has_input);
+    CHECK(tf.has_input); /* pixels / 127.5 - 1, which the file does itself */
+    CHECK(fabsf(tf.scale - 1 / 127.5f) < 1e-9f);
+    CHECK(tf.shift == -1.0f);
+    gf__checkpoint_free(&torch);
+    gf__checkpoint_free(&tf);
+    gf__checkpoint_free(&old);
+    gf__checkpoint_free(&fresh);
+    gf__checkpoint_free(&affine);
+}
+
+/* ---- graft's own ----------------------------------------------------------------------------- */
+
+/* The weights of each layer under its old name. What the file cannot leave out is ones or zeros. */
+static void check_weights(const gf_graph *want, const gf_graph *found)
+{
+    for (size_t i = 0; i < gf_graph_n_layers(want); i++) {
+        const gf_layer *layer = gf_graph_layer_at(want, (ptrdiff_t)i);
+        size_t index = 0;
+        if (gf__layer_n_weights(layer) == 0)
+            continue;
+        CHECK_OK(gf_graph_find_layer(found, gf_layer_name(layer), &index, &check_err));
+        const gf_layer *again = gf_graph_layer_at(found, (ptrdiff_t)index);
+        CHECK_STR(gf_layer_class_name(again), gf_layer_class_name(layer));
+        for (size_t k = 0; k < gf__layer_n_weights(layer); k++) {
+            const char *name = gf__layer_weight_name(layer, k);
+            const gf_tensor *a = gf_layer_weight(layer, name), *b = gf_layer_weight(again, name);
+            if (b == NULL) {
+                CHECK_STR(name, "gamma");
+                CHECK(gf__tensor_is_all(a, 1.0f));
+                continue;
+            }
+            CHECK_EQ(gf_tensor_size_bytes(a), gf_tensor_size_bytes(b));
+            assert_memory_equal(gf_tensor_data(a), gf_tensor_data(b), gf_tensor_size_bytes(a));
+        }
+    }
+}
+
+TEST(onnx__what_graft_wrote_comes_back_to_the_bit)
+{
+    const gf_recipe recipe = {.width = 14, .height = 17, .scale = 1 / 128.0f, .shift = -0.99f};
+    char *dir = check_temp_dir(), *path = gf__path_join(dir, "small.onnx");
+    for (size_t i = 0; i < N_SMALL_CUTS; i++) {
+        const gf__export_source source = small_source(small_cuts[i], &recipe);
+        gf__checkpoint found = {0};
+        CHECK_OK(gf__export_onnx(&source, path, &check_err));
+        CHECK_OK(parse(path, &found));
+        check_weights(source.graph, found.graph);
+        CHECK(found.has_input);
+        CHECK(found.scale == 1 / 128.0f);
+        CHECK(found.shift == -0.99f);
+        CHECK_STR(found.origin, "ONNX of graft, opset 13");
+        CHECK_EQ(found.n_classes, gf__graph_n_classes(found.graph));
+        if (found.n_classes > 0)
+            CHECK_STR(found.class_names[1], "1");
+        gf__checkpoint_free(&found);
+        gf_graph_free((gf_graph *)(uintptr_t)source.graph);
+    }
+    gf__free(path);
+    check_remove_dir(dir);
+}
+
+TEST(onnx__a_decoder_is_refused_by_its_name)
+{
+    gf__checkpoint found = {0};
+    CHECK_FAILS(GF_EUNSUPPORTED, "input \"picture\" has 1 dimensions, expected 4 of pictures",
+                parse(check_fixture("golden/export/decoder.onnx"), &found));
+    gf__checkpoint_free(&found);
+}
+
+/* ---- what is refused ------------------------------------------------------------------------- */
+
+static const struct refused {
+    const char *name;
+    gf_status status;
+    const char *message;
+} refused[] = {
+    {"absurd_dims", GF_EFORMAT, "\"k\" has 108 values, its dimensions ask for 29686813949952"},
+    {"beyond", GF_ESHAPE, "a window of 20x20 with strides 1x1 does not fit the 14x17"},
+    {"ceil", GF_EUNSUPPORTED, "node \"odd\" (MaxPool): ceil_mode is 1"},
+    {"channels", GF_ESHAPE, "kernel has shape (3,3,5,4), expected (3,3,3,4)"},
+    {"clip", GF_EUNSUPPORTED, "from -1 to 1; only 0 to 6, or 0 and up"},
+    {"constant_only", GF_EUNSUPPORTED, "node \"constant\" (Relu): its input is a constant"},
+    {"conv1d", GF_EUNSUPPORTED, "only convolutions in two dimensions"},
+    {"cycle", GF_EFORMAT, "node \"first\" (Add): nothing before it gives its input \"b\": a cycle"},
+    {"dilations", GF_EUNSUPPORTED, "node \"odd\" (Conv): dilations are 2,2"},
+    {"domain", GF_EUNSUPPORTED, "no layer for this operator of com.somebody"},
+    {"dynamic_size", GF_EUNSUPPORTED, "input \"x\": dimension 2 has no fixed size"},
+    {"external", GF_EUNSUPPORTED, "\"k\" is in another file; save the model in one"},
+    {"flat_output", GF_EUNSUPPORTED, "output \"y\" is a map flattened with channels first"},
+    {"group", GF_EUNSUPPORTED, "group is 2 of 4 channels and 4 filters"},
+    {"huge_input", GF_ESHAPE, "would put out (1073741824,1073741824,3)"},
+    {"if", GF_EUNSUPPORTED, "node \"choice\" (If): graft has no layer for this operator"},
+    {"ir_version", GF_EUNSUPPORTED, "has IR version 2"},
+    {"itself", GF_EFORMAT, "node \"itself\" (Relu): nothing before it gives its input \"y\""},
+    {"kernel_shape", GF_EFORMAT, "kernel_shape says 5x5, its kernel is 3x3"},
+    {"loop", GF_EUNSUPPORTED, "node \"round\" (Loop): graft has no layer"},
+    {"loose_end", GF_EFORMAT, "nothing before it gives its input \"nowhere\""},
+    {"negative_dims", GF_EFORMAT, "\"k\" has a dimension of -4"},
+    {"negative_pads", GF_EUNSUPPORTED, "pads has -1 in it"},
+    {"nested", GF_EUNSUPPORTED, "input \"x\" has 0 dimensions"},
+    {"no_graph", GF_EFORMAT, "is no ONNX model: it has no graph"},
+    {"opset_6", GF_EUNSUPPORTED, "is of opset 6; 7 to 25 are known"},
+    {"opset_99", GF_EUNSUPPORTED, "is of opset 99"},
+    {"per_row", GF_EUNSUPPORTED, "a constant of shape (14,1); only one number, or one a channel"},
+    {"reflect", GF_EUNSUPPORTED, "pads with something else than zeros"},
+    {"reshape", GF_EUNSUPPORTED, "only flattening can be run"},
+    {"short", GF_EFORMAT, "\"k\" has 107 values, its dimensions ask for 108"},
+    {"sigmoid", GF_EUNSUPPORTED, "node \"odd\" (Sigmoid): graft has no layer for this operator"},
+    {"softmax_of_a_map", GF_EUNSUPPORTED, "over axis 2 of a map with channels first"},
+    {"strides", GF_EFORMAT, "a window or stride of 0"},
+    {"strings", GF_EUNSUPPORTED, "\"k\" has data type 8"},
+    {"three_dims", GF_EUNSUPPORTED, "input \"x\" has 3 dimensions"},
+    {"transpose", GF_EUNSUPPORTED, "another order of dimensions than channels first or last"},
+    {"two_inputs", GF_EUNSUPPORTED, "has the inputs \"x\" and \"z\""},
+    {"two_of_a_name", GF_EFORMAT, "two things in it are called \"y\""},
+    {"two_outputs", GF_EUNSUPPORTED, "has 2 outputs, expected one"},
+    {"wrapping_dims", GF_EFORMAT, "\"k\" has a dimension of 4611686018427387904"},
+    {"zero", GF_EUNSUPPORTED, "a constant that is no number"},
+};
+
+TEST(onnx__refuses_what_no_layer_is_with_the_node_s_name)
+{
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        char name[64];
+        gf__checkpoint found = {0};
+        snprintf(name, sizeof name, "refused_%s", refused[i].name);
+        CHECK_FAILS(refused[i].status, refused[i].message, parse(fixture(name, "onnx"), &found));
+        CHECK(strchr(check_err.message, '\n') == NULL);
+        gf__checkpoint_free(&found);
+    }
+}
+
+/* A model of n empty nodes: field 1 of the graph, of no bytes. */
+static gf_status parse_nodes(size_t n)
+{
+    static const uint8_t head[] = {0x08, 8, 0x42, 2, 0x10, 17, 0x3a};
+    gf__buffer model = {0};
+    gf__checkpoint found = {0};
+    gf__buffer_append(&model, head, sizeof head);
+    for (size_t left = 2 * n; left > 0; left >>= 7) {
+        const uint8_t digit = (uint8_t)((left & 127) | (left > 127 ? 128 : 0));
+        gf__buffer_append(&model, &digit, 1);
+    }
+    for (size_t i = 0; i < n; i++)
+        gf__buffer_append(&model, "\x0a\x00", 2);
+    const gf_status st = gf__onnx_parse(model.data, model.size, "nodes", &found, &check_err);
+    gf__checkpoint_free(&found);
+    gf__buffer_free(&model);
+    return st;
+}
+
+TEST(onnx__a_million_nodes_are_too_many)
+{
+    CHECK_FAILS(GF_EFORMAT, "node 0 of it (\"\") has no operator", parse_nodes(1));
+    CHECK_FAILS(GF_ELIMIT, "has 10000 nodes, at most 8192 are read", parse_nodes(10000));
+    CHECK_FAILS(GF_ELIMIT, "bytes become a Model of more than", parse_nodes(1000000));
+}
+
+TEST(onnx__every_cut_of_a_file_is_an_error_not_a_crash)
+{
+    char *bytes = NULL;
+    size_t n_bytes = 0;
+    CHECK_OK(gf__read_file(fixture("old", "onnx"), 1 << 20, &bytes, &n_bytes, &check_err));
+    for (size_t n = 0; n + 8 < n_bytes; n++) { /* the opset is last */
+        gf__checkpoint found = {0};
+        uint8_t *cut = malloc(n + 1);
+        memcpy(cut, bytes, n);
+        CHECK(gf__onnx_parse(cut, n, "cut", &found, &check_err) != GF_OK);
+        gf__checkpoint_free(&found);
+        free(cut);
+    }
+    gf__free(bytes);
+}
+
+TEST(onnx__survives_every_allocation_failure)
+{
+    static const char *const names[] = {"torch_like", "tf_like", "old", "affine"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *bytes = NULL;
+        size_t n_bytes = 0;
+        gf_status st = GF_ENOMEM;
+        CHECK_OK(gf__read_file(fixture(names[i], "onnx"), 1 << 20, &bytes, &n_bytes, &check_err));
+        for (size_t n = 0; st != GF_OK; n++) {
+            gf__checkpoint found = {0};
+            gf__mem_fail_after(n);
+            st = gf__onnx_parse(bytes, n_bytes, "small", &found, &check_err);
+            gf__mem_fail_never();
+            CHECK(st == GF_OK || st == GF_ENOMEM);
+            gf__checkpoint_free(&found);
+        }
+        gf__free(bytes);
+    }
+}
+
+/* ---- as a trunk ------------------------------------------------------------------------------ */
+
+TEST(onnx__becomes_a_trunk_whatever_its_file_is_called)
+{
+    char *home = check_temp_dir(), *copy = gf__path_join(home, "checkpoint.bin"), *bytes = NULL;
+    size_t n_bytes = 0, width = 0, height = 0;
+    float scale = 0, shift = 0;
+    gf_trunk *trunk = NULL;
+    CHECK_OK(gf__read_file(fixture("tf_like", "onnx"), 1 << 20, &bytes, &n_bytes, &check_err));
+    CHECK_OK(gf__write_file(copy, bytes, n_bytes, &check_err));
+    CHECK_OK(gf_zoo_import(copy, "tiny", home, NULL, NULL, &check_err));
+    CHECK_OK(gf_trunk_load(home, "tiny", &trunk, &check_err));
+    gf_trunk_input(trunk, &width, &height, &scale, &shift);
+    CHECK_EQ(width, 17);
+    CHECK_EQ(height, 14);
+    CHECK(shift == -1.0f);
+    CHECK_EQ(gf_trunk_n_classes(trunk), 6);
+    CHECK_FAILS(GF_EMISMATCH, "is not Inception-v3",
+                gf_zoo_import(copy, "inception_v3", home, NULL, NULL, &check_err));
+    gf_trunk_free(trunk);
+    gf__free(bytes);
+    gf__free(copy);
+    check_remove_dir(home);
+}
+
+TESTS_MAIN(UNIT(onnx__models_of_torch_tensorflow_and_others_give_their_numbers),
+           UNIT(onnx__what_graft_wrote_comes_back_to_the_bit),
+           UNIT(onnx__a_decoder_is_refused_by_its_name),
+           UNIT(onnx__refuses_what_no_layer_is_with_the_node_s_name),
+           UNIT(onnx__a_million_nodes_are_too_many),
+           UNIT(onnx__every_cut_of_a_file_is_an_error_not_a_crash),
+           UNIT(onnx__survives_every_allocation_failure),
+           UNIT(onnx__becomes_a_trunk_whatever_its_file_is_called))
