@@ -1,6 +1,7 @@
 /* zoo/savedmodel.c: TensorFlow's files: a SavedModel (saved_model.pb, and variables/ beside it) and a GraphDef alone, whose
  * weights are Const nodes ("frozen"). From the file to the node that puts out the scores. */
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 #include "zoo/graph_def.h"
@@ -8,6 +9,8 @@
 #include "zoo/zoo_priv.h"
 
 #define BASE_MESSAGE_BYTES ((size_t)512 << 20) /* in memory, beside twice what the file has */
+#define MAX_EXTRA_BYTES    ((size_t)16 << 20)
+#define MAX_SCALE          1e6
 
 typedef struct loaded {
     gf__mapping file;
@@ -114,6 +117,71 @@ static gf_status find_output(loaded *l, gf__def_ref *out, gf_error *err)
             return gf_error_set(err, GF_EFORMAT, "the signature's output has no printable name");
     }
     return gf__def_find(&l->graph, 0, info->name, out, err);
+}
+
+/* ---- what graft itself wrote beside it ------------------------------------------------------- */
+
+static gf_status read_classes(const gf__json *classes, gf__checkpoint *out, gf_error *err)
+{
+    const size_t n = gf__json_n_items(classes);
+    if (n == 0 || n != gf__graph_n_classes(out->graph))
+        return GF_OK;
+    out->class_names = gf__calloc(n, sizeof *out->class_names);
+    if (out->class_names == NULL)
+        return gf__error_nomem(err, "class names", n * sizeof *out->class_names);
+    for (; out->n_classes < n; out->n_classes++) {
+        const char *name = gf__json_string(gf__json_at(classes, out->n_classes), NULL);
+        if (name == NULL)
+            return gf_error_set(err, GF_EFORMAT, "classes[%zu] is not a text", out->n_classes);
+        out->class_names[out->n_classes] = gf__strdup(name);
+        if (out->class_names[out->n_classes] == NULL)
+            return gf__error_nomem(err, "a class name", strlen(name));
+    }
+    return GF_OK;
+}
+
+/* The decoding in front of the network scales, too, and is not looked at; this says how. */
+static gf_status read_scaling(const gf__json *recipe, gf__checkpoint *out, gf_error *err)
+{
+    double scale = 0, shift = 0;
+    if (recipe == NULL || out->has_input)
+        return GF_OK;
+    gf_status st = gf__json_get_number(recipe, "scale", &scale, err);
+    if (st == GF_OK)
+        st = gf__json_get_number(recipe, "shift", &shift, err);
+    if (st == GF_OK && !(fabs(scale) > 0 && fabs(scale) < MAX_SCALE && fabs(shift) < MAX_SCALE))
+        st = gf_error_set(err, GF_EFORMAT, "scales the input by %g and adds %g", scale, shift);
+    out->has_input = st == GF_OK;
+    out->scale = (float)scale;
+    out->shift = (float)shift;
+    return st;
+}
+
+static gf_status read_extra(const char *model_path, gf__checkpoint *out, gf_error *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    gf__json *json = NULL;
+    const int n_folder = (int)(gf__path_base(model_path) - model_path);
+    char *path = gf__asprintf("%.*sassets.extra/graft.json", n_folder, model_path);
+    if (path == NULL)
+        return gf__error_nomem(err, "a path", strlen(model_path));
+    gf_status st = GF_OK;
+    if (gf__is_file(path)) {
+        st = gf__read_file(path, MAX_EXTRA_BYTES, &text, &size, err);
+        if (st == GF_OK)
+            st = gf__json_parse(text, size, &json, err);
+        if (st == GF_OK)
+            st = read_classes(gf__json_find(json, "classes"), out, err);
+        if (st == GF_OK)
+            st = read_scaling(gf__json_find(json, "preprocessing"), out, err);
+        if (st != GF_OK)
+            gf__error_prefix(err, "assets.extra/graft.json");
+    }
+    gf__json_free(json);
+    gf__free(text);
+    gf__free(path);
+    return st;
 }
 
 /* ---- GraphDef -------------------------------------------------------------------------------- */
@@ -229,6 +297,8 @@ gf_status gf__savedmodel_read(const gf__source *source, const char *name, const 
         st = open_variables(&l, source->path, err);
     if (st == GF_OK)
         st = make_graph(&l, name, obs, out, err);
+    if (st == GF_OK && !is_graph)
+        st = read_extra(source->path, out, err);
     if (st == GF_OK) {
         out->origin = gf__asprintf("TensorFlow %s, %s", is_graph ? "GraphDef" : "SavedModel",
                                    gf__path_base(source->path));

@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "graft/engine.h"
+#include "small_export.h"
 #include "zoo/tensor_bundle.h"
 #include "zoo/zoo_priv.h"
 
@@ -148,6 +149,42 @@ TEST(tf__a_frozen_graph_and_its_savedmodel_have_the_same_weights)
     }
     gf__checkpoint_free(&saved);
     gf__checkpoint_free(&frozen);
+}
+
+/* Every weight of a layer is in the layer of that name, to the bit. */
+static void check_same_weights(const gf_graph *want, const gf_graph *got)
+{
+    for (size_t i = 0; i < gf_graph_n_layers(want); i++) {
+        const gf_layer *layer = gf_graph_layer_at(want, (ptrdiff_t)i);
+        size_t index;
+        if (gf__layer_n_weights(layer) == 0)
+            continue;
+        CHECK_OK(gf_graph_find_layer(got, gf_layer_name(layer), &index, &check_err));
+        const gf_layer *again = gf_graph_layer_at(got, (ptrdiff_t)index);
+        CHECK_EQ(gf__layer_n_weights(again), gf__layer_n_weights(layer));
+        for (size_t k = 0; k < gf__layer_n_weights(layer); k++)
+            assert_memory_equal(gf_tensor_data(gf__layer_weight_at(again, k)),
+                                gf_tensor_data(gf__layer_weight_at(layer, k)),
+                                gf_tensor_size_bytes(gf__layer_weight_at(layer, k)));
+    }
+}
+
+/* The decoding in front is stepped over, from the float picture on. */
+TEST(tf__what_graft_exports_comes_back)
+{
+    for (size_t i = 0; i < N_SMALL_CUTS; i++) {
+        char name[48];
+        gf__checkpoint checkpoint = {0};
+        gf__export_source source = small_source(small_cuts[i], NULL);
+        snprintf(name, sizeof name, "golden/export/%s.savedmodel", small_cuts[i]);
+        CHECK_OK(read_path(check_fixture(name), &checkpoint));
+        check_same_weights(source.graph, checkpoint.graph);
+        CHECK(checkpoint.has_input);
+        CHECK_NEAR(checkpoint.shift, -1, 0);
+        CHECK_EQ(checkpoint.n_classes, strcmp(small_cuts[i], "softmax") == 0 ? 4 : 0);
+        gf__checkpoint_free(&checkpoint);
+        gf_graph_free((gf_graph *)source.graph);
+    }
 }
 
 /* ---- hostile graphs -------------------------------------------------------------------------- */
@@ -350,6 +387,7 @@ TESTS_MAIN(UNIT(tf__networks_answer_as_tensorflow_does),
            UNIT(tf__layers_are_those_of_keras_by_name_and_order),
            UNIT(tf__arithmetic_before_the_first_layer_is_the_inputs_scaling),
            UNIT(tf__a_frozen_graph_and_its_savedmodel_have_the_same_weights),
+           UNIT(tf__what_graft_exports_comes_back),
            UNIT(tf__what_graft_cannot_say_is_refused_by_node),
            UNIT(tf__a_million_nodes_cost_bounded_memory),
            UNIT(tf__files_of_something_else_are_told), UNIT(bundle__finds_tensors_by_name),
