@@ -47,9 +47,9 @@ fuzz:
 	@tools/install-deps.sh build test check
 	@tools/fuzz.sh $(or $(SECONDS_EACH),30)
 
-## interop  comparisons with Keras, scikit-learn, numpy, ONNX Runtime (PyPI)
+## interop  comparisons with Keras, scikit-learn, numpy, ONNX Runtime (PyPI), PyTorch (Debian)
 interop: build
-	@tools/install-deps.sh bench npm
+	@tools/install-deps.sh bench interop npm
 	@tools/interop.sh $(BUILD)
 
 ## bench    speed and numerics beside the peers; results in bench/results

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that building, testing and the demo need. Does nothing where all are there.
-# Usage: tools/install-deps.sh [build] [test] [check] [bench] [slurm] [npm]     default: build
+# Usage: tools/install-deps.sh [build] [test] [check] [bench] [interop] [slurm] [npm]     default: build
 set -eu
 
 build="gcc libc6-dev pkg-config meson ninja-build libdnnl-dev libjpeg62-turbo-dev libturbojpeg0-dev libpng-dev
@@ -11,6 +11,7 @@ test="libbz2-dev libcmocka-dev python3 python3-numpy python3-pip python3-setupto
       jupyter-nbconvert python3-ipykernel python3-googleapi"
 check="g++ clang clang-format cppcheck libclang-rt-14-dev"
 bench="python3-venv"
+interop="python3-torch python3-torchvision"
 slurm="slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
 
 wanted=""
@@ -20,6 +21,7 @@ for group in "${@:-build}"; do
     test) wanted="$wanted $test" ;;
     check) wanted="$wanted $check" ;;
     bench) wanted="$wanted $bench" ;;
+    interop) wanted="$wanted $interop" ;;
     slurm) wanted="$wanted $slurm" ;;
     npm) command -v npm >/dev/null 2>&1 || wanted="$wanted npm" ;;
     *) echo "install-deps: no group named $group" >&2; exit 2 ;;

@@ -73,6 +73,9 @@ static const char *layer_text(const gf_layer *layer, char text[96])
     else if (c->class_id == GF__LAYER_BATCH_NORMALIZATION)
         snprintf(text + n, 96 - (size_t)n, " scale %d center %d epsilon %g", c->has_scale,
                  c->has_center, c->epsilon);
+    else if (c->class_id == GF__LAYER_ZERO_PADDING2D)
+        snprintf(text + n, 96 - (size_t)n, " %zu,%zu %zu,%zu", c->padding[0], c->padding[1],
+                 c->padding[2], c->padding[3]);
     else if (c->class_id == GF__LAYER_ACTIVATION)
         snprintf(text + n, 96 - (size_t)n, " %s", gf__activation_name(c->activation));
     return text;

@@ -149,12 +149,23 @@ static gf_status read_config(const gf__json *config, gf__normalization *out, boo
                         "expected mean and std to be three numbers each, of pixels in [0,1]");
 }
 
+gf_status gf__parse_normalization(const char *text, size_t n_chars, gf__normalization *out,
+                                  bool *is_there, gf_error *err)
+{
+    gf__json *config = NULL;
+    *is_there = false;
+    gf_status st = gf__json_parse(text, n_chars, &config, err);
+    if (st == GF_OK)
+        st = read_config(config, out, is_there, err);
+    gf__json_free(config);
+    return st;
+}
+
 gf_status gf__read_normalization(const char *checkpoint, gf__normalization *out, bool *is_there,
                                  gf_error *err)
 {
     char *text = NULL;
     size_t n_chars = 0;
-    gf__json *config = NULL;
     gf_status st = GF_OK;
     const int n_folder = (int)(gf__path_base(checkpoint) - checkpoint);
     char *path = gf__asprintf("%.*sconfig.json", n_folder, checkpoint);
@@ -166,13 +177,10 @@ gf_status gf__read_normalization(const char *checkpoint, gf__normalization *out,
     st = gf__read_file(path, MAX_CONFIG_BYTES, &text, &n_chars, err);
     if (st != GF_OK)
         goto done; /* names the path itself */
-    st = gf__json_parse(text, n_chars, &config, err);
-    if (st == GF_OK)
-        st = read_config(config, out, is_there, err);
+    st = gf__parse_normalization(text, n_chars, out, is_there, err);
     if (st != GF_OK)
-        gf__error_prefix(err, "%s", path);
+        gf__error_prefix(err, "config.json"); /* of the folder that the caller names */
 done:
-    gf__json_free(config);
     gf__free(text);
     gf__free(path);
     return st;

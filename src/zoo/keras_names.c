@@ -171,13 +171,12 @@ static gf_status give(const gf__torch_file *file, const entry *one, gf_graph *gr
         return gf_error_set(err, GF_EMISMATCH,
                             "is not " TITLE ": %.100s holds whole numbers, expected float",
                             from->name);
-    const gf_status st = gf__graph_set_weight(graph, index, one->weight,
-                                              gf__tensor_ref(from->tensor), err);
-    if (st != GF_OK) {
-        gf_tensor_free(from->tensor); /* the reference that was not taken */
-        gf__error_prefix(err, "is not " TITLE ": %.100s", from->name);
-    }
-    return st;
+    gf_error why = {0};
+    if (gf__graph_set_weight(graph, index, one->weight, gf__tensor_ref(from->tensor), &why) ==
+        GF_OK)
+        return GF_OK;
+    gf_tensor_free(from->tensor); /* the reference that was not taken */
+    return gf_error_set(err, GF_EMISMATCH, "is not " TITLE ": %.100s: %s", from->name, why.message);
 }
 
 static gf_status give_all(const gf__torch_file *file, const entry *entries, gf_graph *graph,

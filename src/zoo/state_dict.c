@@ -171,11 +171,12 @@ gf_status gf__torch_read(const char *path, const char *name, gf__checkpoint *out
     gf__torch_file file = {0};
     gf_status st = gf__torch_open(path, &file, err);
     if (st != GF_OK)
-        return st; /* names the path itself */
+        goto done; /* names the path itself */
     file.kind = file.is_zip ? "PyTorch state dict, zip form" : "PyTorch state dict, older form";
     st = gf__state_dict_read(&file, name, out, err);
     if (st != GF_OK)
         gf__error_prefix(err, "%s", path);
+done:
     gf__torch_file_free(&file);
     return st;
 }

@@ -85,6 +85,9 @@ gf_status gf__fold_normalization(gf_graph *graph, const gf__normalization *n, gf
  * something else. */
 gf_status gf__read_normalization(const char *checkpoint, gf__normalization *out, bool *is_there,
                                  gf_error *err);
+/* The same from the text of such a file. */
+gf_status gf__parse_normalization(const char *text, size_t n_chars, gf__normalization *out,
+                                  bool *is_there, gf_error *err);
 
 /* ---- JavaScript literals, as minifiers write them ---- */
 
