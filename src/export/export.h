@@ -34,7 +34,8 @@ typedef struct gf__export_source {
  * has no operator there; GF_ELIMIT: 2 GB are the most that protobuf can hold. */
 gf_status gf__export_onnx(const gf__export_source *source, const char *path, gf_error *err);
 
-/* Keras' HDF5 model (.h5), for keras.models.load_model() of 2.x and 3.x. */
+/* For keras.models.load_model(): a path that ends in .keras becomes an archive, of 2.15 and 3.x, whose
+ * metadata.json has the properties; another one Keras' HDF5 model, of 2.x and 3.x. */
 gf_status gf__export_keras(const gf__export_source *source, const char *path, gf_error *err);
 
 /* TensorFlow.js' layers-model: path becomes a folder with model.json and shards of 4 MiB; properties are

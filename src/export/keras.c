@@ -1,10 +1,10 @@
-/* export/keras.c: Keras' HDF5 model, which keras.models.load_model() of 2.x and 3.x opens. The tensors go
- * into a safetensors file beside the output, and graft-h5, a process of its own, makes HDF5 of it:
- * libhdf5 stays outside of this one. */
+/* export/keras.c: Keras' files, which keras.models.load_model() opens: an HDF5 model (of 2.x and 3.x), or by
+ * the name's ending a .keras archive (2.15 and 3.x). The tensors go into a safetensors file beside the
+ * output, and graft-h5, a process of its own, makes HDF5 of it: libhdf5 stays outside of this one. */
 #include <string.h>
 #include <unistd.h>
 
-#include "export/export_priv.h"
+#include "export/keras_priv.h"
 #include "tensor/tensor.h"
 #include "zoo/zoo.h"
 
@@ -13,6 +13,8 @@ typedef struct keras_model {
     char **names; /* of the tensors, owned */
     size_t n_tensors;
     gf__json *layers;
+    bool is_archive;
+    gf__keras_groups groups; /* of an archive */
 } keras_model;
 
 static void free_model(keras_model *model)
@@ -22,6 +24,7 @@ static void free_model(keras_model *model)
     gf__free(model->names);
     gf__free(model->tensors);
     gf__json_free(model->layers);
+    gf__keras_groups_free(&model->groups);
 }
 
 static size_t count_weights(const gf_graph *graph)
@@ -32,28 +35,47 @@ static size_t count_weights(const gf_graph *graph)
     return n;
 }
 
-/* Layer conv2d_1 has the weights conv2d_1/kernel:0 ... in the group conv2d_1: its name twice. */
-static gf_status add_layer(keras_model *model, const gf_layer *layer, gf_error *err)
+/* Layer conv2d_1 has the weights conv2d_1/kernel:0 ... in the group conv2d_1: its name twice. In an archive the
+ * group is called after the class, and its weights vars/0 ... New text; NULL out of memory. */
+static char *group_name(keras_model *model, const gf_layer *layer)
+{
+    return model->is_archive ? gf__keras_group_next(&model->groups, gf_layer_class_name(layer), 1)
+                             : gf__strdup(gf_layer_name(layer));
+}
+
+static char *weight_name(const keras_model *model, const gf_layer *layer, const char *group,
+                         size_t i)
 {
     const bool is_depthwise = gf__layer_config_of(layer)->class_id == GF__LAYER_DEPTHWISE_CONV2D;
+    const char *weight = gf__layer_weight_name(layer, i);
+    if (model->is_archive)
+        return gf__asprintf("%s/vars/%zu", group, i);
+    if (is_depthwise && strcmp(weight, "kernel") == 0)
+        weight = "depthwise_kernel";
+    return gf__asprintf("%s/%s/%s:0", group, group, weight);
+}
+
+static gf_status add_layer(keras_model *model, const gf_layer *layer, gf_error *err)
+{
+    char *group = group_name(model, layer);
+    if (group == NULL)
+        return gf__error_nomem(err, "a layer's name", strlen(gf_layer_name(layer)));
     gf__json *entry = gf__json_array(), *list = gf__json_array();
     gf_status st = GF_OK;
     for (size_t i = 0; i < gf__layer_n_weights(layer) && st == GF_OK; i++) {
-        const char *weight = gf__layer_weight_name(layer, i);
-        if (is_depthwise && strcmp(weight, "kernel") == 0)
-            weight = "depthwise_kernel";
-        char *name = gf__asprintf("%s/%s/%s:0", gf_layer_name(layer), gf_layer_name(layer), weight);
+        char *name = weight_name(model, layer, group, i);
         if (name == NULL) {
-            st = gf__error_nomem(err, "a weight's name", strlen(weight));
+            st = gf__error_nomem(err, "a weight's name", strlen(group));
             break;
         }
         model->names[model->n_tensors] = name;
         model->tensors[model->n_tensors++] = (gf_named_tensor){name, gf__layer_weight_at(layer, i)};
-        gf__json_append(list, gf__json_new_string(name + strlen(gf_layer_name(layer)) + 1));
+        gf__json_append(list, gf__json_new_string(name + strlen(group) + 1));
     }
-    gf__json_append(entry, gf__json_new_string(gf_layer_name(layer)));
+    gf__json_append(entry, gf__json_new_string(group));
     gf__json_append(entry, list);
     gf__json_append(model->layers, entry);
+    gf__free(group);
     return st;
 }
 
@@ -74,62 +96,83 @@ static gf_status collect(const gf__export_source *source, keras_model *model, gf
     return st;
 }
 
+static gf_status write_config(const gf_graph *graph, gf__buffer *text, gf_error *err)
+{
+    gf__json *config = NULL;
+    gf_status st = gf__graph_to_config(graph, &config, err);
+    if (st == GF_OK)
+        gf__json_write(config, false, text);
+    gf__buffer_append(text, "", 1);
+    gf__json_free(config);
+    return st == GF_OK ? gf__buffer_status(text, err) : st;
+}
+
 static gf_status save_tensors(const keras_model *model, const gf_graph *graph, const char *path,
                               gf_error *err)
 {
-    gf__buffer layers = {0}, config_text = {0};
-    gf__json *config = NULL;
-    gf_status st = gf__graph_to_config(graph, &config, err);
+    gf__buffer layers = {0}, config = {0};
+    gf__json_write(model->layers, false, &layers);
+    gf__buffer_append(&layers, "", 1);
+    gf_status st = gf__buffer_status(&layers, err);
+    if (st == GF_OK && !model->is_archive)
+        st = write_config(graph, &config, err);
     if (st == GF_OK) {
-        gf__json_write(config, false, &config_text);
-        gf__json_write(model->layers, false, &layers);
-        gf__buffer_append(&config_text, "", 1);
-        gf__buffer_append(&layers, "", 1);
-        st = gf__buffer_status(&config_text, err);
+        const gf_metadata archive[] = {{"layers", layers.data}, {"root", "layers"}};
+        const gf_metadata whole[] = {{"layers", layers.data},
+                                     {"model_config", config.data},
+                                     {"backend", "tensorflow"},
+                                     {"keras_version", "2.3.0"}}; /* the dialect of the config */
+        st = gf_safetensors_save(path, model->tensors, model->n_tensors,
+                                 model->is_archive ? archive : whole, model->is_archive ? 2 : 4,
+                                 err);
     }
-    if (st == GF_OK)
-        st = gf__buffer_status(&layers, err);
-    if (st == GF_OK) {
-        const gf_metadata metadata[] = {{"layers", layers.data},
-                                        {"model_config", config_text.data},
-                                        {"backend", "tensorflow"},
-                                        {"keras_version", "2.3.0"}}; /* the dialect of the config */
-        st = gf_safetensors_save(path, model->tensors, model->n_tensors, metadata,
-                                 sizeof metadata / sizeof *metadata, err);
-    }
-    gf__json_free(config);
-    gf__buffer_free(&config_text);
+    gf__buffer_free(&config);
     gf__buffer_free(&layers);
+    return st;
+}
+
+/* The tensors' file and, of an archive, the HDF5 file beside what is being written: gone when this
+ * returns, and the first as soon as it is not needed. */
+static gf_status write_files(const gf__export_source *source, keras_model *model, const char *path,
+                             gf_error *err)
+{
+    char *tensors = gf__asprintf("%s.tensors", path), *weights = gf__asprintf("%s.h5", path);
+    gf_status st = tensors != NULL && weights != NULL
+                       ? collect(source, model, err)
+                       : gf__error_nomem(err, "a path", strlen(path));
+    if (st == GF_OK)
+        st = save_tensors(model, source->graph, tensors, err);
+    if (st == GF_OK)
+        st = gf__hdf5_write(tensors, model->is_archive ? weights : path, source->observer, err);
+    if (tensors != NULL)
+        (void)unlink(tensors);
+    if (st == GF_OK && model->is_archive)
+        st = gf__keras_write_archive(source, weights, path, err);
+    if (weights != NULL && model->is_archive)
+        (void)unlink(weights);
+    gf__free(tensors);
+    gf__free(weights);
     return st;
 }
 
 gf_status gf__export_keras(const gf__export_source *source, const char *path, gf_error *err)
 {
-    keras_model model = {0};
+    keras_model model = {.is_archive = strcmp(gf__path_extension(path), ".keras") == 0};
     if (source->quantisation != GF__EXPORT_F32)
         return gf_error_set(err, GF_EUNSUPPORTED, "Keras files are written in float32 only");
     gf__writer *writer = NULL;
     gf_status st = gf__writer_open(path, &writer, err);
     if (st != GF_OK)
         return st;
-    char *tensors = gf__asprintf("%s.tensors", gf__writer_path(writer));
-    st = tensors != NULL ? collect(source, &model, err)
-                         : gf__error_nomem(err, "a path", strlen(path));
-    if (st == GF_OK)
-        st = save_tensors(&model, source->graph, tensors, err);
-    if (st == GF_OK)
-        st = gf__hdf5_write(tensors, gf__writer_path(writer), source->observer, err);
+    st = write_files(source, &model, gf__writer_path(writer), err);
     if (st == GF_OK)
         st = gf__export_end(source, err);
-    if (tensors != NULL)
-        (void)unlink(tensors);
     if (st != GF_OK)
         gf__export_blame(err, gf__writer_path(writer), path);
     if (st == GF_OK)
         st = gf__writer_commit(writer, err);
     else
         gf__writer_abort(writer);
-    gf__free(tensors);
     free_model(&model);
     return st;
 }

@@ -1,7 +1,8 @@
 /* graft-h5: INPUT.h5 OUTPUT.safetensors, and the other way with --write (h5_write.c). The one program that links libhdf5; zoo/hdf5_child.c runs
  * it and hdf5.c says what it writes. It reads what Keras 2 wrote: groups of weights in the order of
- * the attributes layer_names and weight_names, of a weights file or of a whole model. It limits
- * itself before it opens anything: the input is not to be trusted. */
+ * the attributes layer_names and weight_names, of a weights file or of a whole model; and the
+ * model.weights.h5 of a .keras archive, where layers have groups in no order and weights numbers. It
+ * limits itself before it opens anything: the input is not to be trusted. */
 #include <hdf5.h>
 
 #include <signal.h>
@@ -34,6 +35,7 @@ typedef struct conversion {
     size_t n_tensors;
     size_t n_values; /* of all tensors so far */
     gf__json *layers;
+    const char *root_name; /* of an archive's weights; NULL: Keras 2 */
     gf_error *err;
 } conversion;
 
@@ -146,7 +148,9 @@ static gf_status read_list(hid_t object, const char *key, names *out, gf_error *
     }
     if (out->n == 0)
         return gf_error_set(err, GF_EUNSUPPORTED,
-                            "has no attribute %s: not weights that Keras 1 or 2 saved", key);
+                            "has neither the attribute %s nor a group layers: not weights that "
+                            "Keras saved",
+                            key);
     return GF_OK;
 }
 
@@ -193,6 +197,18 @@ static gf_status check_dataset(conversion *c, hid_t dataset, const char *name, s
     return GF_OK;
 }
 
+/* A dataset may say that its values lie in other files of this machine: those are none of the sender's
+ * business. (Links to other files are off for the whole process.) */
+static bool is_inside(hid_t dataset)
+{
+    const hid_t how = H5Dget_create_plist(dataset);
+    const bool is_inside = how >= 0 && H5Pget_layout(how) != H5D_VIRTUAL &&
+                           H5Pget_external_count(how) == 0;
+    if (how >= 0)
+        H5Pclose(how);
+    return is_inside;
+}
+
 static gf_status read_dataset(conversion *c, hid_t group, const char *weight, const char *name,
                               gf_tensor **out)
 {
@@ -200,7 +216,10 @@ static gf_status read_dataset(conversion *c, hid_t group, const char *weight, co
     const hid_t dataset = H5Dopen2(group, weight, H5P_DEFAULT);
     if (dataset < 0)
         return gf_error_set(c->err, GF_EFORMAT, "the dataset \"%s\" cannot be opened", name);
-    gf_status st = check_dataset(c, dataset, name, shape, &n_dims);
+    gf_status st = is_inside(dataset)
+                       ? check_dataset(c, dataset, name, shape, &n_dims)
+                       : gf_error_set(c->err, GF_EUNSUPPORTED,
+                                      "the values of \"%s\" are in another file", name);
     if (st == GF_OK)
         st = gf_tensor_new(GF_DTYPE_F32, shape, n_dims, out, c->err);
     if (st == GF_OK && H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT,
@@ -264,12 +283,59 @@ static gf_status read_layers(conversion *c)
     return st;
 }
 
+/* ---- the weights of an archive ---- */
+
+static herr_t add_link(hid_t group, const char *name, const H5L_info_t *info, void *user)
+{
+    (void)group;
+    (void)info;
+    names *list = user;
+    return list->n < MAX_NAMES && add_name(list, name, strnlen(name, MAX_NAME), NULL) == GF_OK ? 0
+                                                                                               : -1;
+}
+
+/* "vars/0", "vars/1" ... of one layer. */
+static gf_status read_numbered(conversion *c, const char *layer)
+{
+    gf_status st = GF_OK;
+    const hid_t group = H5Gopen2(c->root, layer, H5P_DEFAULT);
+    gf__json *entry = gf__json_array(), *list = gf__json_array();
+    for (size_t i = 0; group >= 0 && st == GF_OK && i < MAX_NAMES; i++) {
+        char weight[32];
+        snprintf(weight, sizeof weight, "vars/%zu", i);
+        if (H5Lexists(group, "vars", H5P_DEFAULT) <= 0 ||
+            H5Lexists(group, weight, H5P_DEFAULT) <= 0)
+            break;
+        st = read_weight(c, group, layer, weight);
+        gf__json_append(list, gf__json_new_string(weight));
+    }
+    gf__json_append(entry, gf__json_new_string(layer));
+    gf__json_append(entry, list);
+    gf__json_append(c->layers, entry);
+    if (group >= 0) /* what is no group has no weights */
+        H5Gclose(group);
+    return st;
+}
+
+static gf_status read_archived(conversion *c)
+{
+    names layers = {0};
+    gf_status st = GF_OK;
+    if (H5Literate(c->root, H5_INDEX_NAME, H5_ITER_INC, NULL, add_link, &layers) < 0)
+        st = gf_error_set(c->err, GF_EFORMAT, "the group %s cannot be read, or has more than %d",
+                          c->root_name, MAX_NAMES);
+    for (size_t i = 0; i < layers.n && st == GF_OK; i++)
+        st = read_numbered(c, layers.items[i]);
+    names_free(&layers);
+    return st;
+}
+
 /* ---- the whole ---- */
 
 static gf_status write_output(conversion *c, hid_t file, const char *output)
 {
     static const char *const keys[] = {"model_config", "backend", "keras_version"};
-    gf_metadata metadata[4];
+    gf_metadata metadata[5];
     char *texts[3] = {NULL};
     size_t n = 0;
     gf__buffer layers = {0};
@@ -278,6 +344,8 @@ static gf_status write_output(conversion *c, hid_t file, const char *output)
     if (st == GF_OK)
         st = gf__buffer_status(&layers, c->err);
     metadata[n++] = (gf_metadata){"layers", layers.data};
+    if (c->root_name != NULL)
+        metadata[n++] = (gf_metadata){"root", c->root_name};
     for (size_t i = 0; i < 3 && st == GF_OK; i++) {
         st = read_text(H5Aexists(file, keys[i]) > 0 ? file : c->root, keys[i], &texts[i], c->err);
         if (texts[i] != NULL)
@@ -291,20 +359,32 @@ static gf_status write_output(conversion *c, hid_t file, const char *output)
     return st;
 }
 
+/* The group that holds the layers, and whose way of writing it is. */
+static void open_root(conversion *c, hid_t file)
+{
+    static const char *const archived[] = {"layers", "_layer_checkpoint_dependencies"};
+    const char *name = H5Lexists(file, "model_weights", H5P_DEFAULT) > 0 ? "model_weights" : "/";
+    const bool is_listed = name[0] != '/' || H5Aexists(file, "layer_names") > 0 ||
+                           H5Aexists(file, "layer_names0") > 0;
+    for (size_t i = 0; !is_listed && c->root_name == NULL && i < 2; i++)
+        if (H5Lexists(file, archived[i], H5P_DEFAULT) > 0)
+            c->root_name = archived[i];
+    c->root = H5Gopen2(file, c->root_name != NULL ? c->root_name : name, H5P_DEFAULT);
+}
+
 static gf_status convert(const char *input, const char *output, gf_error *err)
 {
     conversion c = {.root = -1, .err = err};
     const hid_t file = H5Fopen(input, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file < 0)
         return gf_error_set(err, GF_EFORMAT, "is not an HDF5 file, or a damaged one");
-    const bool is_model = H5Lexists(file, "model_weights", H5P_DEFAULT) > 0;
     gf_status st = GF_OK;
-    c.root = H5Gopen2(file, is_model ? "model_weights" : "/", H5P_DEFAULT);
+    open_root(&c, file);
     c.layers = gf__json_array();
     if (c.root < 0)
         st = gf_error_set(err, GF_EFORMAT, "its groups cannot be opened");
     if (st == GF_OK)
-        st = read_layers(&c);
+        st = c.root_name != NULL ? read_archived(&c) : read_layers(&c);
     if (st == GF_OK)
         st = write_output(&c, file, output);
     for (size_t i = 0; i < c.n_tensors; i++) {
@@ -331,6 +411,7 @@ int main(int argc, char **argv)
     limit_self();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* one message of ours instead of its stack */
     H5PLset_loading_state(0);              /* no code named by the file */
+    H5Lunregister(H5L_TYPE_EXTERNAL);      /* and no other file */
     if ((is_writing ? gf__h5_write(argv[2], argv[3], &err) : convert(argv[1], argv[2], &err)) ==
         GF_OK)
         return 0;

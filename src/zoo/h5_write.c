@@ -1,6 +1,7 @@
 /* zoo/h5_write.c: the other way through graft-h5: a safetensors file with the tensors, metadata and list of
  * layers that reading makes, as a Keras HDF5 model: attributes model_config, backend, keras_version, and
- * the group model_weights with a group a layer. */
+ * the group model_weights with a group a layer. With metadata "root" it is the model.weights.h5 of a .keras
+ * archive: groups LAYER/vars below that root, whose datasets are called 0, 1 ... */
 #include <hdf5.h>
 
 #include <string.h>
@@ -91,8 +92,9 @@ static hid_t make_group(hid_t at, const char *name)
     return group;
 }
 
-static gf_status write_dataset(hid_t group, const char *name, const gf_tensor *tensor,
-                               gf_error *err)
+/* title: what messages call it. */
+static gf_status write_dataset(hid_t group, const char *name, const char *title,
+                               const gf_tensor *tensor, gf_error *err)
 {
     hsize_t sides[GF_TENSOR_MAX_DIMS];
     const size_t n_dims = gf_tensor_n_dims(tensor);
@@ -111,18 +113,28 @@ static gf_status write_dataset(hid_t group, const char *name, const gf_tensor *t
     H5Pclose(how);
     H5Pclose(link);
     return is_written ? GF_OK
-                      : gf_error_set(err, GF_EIO, "%s cannot be written; is the disk full?", name);
+                      : gf_error_set(err, GF_EIO, "%s cannot be written; is the disk full?", title);
+}
+
+static gf_status make_empty_group(hid_t at, const char *name, gf_error *err)
+{
+    const hid_t group = make_group(at, name);
+    if (group < 0)
+        return gf_error_set(err, GF_EIO, "the group %s cannot be made", name);
+    H5Gclose(group);
+    return GF_OK;
 }
 
 static gf_status write_layer(hid_t root, const gf_safetensors *file, const gf__json *entry,
-                             gf_error *err)
+                             bool is_archive, gf_error *err)
 {
     const char *layer = gf__json_string(gf__json_at(entry, 0), "");
     const gf__json *weights = gf__json_at(entry, 1);
     const hid_t group = make_group(root, layer);
     if (group < 0)
         return gf_error_set(err, GF_EIO, "the group %s cannot be made", layer);
-    gf_status st = write_list(group, "weight_names", weights, false, err);
+    gf_status st = is_archive ? make_empty_group(group, "vars", err)
+                              : write_list(group, "weight_names", weights, false, err);
     for (size_t i = 0; i < gf__json_n_items(weights) && st == GF_OK; i++) {
         const char *weight = gf__json_string(gf__json_at(weights, i), "");
         char *name = gf__asprintf("%s/%s", layer, weight);
@@ -130,7 +142,7 @@ static gf_status write_layer(hid_t root, const gf_safetensors *file, const gf__j
         if (tensor == NULL || gf_tensor_dtype(tensor) != GF_DTYPE_F32)
             st = gf_error_set(err, GF_EFORMAT, "has no float32 tensor %s/%s", layer, weight);
         else
-            st = write_dataset(group, weight, tensor, err);
+            st = write_dataset(group, weight, is_archive ? name : weight, tensor, err);
         gf__free(name);
     }
     H5Gclose(group);
@@ -163,7 +175,20 @@ static gf_status write_model(hid_t out, const gf_safetensors *file, const gf__js
     if (st == GF_OK)
         st = write_list(root, "layer_names", layers, true, err);
     for (size_t i = 0; i < gf__json_n_items(layers) && st == GF_OK; i++)
-        st = write_layer(root, file, gf__json_at(layers, i), err);
+        st = write_layer(root, file, gf__json_at(layers, i), false, err);
+    H5Gclose(root);
+    return st;
+}
+
+static gf_status write_archived(hid_t out, const gf_safetensors *file, const gf__json *layers,
+                                const char *root_name, gf_error *err)
+{
+    const hid_t root = make_group(out, root_name);
+    if (root < 0)
+        return gf_error_set(err, GF_EIO, "the group %s cannot be made", root_name);
+    gf_status st = make_empty_group(out, "vars", err); /* the model's own, which are none */
+    for (size_t i = 0; i < gf__json_n_items(layers) && st == GF_OK; i++)
+        st = write_layer(root, file, gf__json_at(layers, i), true, err);
     H5Gclose(root);
     return st;
 }
@@ -177,6 +202,7 @@ gf_status gf__h5_write(const char *input, const char *output, gf_error *err)
     if (st != GF_OK)
         return st;
     const char *text = gf_safetensors_metadata(file, "layers");
+    const char *root = gf_safetensors_metadata(file, "root");
     st = text != NULL ? gf__json_parse(text, strlen(text), &layers, err)
                       : gf_error_set(err, GF_EFORMAT, "has no list of layers");
     if (st == GF_OK) {
@@ -189,7 +215,8 @@ gf_status gf__h5_write(const char *input, const char *output, gf_error *err)
             st = gf_error_set(err, GF_EIO, "cannot be made");
     }
     if (st == GF_OK)
-        st = write_model(out, file, layers, err);
+        st = root != NULL ? write_archived(out, file, layers, root, err)
+                          : write_model(out, file, layers, err);
     /* After a write that failed the library may crash on closing; this process is about to end. */
     if (st == GF_OK && H5Fclose(out) < 0)
         st = gf_error_set(err, GF_EIO, "cannot be written to its end; is the disk full?");

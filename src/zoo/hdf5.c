@@ -5,13 +5,15 @@
  *     layers         [["conv2d_1", ["conv2d_1/kernel:0"]], ...] in the file's order
  *     model_config   Keras' configuration; only a whole model has it
  *     backend, keras_version
+ *     root           of the weights of a .keras archive, which save_weights() writes alone, too; instead of
+ *                    the three before (keras_groups.c)
  *
  * Weights go to layers by order, as Keras' own load_weights does: the n-th layer with weights of
  * the file is the n-th of the network. Names cannot be used, because they depend on what else the
  * writing program had built before. */
 #include <string.h>
 
-#include "zoo/zoo_priv.h"
+#include "zoo/keras_priv.h"
 
 /* The layers of the file that have weights. */
 typedef struct contents {
@@ -78,7 +80,9 @@ static size_t guess_n_classes(const contents *c, size_t n_base)
 {
     if (c->n_with_weights != n_base + 1)
         return 0;
-    const gf_tensor *kernel = find_tensor(c, n_base, 0);
+    const gf_tensor *kernel = gf_safetensors_metadata(c->file, "root") != NULL
+                                  ? gf_safetensors_find(c->file, "dense/vars/0")
+                                  : find_tensor(c, n_base, 0);
     return kernel != NULL && gf_tensor_n_dims(kernel) == 2 ? gf_tensor_shape(kernel)[1] : 0;
 }
 
@@ -151,6 +155,8 @@ static gf_status assign_weights(const contents *c, gf_graph *graph, gf_error *er
         return gf_error_set(err, GF_EMISMATCH,
                             "has %zu layers with weights, the network \"%s\" has %zu",
                             c->n_with_weights, gf_graph_name(graph), n);
+    if (gf_safetensors_metadata(c->file, "root") != NULL)
+        return gf__keras_assign(c->file, NULL, graph, err);
     for (size_t i = 0; i < gf_graph_n_layers(graph); i++) {
         if (gf__layer_n_weights(gf_graph_layer_at(graph, (ptrdiff_t)i)) == 0)
             continue;

@@ -25,7 +25,14 @@ static const char hdf5_signature[8] = "\x89HDF\r\n\x1a\n";
 
 /* ---- what can be checked without the library ---- */
 
-static gf_status check_file(const char *path, gf_error *err)
+gf_status gf__hdf5_check_begin(const char *head, size_t n, gf_error *err)
+{
+    if (n >= sizeof hdf5_signature && memcmp(head, hdf5_signature, sizeof hdf5_signature) == 0)
+        return GF_OK;
+    return gf_error_set(err, GF_EFORMAT, "is not an HDF5 file (no signature in front)");
+}
+
+static gf_status check_file(const char *path, const char *title, gf_error *err)
 {
     char head[sizeof hdf5_signature];
     struct stat info;
@@ -35,11 +42,13 @@ static gf_status check_file(const char *path, gf_error *err)
     const bool is_read = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
                          pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head;
     close(fd);
-    if (!is_read || memcmp(head, hdf5_signature, sizeof head) != 0)
-        return gf_error_set(err, GF_EFORMAT, "%s: is not an HDF5 file (no signature in front)",
-                            path);
+    const gf_status st = gf__hdf5_check_begin(head, is_read ? sizeof head : 0, err);
+    if (st != GF_OK) {
+        gf__error_prefix(err, "%s", title);
+        return st;
+    }
     if ((uint64_t)info.st_size > FILE_LIMIT)
-        return gf_error_set(err, GF_ELIMIT, "%s: has %lld bytes, at most %llu are read", path,
+        return gf_error_set(err, GF_ELIMIT, "%s: has %lld bytes, at most %llu are read", title,
                             (long long)info.st_size, (unsigned long long)FILE_LIMIT);
     return GF_OK;
 }
@@ -84,8 +93,8 @@ static gf_status find_program(char path[4096], gf_error *err)
 
 typedef struct errand {
     const char *const *words; /* what follows the program's name, NULL at the end */
-    const char *path;         /* what messages are about */
-    bool is_writing;          /* path, not reading it */
+    const char *title;        /* what messages are about */
+    bool is_writing;          /* it, not reading it */
     const gf_observer *obs;
     const char *stage; /* that obs is told of, at its beginning */
     size_t n_steps;    /* 0 where it cannot be told */
@@ -195,13 +204,13 @@ static gf_status judge(const errand *e, int wait_status, const char *message, gf
     if (WIFSIGNALED(wait_status))
         return e->is_writing
                    ? gf_error_set(err, GF_EIO, "%s: graft-h5 was ended while it wrote (signal %d)",
-                                  e->path, WTERMSIG(wait_status))
+                                  e->title, WTERMSIG(wait_status))
                    : gf_error_set(err, GF_EFORMAT,
                                   "%s: the HDF5 library broke down on it (signal %d); the file is "
                                   "damaged",
-                                  e->path, WTERMSIG(wait_status));
+                                  e->title, WTERMSIG(wait_status));
     if (WEXITSTATUS(wait_status) != 0)
-        return gf_error_set(err, e->is_writing ? GF_EIO : GF_EFORMAT, "%s: %s", e->path,
+        return gf_error_set(err, e->is_writing ? GF_EIO : GF_EFORMAT, "%s: %s", e->title,
                             message[0] != '\0' ? message : "graft-h5 could not do it");
     return GF_OK;
 }
@@ -224,7 +233,7 @@ static gf_status run(const char *program, const errand *e, gf_error *err)
     if (st != GF_OK)
         return st;
     if (!is_in_time)
-        return gf_error_set(err, GF_EFORMAT, "%s: not done after %d seconds; damaged?", e->path,
+        return gf_error_set(err, GF_EFORMAT, "%s: not done after %d seconds; damaged?", e->title,
                             TIMEOUT_MS / 1000);
     return judge(e, wait_status, message, err);
 }
@@ -249,11 +258,17 @@ static void remove_folder(const char *folder)
 gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, const gf_observer *obs,
                            gf_safetensors **out, gf_error *err)
 {
+    return gf__hdf5_convert_as(path, path, scratch_dir, obs, out, err);
+}
+
+gf_status gf__hdf5_convert_as(const char *path, const char *title, const char *scratch_dir,
+                              const gf_observer *obs, gf_safetensors **out, gf_error *err)
+{
     char program[4096];
     char *folder = NULL, *output = NULL;
     bool has_folder = false;
     *out = NULL;
-    gf_status st = check_file(path, err);
+    gf_status st = check_file(path, title, err);
     if (st != GF_OK)
         goto done;
     st = find_program(program, err);
@@ -273,7 +288,7 @@ gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, const gf_o
     memcpy(output, folder, strlen(folder));
     st = run(program,
              &(errand){.words = (const char *const[]){path, output, NULL},
-                       .path = path,
+                       .title = title,
                        .obs = obs,
                        .stage = "import",
                        .n_steps = 2},
@@ -299,7 +314,7 @@ gf_status gf__hdf5_write(const char *tensors, const char *path, const gf_observe
         return st;
     return run(program,
                &(errand){.words = (const char *const[]){"--write", tensors, path, NULL},
-                         .path = path,
+                         .title = path,
                          .is_writing = true,
                          .obs = obs,
                          .stage = "export"},

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "zoo/keras_priv.h"
 #include "zoo/torch_priv.h"
 
 /* ---- finding ---- */
@@ -49,6 +50,9 @@ static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *
         *kind = GF__SOURCE_SAFETENSORS;
     else if (start < n && head[start] == '{')
         *kind = GF__SOURCE_TFJS;
+    else if (gf__keras_archive_begins(head, n) || (n >= 4 && memcmp(head, "PK\x03\x04", 4) == 0 &&
+                                                   strcmp(gf__path_extension(path), ".keras") == 0))
+        *kind = GF__SOURCE_KERAS;
     else if (n >= 4 &&
              (memcmp(head, "PK\x03\x04", 4) == 0 || memcmp(head, "\x80\x02\x8a\x0a", 4) == 0))
         *kind = GF__SOURCE_TORCH;
@@ -58,7 +62,8 @@ static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *
         return gf_error_set(
             err, GF_EFORMAT,
             "%s: is not a checkpoint that can be read: a TensorFlow.js model.json or "
-            "model.min.js, a Keras .h5 file, a TensorFlow SavedModel or .pb graph, a PyTorch .pth "
+            "model.min.js, a Keras .keras or .h5 file, a TensorFlow SavedModel or .pb graph, a "
+            "PyTorch .pth "
             "file (or a wheel with one in it), a safetensors file, or an ONNX file",
             path);
     return GF_OK;
@@ -74,6 +79,7 @@ static const char *const places[] = {
     "dist/models/%s/model.json",
     "package/dist/models/%s/model.min.js",
     "models/%s/model.json",
+    "%s.keras",
     "%s.h5",
     "%s_weights_tf_dim_ordering_tf_kernels.h5",
     "%s_weights_tf_dim_ordering_tf_kernels_notop.h5",
@@ -204,6 +210,8 @@ static gf_status read_checkpoint(const gf__source *source, const char *name, con
         return gf__savedmodel_read(source, name, obs, out, err);
     if (source->kind == GF__SOURCE_ONNX)
         return gf__onnx_read(source->path, name, out, err);
+    if (source->kind == GF__SOURCE_KERAS)
+        return gf__keras_read(source->path, home, obs, out, err);
     if (source->kind == GF__SOURCE_HDF5)
         return gf__hdf5_read(source->path, home, obs, out, err);
     return gf__tfjs_read(source, obs, out, err);

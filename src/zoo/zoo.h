@@ -22,10 +22,25 @@ typedef struct gf__trunk_parts {
 gf_status gf__trunk_take(const gf__trunk_parts *parts, gf_trunk **out, gf_error *err);
 
 /* Makes a Keras HDF5 model of a safetensors file, in a process of its own: tensors "LAYER/WEIGHT", metadata
- * model_config, backend, keras_version, layers ([["LAYER", ["WEIGHT", ...]], ...]). GF_ENOTFOUND: no
- * program graft-h5. */
+ * model_config, backend, keras_version, layers ([["LAYER", ["WEIGHT", ...]], ...]). With metadata "root"
+ * instead of the first three: model.weights.h5 of a .keras archive, whose weights are called
+ * "GROUP/vars/0". GF_ENOTFOUND: no program graft-h5. */
 gf_status gf__hdf5_write(const char *tensors, const char *path, const gf_observer *obs,
                          gf_error *err);
+
+/* Names of the groups of model.weights.h5 in a .keras archive: for each layer in turn, its class in snake
+ * case and a number. Start with {0}. */
+typedef struct gf__keras_group_base {
+    char *name;
+    size_t n;
+} gf__keras_group_base;
+typedef struct gf__keras_groups {
+    gf__keras_group_base *bases;
+    size_t n_bases;
+} gf__keras_groups;
+/* New; NULL out of memory. n_uses: how far it counts on, 1. */
+char *gf__keras_group_next(gf__keras_groups *groups, const char *class_name, size_t n_uses);
+void gf__keras_groups_free(gf__keras_groups *groups);
 
 /* Gives back the memory that reading the trunk's weights has filled, once plans have them packed.
  * Whoever reads them again gets them from the file. Threads: any. */

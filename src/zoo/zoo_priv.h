@@ -28,6 +28,7 @@ typedef enum gf__source_kind {
     GF__SOURCE_TFJS, /* model.json */
     GF__SOURCE_NPM,  /* model.min.js */
     GF__SOURCE_HDF5,
+    GF__SOURCE_KERAS, /* .keras, a zip archive */
     GF__SOURCE_TORCH, /* torch.save(), or a zip archive with such a file in it */
     GF__SOURCE_SAFETENSORS,
     GF__SOURCE_SAVEDMODEL, /* saved_model.pb, variables/ beside it */
@@ -57,6 +58,11 @@ gf_status gf__hdf5_read(const char *path, const char *scratch_dir, const gf_obse
 /* Runs graft-h5 on path; *out is the safetensors file it made, already without a name on disk. */
 gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, const gf_observer *obs,
                            gf_safetensors **out, gf_error *err);
+/* The same with a title in messages, in the place of the path of what is a temporary file. */
+gf_status gf__hdf5_convert_as(const char *path, const char *title, const char *scratch_dir,
+                              const gf_observer *obs, gf_safetensors **out, gf_error *err);
+/* GF_EFORMAT: the first bytes of a file are not HDF5's signature. */
+gf_status gf__hdf5_check_begin(const char *head, size_t n, gf_error *err);
 
 /* A SavedModel or a GraphDef; the graph is called `name`. */
 gf_status gf__savedmodel_read(const gf__source *source, const char *name, const gf_observer *obs,

@@ -18,7 +18,18 @@ try $graft export iris.safetensors --format tfjs -o web
 try $graft export iris.safetensors --quantize uint8 -o iris8.onnx
 try $graft export iris.safetensors --format tfjs --quantize int4 -o web4
 try $graft export iris.safetensors --format keras -o iris.h5
+try $graft export iris.safetensors --format keras -o iris.keras
+python3 - <<'PY'
+import json, zipfile
+with zipfile.ZipFile("iris.keras") as file:
+    for member in file.infolist():
+        print(member.filename, member.compress_type, member.date_time)
+    print(file.read("metadata.json").decode())
+    config = json.loads(file.read("config.json"))
+    print(config["module"], config["class_name"], [layer["class_name"] for layer in config["config"]["layers"]])
+PY
 try $graft export iris.safetensors --format keras --quantize uint8 -o iris8.h5
+try $graft export iris.safetensors --format keras --quantize uint8 -o iris8.keras
 try $graft export iris.safetensors --format savedmodel -o served
 find served -type f | LC_ALL=C sort
 cat served/assets/classes.txt
@@ -27,18 +38,23 @@ try $graft export iris.safetensors --format savedmodel -o served
 try $graft export iris.safetensors --format savedmodel --quantize uint8 -o served8
 
 # The same model gives the same bytes a second later: the time of now stands nowhere in the file.
-python3 - iris.h5 <<'PY'
+python3 - iris.h5 iris.keras <<'PY'
 import struct, sys, time
-data = open(sys.argv[1], "rb").read()
-now = int(time.time())
-found = {at for t in range(now - 20, now + 1) for at in [data.find(struct.pack("<I", t))] if at >= 0}
-print("times in the file:", sorted(found))
+for name in sys.argv[1:]:
+    data = open(name, "rb").read()
+    now = int(time.time())
+    found = {at for t in range(now - 20, now + 1) for at in [data.find(struct.pack("<I", t))] if at >= 0}
+    print("times in the file:", sorted(found))
 PY
 # A decoder is for pictures, and ONNX alone has one.
 try $graft export iris.safetensors --with-decoder -o iris_decoder.onnx
 try $graft export iris.safetensors --with-decoder --head-only -o iris_decoder.onnx
 try $graft export iris.safetensors --with-decoder --format keras -o iris_decoder.h5
 try $graft export iris.safetensors --with-decoder --format savedmodel -o decoding
+# There and back: the same network with the same weights, whatever Keras' file it was in.
+for file in iris.h5 iris.keras; do $graft import $file --as back --quiet | grep sha256; done | uniq | wc -l
+rm "$home/trunks/back.safetensors"
+
 # Outputs of the wrong kind, folders that are not there, a slash at the end.
 mkdir folder
 try $graft export iris.safetensors -o folder
@@ -57,14 +73,16 @@ printf 'a model, really' >text.safetensors
 try $graft export text.safetensors -o other.onnx
 try $graft export "$home/trunks/inception_v3.safetensors" -o other.onnx
 # Two at once onto one name: a file is the one or the other, a folder belongs to the first.
-for format in onnx keras tfjs savedmodel; do
-    for i in 1 2 3 4; do ($graft export iris.safetensors --format $format -o "both.$format" --quiet; echo "$format $?") 2>>both.err & done >>both.txt
+for ending in onnx h5 keras tfjs savedmodel; do
+    format=${ending/h5/keras}
+    for i in 1 2 3 4; do ($graft export iris.safetensors --format $format -o "both.$ending" --quiet; echo "$ending $?") 2>>both.err & done >>both.txt
     wait
 done
 sort both.txt | uniq -c | sed 's/^ *//'
 sort -u both.err
 cmp both.onnx iris.onnx
-cmp both.keras iris.h5
+cmp both.h5 iris.h5
+cmp both.keras iris.keras
 diff -r both.tfjs slash
 diff -r both.savedmodel served
 ls -d ./*tmp* 2>/dev/null

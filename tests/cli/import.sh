@@ -30,6 +30,15 @@ try $graft import npm/model.min.js --as wrapped
 trunks
 for name in small quantised small_h5 wrapped; do $graft layers $name | tail -5 | head -1; done
 
+# Keras' archives: the same network, to the bit.
+for version in 2_13 2_15 3_12; do
+    try $graft import "$zoo/keras/small_$version.keras" --as archive
+done
+mkdir unpacked
+cp "$zoo/keras/small_3_12.keras" unpacked/archive.keras
+try $graft import unpacked --as archive --quiet
+rm "$home/trunks/archive.safetensors"
+
 # Inception-v3 in Keras' own files, filled with a rule: the topology is known, so the name decides nothing.
 try $graft pull inception_v3 --from "$zoo/inception_v3_filled.h5" --home "$PWD/other" --json
 ls other/trunks
@@ -58,6 +67,30 @@ try $graft import none --as bad
 try $graft import missing.h5 --as bad
 try $graft import "$zoo/small.h5" --as ../bad
 try $graft import "$zoo/small.h5" --as ""
+
+# Archives: cut, without a member, text, another's weights, a bomb, a network that is its own input, files of this machine.
+python3 - "$zoo/keras/small_3_12.keras" <<'PY'
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1]) as file:
+    members = {name: file.read(name) for name in file.namelist()}
+def write(path, **changes):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in {**members, **{key.replace("_", "."): value for key, value in changes.items()}}.items():
+            if data is not None:
+                file.writestr(name, data)
+write("half.keras", model_weights_h5=None)
+write("unnamed.keras", config_json=None)
+write("text.keras", config_json=b"a network, really")
+write("wide.keras", config_json=members["config.json"].replace(b'"units": 3', b'"units": 77'))
+write("bomb.keras", model_weights_h5=bytes(1 << 26))
+write("cycle.keras", config_json=members["config.json"].replace(b'["pad", 0, 0]', b'["norm", 0, 0]'))
+write("own.keras", config_json=members["config.json"].replace(b'"module": "keras.layers"', b'"module": "mine"'))
+PY
+head -c 3000 "$zoo/keras/small_3_12.keras" >cut.keras
+printf 'a model, really' >plain.keras
+for file in half unnamed text wide bomb cycle own cut plain "$zoo/keras/external_link" "$zoo/keras/external_data" "$zoo/keras/virtual_data"; do
+    try $graft import "$file.keras" --as bad
+done
 
 # PyTorch files and what is called so: text, half a file, wheels with none or two, a bomb, TorchScript, calls, another's format.
 printf 'weights, really' >text.pth

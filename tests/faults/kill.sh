@@ -58,17 +58,18 @@ done
 pgrep -fa "graft-h5.*$PWD" || echo "no reader left behind"
 
 # Exporting the trunk with its head: what is left beside the output is called temporary, and what reads stops with who asked.
-for format in onnx tfjs keras savedmodel; do
-    $graft export whole.safetensors --format $format -o whole.$format --quiet
-    ms=$(milliseconds $graft export whole.safetensors --format $format -o measured.$format)
+for ending in onnx tfjs h5 keras savedmodel graft; do
+    format=${ending/h5/keras}
+    $graft export whole.safetensors --format $format -o whole.$ending --quiet
+    ms=$(milliseconds $graft export whole.safetensors --format $format -o measured.$ending)
     for i in {1..6}; do
-        kill_within "$ms" $graft export whole.safetensors --format $format -o left.$format
-        [ ! -e left.$format ] || diff -r left.$format whole.$format
-        rm -rf left.$format
+        kill_within "$ms" $graft export whole.safetensors --format $format -o left.$ending
+        [ ! -e left.$ending ] || diff -r left.$ending whole.$ending
+        rm -rf left.$ending
     done
-    $graft export whole.safetensors --format $format -o left.$format --quiet
-    diff -r left.$format whole.$format && echo "export $format: the same bytes"
-    find . -maxdepth 1 -name 'left.*' ! -name left.$format ! -name "left.$format.tmp.[0-9]*"
+    $graft export whole.safetensors --format $format -o left.$ending --quiet
+    diff -r left.$ending whole.$ending && echo "export $ending: the same bytes"
+    find . -maxdepth 1 -name 'left.*' ! -name left.$ending ! -name "left.$ending.tmp.[0-9]*"
     rm -rf left.*
 done
 for i in {1..50}; do

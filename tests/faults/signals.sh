@@ -44,20 +44,21 @@ stop_when '[ -s err ]' INT $graft classify missing-1.png missing-2.png many/*/*.
 
 # While exporting the trunk with its head: its temporary file is there, the output is not. A Ctrl-C goes to the whole group, graft-h5 too.
 $graft train set $options --hidden 64 --layer mixed10 --epochs 2 -o big.safetensors >/dev/null
-for format in onnx tfjs keras savedmodel; do
+for ending in onnx tfjs h5 keras savedmodel; do
+    format=${ending/h5/keras}
     for i in {1..20}; do # it takes a tenth of a second, which a busy machine may miss
-        rm -rf big.$format
+        rm -rf big.$ending
         set -m # a group of its own
-        $graft export big.safetensors --format $format -o big.$format --quiet 2>err &
+        $graft export big.safetensors --format $format -o big.$ending --quiet 2>err &
         set +m
         pid=$!
-        until ls -d big.$format.tmp* >/dev/null 2>&1 || ! kill -0 $pid 2>/dev/null; do read -rt 0.001 <> <(:); done
+        until ls -d big.$ending.tmp* >/dev/null 2>&1 || ! kill -0 $pid 2>/dev/null; do read -rt 0.001 <> <(:); done
         kill -INT -- -$pid 2>/dev/null
         wait $pid
         status=$?
         [ $status = 0 ] || break
     done
     cat err
-    echo "$format: exit status $status"
-    ls -d big.$format* 2>/dev/null
+    echo "$ending: exit status $status"
+    ls -d big.$ending* 2>/dev/null
 done

@@ -11,7 +11,7 @@ try limited $limit $graft pull inception_v3 --from "$fixtures/golden/zoo/incepti
 find . "$home/" -newer set -name '*.safetensors*' -type f -o -name '*.npz*' -o -name '*.tmp*' | grep -v small
 
 $graft train set $options --epochs 2 -o leaves.safetensors >/dev/null
-for format in onnx tfjs keras savedmodel; do try limited 100 $graft export leaves.safetensors --format $format -o left.$format --quiet; done
+for ending in onnx tfjs h5 keras savedmodel graft; do try limited 100 $graft export leaves.safetensors --format ${ending/h5/keras} -o left.$ending --quiet; done
 ls -d left.* 2>/dev/null
 
 # A disk of 2 MB, where one may be mounted; elsewhere the same lines, so that the rest is still compared.
@@ -23,12 +23,14 @@ if mount -t tmpfs -o size=2m tmpfs disk 2>/dev/null; then
     on_disk() { "$@" 2>&1 | sed -E 's/^graft: [a-z ]+: //'; find disk -name '*.safetensors*' -o -name '*.npz*'; }
     on_disk $graft train set $options --epochs 2 -o disk/m.safetensors
     on_disk $graft dataset make set -o disk/set.npz --quiet
-    for format in onnx tfjs keras savedmodel; do on_disk $graft export leaves.safetensors --format $format -o disk/m.$format --quiet; done
+    for ending in onnx tfjs h5 keras savedmodel graft; do on_disk $graft export leaves.safetensors --format ${ending/h5/keras} -o disk/m.$ending --quiet; done
     find disk -name 'm.*'
     # Room for the tensors and not for the HDF5 file beside them, whose library crashes where its end meets a full disk.
     mkdir small
     mount -t tmpfs -o size=3m tmpfs small
-    on_disk $graft export leaves.safetensors --format keras -o small/m.h5 --quiet | sed -E 's/[a-z0-9_]+\/kernel:0/WEIGHT/'
+    for ending in h5 keras; do
+        on_disk $graft export leaves.safetensors --format keras -o small/m.$ending --quiet | sed -E 's/[a-z0-9_]+\/(kernel:0|vars\/0)/WEIGHT/'
+    done
     find small -name 'm.*'
     umount small
     # A home on it: no room for packs and features, which is a pity but no error.
@@ -40,6 +42,7 @@ if mount -t tmpfs -o size=2m tmpfs disk 2>/dev/null; then
 else
     printf '%s\n' 'disk/m.safetensors: cannot write: the disk is full; free some space and try again' \
         'disk/: cannot keep rows: the disk is full; free some space and try again'
-    for format in onnx tfjs keras savedmodel; do echo "disk/m.$format: cannot write: the disk is full; free some space and try again"; done
-    printf '%s\n' 'small/m.h5: WEIGHT cannot be written; is the disk full?' trained
+    for ending in onnx tfjs h5 keras savedmodel graft; do echo "disk/m.$ending: cannot write: the disk is full; free some space and try again"; done
+    for ending in h5 keras; do echo "small/m.$ending: WEIGHT cannot be written; is the disk full?"; done
+    echo trained
 fi

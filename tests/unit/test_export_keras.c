@@ -1,6 +1,6 @@
-/* A Keras .h5 that is written is read again, to the bit; a failure leaves nothing. */
+/* A Keras .h5 or .keras that is written is read again, to the bit; a failure leaves nothing. */
 #include "small_export.h"
-#include "zoo/zoo_priv.h"
+#include "zoo/keras_priv.h"
 
 static const gf_recipe recipe = {.width = 14, .height = 17, .scale = 1 / 127.5f, .shift = -1};
 
@@ -9,14 +9,21 @@ static void end_source(const gf__export_source *source)
     gf_graph_free((gf_graph *)(uintptr_t)source->graph);
 }
 
-TEST(export_keras__comes_back_to_the_bit)
+static gf_status read_back(const char *path, const char *dir, gf__checkpoint *out)
 {
-    char *dir = check_temp_dir(), *path = gf__path_join(dir, "small.h5");
+    return strcmp(gf__path_extension(path), ".keras") == 0
+               ? gf__keras_read(path, dir, NULL, out, &check_err)
+               : gf__hdf5_read(path, dir, NULL, out, &check_err);
+}
+
+static void comes_back(const char *name)
+{
+    char *dir = check_temp_dir(), *path = gf__path_join(dir, name);
     const gf__export_source source = small_source("softmax", &recipe);
     gf__checkpoint checkpoint = {0};
     char want[GF__SHA256_HEX], got[GF__SHA256_HEX];
     CHECK_OK(gf__export_keras(&source, path, &check_err));
-    CHECK_OK(gf__hdf5_read(path, dir, NULL, &checkpoint, &check_err));
+    CHECK_OK(read_back(path, dir, &checkpoint));
     CHECK_OK(gf__graph_sha256(source.graph, want, &check_err));
     CHECK_OK(gf__graph_sha256(checkpoint.graph, got, &check_err));
     CHECK_STR(got, want);
@@ -26,13 +33,19 @@ TEST(export_keras__comes_back_to_the_bit)
     check_remove_dir(dir);
 }
 
-TEST(export_keras__writes_the_same_bytes_twice)
+TEST(export_keras__comes_back_to_the_bit)
+{
+    comes_back("small.h5");
+    comes_back("small.keras");
+}
+
+static void has_the_same_bytes(const char *const names[2])
 {
     char *dir = check_temp_dir(), *bytes[2] = {NULL};
     size_t n_bytes[2] = {0};
     const gf__export_source source = small_source("softmax", &recipe);
     for (size_t i = 0; i < 2; i++) {
-        char *path = gf__path_join(dir, i == 0 ? "a.h5" : "b.h5");
+        char *path = gf__path_join(dir, names[i]);
         CHECK_OK(gf__export_keras(&source, path, &check_err));
         CHECK_OK(gf__read_file(path, 1 << 20, &bytes[i], &n_bytes[i], &check_err));
         gf__free(path);
@@ -45,13 +58,19 @@ TEST(export_keras__writes_the_same_bytes_twice)
     check_remove_dir(dir);
 }
 
-TEST(export_keras__leaves_nothing_where_it_fails)
+TEST(export_keras__writes_the_same_bytes_twice)
 {
-    char *dir = check_temp_dir(), *path = gf__path_join(dir, "small.h5");
+    has_the_same_bytes((const char *const[2]){"a.h5", "b.h5"});
+    has_the_same_bytes((const char *const[2]){"a.keras", "b.keras"});
+}
+
+static void leaves_nothing(const char *name, size_t step)
+{
+    char *dir = check_temp_dir(), *path = gf__path_join(dir, name);
     const gf__export_source source = small_source("softmax", &recipe);
     gf__dir_list list = {0};
     gf_status st = GF_ENOMEM;
-    for (size_t n = 0; st == GF_ENOMEM; n++) {
+    for (size_t n = 0; st == GF_ENOMEM; n += step) {
         gf__mem_fail_after(n);
         st = gf__export_keras(&source, path, &check_err);
         gf__mem_fail_never();
@@ -59,7 +78,45 @@ TEST(export_keras__leaves_nothing_where_it_fails)
         CHECK_EQ(list.n_names, st == GF_OK ? 1 : 0);
         gf__dir_list_free(&list);
     }
-    CHECK_EQ(st, GF_OK);
+    if (st != GF_OK)
+        fail_msg("%s: %s", gf_status_name(st), check_err.message);
+    end_source(&source);
+    gf__free(path);
+    check_remove_dir(dir);
+}
+
+TEST(export_keras__leaves_nothing_where_it_fails)
+{
+    leaves_nothing("small.h5", 1);
+    leaves_nothing("small.keras", 5);
+}
+
+/* In the archive stands what Keras has no place for, and no time. */
+TEST(export_keras__an_archive_has_class_names_and_preprocessing)
+{
+    char *dir = check_temp_dir(), *path = gf__path_join(dir, "small.keras");
+    const gf__export_source source = small_source("softmax", &recipe);
+    gf__mapping file = {0};
+    gf__archive *zip = NULL;
+    char text[16384] = "";
+    size_t n = 0;
+    CHECK_OK(gf__export_keras(&source, path, &check_err));
+    CHECK_OK(gf__map_file(path, &file, &check_err));
+    CHECK_OK(gf__archive_open(file.data, file.size, &zip, &check_err));
+    CHECK_EQ(gf__archive_n_members(zip), 3);
+    CHECK_STR(gf__archive_name_at(zip, 0), "metadata.json");
+    CHECK_STR(gf__archive_name_at(zip, 1), "config.json");
+    CHECK_STR(gf__archive_name_at(zip, 2), "model.weights.h5");
+    CHECK_OK(gf__archive_begin(zip, 0, &n, &check_err));
+    CHECK(n < sizeof text);
+    CHECK_OK(gf__archive_read(zip, text, n, &check_err));
+    gf__archive_end(zip);
+    assert_non_null(
+        strstr(text, "{\"keras_version\":\"3.0.0\",\"graft\":{\"classes\":[\"0\",\"1\","));
+    assert_non_null(strstr(text, "\"height\":17,\"width\":14"));
+    assert_null(strstr(text, "date"));
+    gf__archive_close(zip);
+    gf__unmap(&file);
     end_source(&source);
     gf__free(path);
     check_remove_dir(dir);
@@ -71,6 +128,7 @@ int main(void)
         UNIT(export_keras__comes_back_to_the_bit),
         UNIT(export_keras__writes_the_same_bytes_twice),
         UNIT(export_keras__leaves_nothing_where_it_fails),
+        UNIT(export_keras__an_archive_has_class_names_and_preprocessing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,12 @@
+/* export/keras_priv.h: between keras.c (both forms of Keras' files) and keras_archive.c (what makes a .keras
+ * archive of it). Never leaves this folder. */
+#ifndef GRAFT_EXPORT_KERAS_PRIV_H
+#define GRAFT_EXPORT_KERAS_PRIV_H
+
+#include "export/export_priv.h"
+
+/* The zip archive of a finished model.weights.h5, with config.json and metadata.json, written to path. */
+gf_status gf__keras_write_archive(const gf__export_source *source, const char *weights,
+                                  const char *path, gf_error *err);
+
+#endif
