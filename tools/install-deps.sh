@@ -11,7 +11,7 @@ test="libbz2-dev libcmocka-dev python3 python3-numpy python3-pip python3-setupto
       jupyter-nbconvert python3-ipykernel python3-googleapi"
 check="g++ clang clang-format cppcheck libclang-rt-14-dev"
 bench="python3-venv"
-interop="python3-torch python3-torchvision"
+interop="python3-torch python3-torchvision python3-onnx"
 slurm="slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
 
 wanted=""
