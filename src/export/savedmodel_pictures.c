@@ -8,7 +8,10 @@
  * that they lie inside. */
 #include "export/savedmodel_priv.h"
 
-#define N_PADDING  "16" /* at least what is read at once: 12 bytes */
+#define N_PADDING "16" /* at least what is read at once: 12 bytes */
+/* Segments or chunks that are looked at: a step costs TensorFlow 40 microseconds, and a file of fill bytes
+ * has millions. A PNG of libpng's reaches half a gigabyte with them. */
+#define MOST_STEPS "65536"
 #define ROWS(rows) (rows), sizeof(rows) / sizeof *(rows)
 
 /* ---- EXIF ------------------------------------------------------------------------------------ */
@@ -96,7 +99,7 @@ static const gf__tf_row orientation_rows[] = {
 
 /* ---- JPEG ------------------------------------------------------------------------------------ */
 
-#define JPEG_WALK "at:int32 found_at:int32 found_size:int32 bytes:uint8 length:int32"
+#define JPEG_WALK "step:int32 at:int32 found_at:int32 found_size:int32 bytes:uint8 length:int32"
 
 /* Goes from segment to segment until EXIF data is found, or a scan or the end. */
 static const gf__tf_row jpeg_more_rows[] = {
@@ -113,10 +116,13 @@ static const gf__tf_row jpeg_more_rows[] = {
     {"is_readable", "LogicalAnd", "is_inside is_marker", ""},
     {"is_segment", "LogicalAnd", "is_no_scan is_no_end", ""},
     {"goes_on", "LogicalAnd", "is_readable is_segment", ""},
-    {"more", "LogicalAnd", "goes_on has_none", ""},
+    {"is_wanted", "LogicalAnd", "goes_on has_none", ""},
+    {"is_early", "LessEqual", "step " MOST_STEPS, "int32"},
+    {"more", "LogicalAnd", "is_wanted is_early", ""},
 };
 
 static const gf__tf_row jpeg_next_rows[] = {
+    {"next_step", "AddV2", "step 1", "int32"},
     {"i_header", "AddV2", "at [1,2,3]", "int32"},
     {"header", "GatherV2", "bytes i_header 0", "uint8"},
     {"header_wide", "Cast", "header", "uint8 int32"},
@@ -157,10 +163,10 @@ static const gf__tf_row jpeg_eighth_rows[] = {{"decode", "DecodeJpeg", "file", "
 /* See image/decode_jpeg.c: the smallest that leaves both sides at least twice the target, which lies
  * across where the picture does. */
 static const gf__tf_row jpeg_rows[] = {
-    {"walk", "StatelessWhile", "2 0 0 bytes length",
-     "T=[int32,int32,int32,uint8,int32] cond=@graft_jpeg_more body=@graft_jpeg_next "
+    {"walk", "StatelessWhile", "1 2 0 0 bytes length",
+     "T=[int32,int32,int32,int32,uint8,int32] cond=@graft_jpeg_more body=@graft_jpeg_next "
      "parallel_iterations=1"},
-    {"turn", "PartitionedCall", "bytes walk.1 walk.2",
+    {"turn", "PartitionedCall", "bytes walk.2 walk.3",
      "Tin=[uint8,int32,int32] Tout=[int32] f=@graft_orientation"},
     {"is_across", "GreaterEqual", "turn 5", "int32"},
     {"target", "SelectV2", "is_across $across $upright", "int32"},
@@ -180,15 +186,19 @@ static const gf__tf_row jpeg_rows[] = {
 
 /* ---- PNG ------------------------------------------------------------------------------------- */
 
-#define PNG_WALK "at:int32 found_at:int32 found_size:int32 has_alpha:bool bytes:uint8 length:int32"
+#define PNG_WALK \
+    "step:int32 at:int32 found_at:int32 found_size:int32 has_alpha:bool bytes:uint8 length:int32"
 
 /* Goes from chunk to chunk up to the end: eXIf may come behind the pixels, and the last one counts. */
 static const gf__tf_row png_more_rows[] = {
     {"left", "Sub", "length at", "int32"},
-    {"more", "GreaterEqual", "left 12", "int32"},
+    {"is_frame", "GreaterEqual", "left 12", "int32"},
+    {"is_early", "LessEqual", "step " MOST_STEPS, "int32"},
+    {"more", "LogicalAnd", "is_frame is_early", ""},
 };
 
 static const gf__tf_row png_next_rows[] = {
+    {"next_step", "AddV2", "step 1", "int32"},
     {"i_size", "AddV2", "at [0,1,2,3]", "int32"},
     {"size_bytes", "GatherV2", "bytes i_size 0", "uint8"},
     {"size_wide", "Cast", "size_bytes", "uint8 int64"},
@@ -244,12 +254,12 @@ static const gf__tf_row png_rows[] = {
     {"kind", "GatherV2", "bytes kind_at 0", "uint8"},
     {"alpha_bit", "BitwiseAnd", "kind uint8:4", "uint8"},
     {"has_channel", "NotEqual", "alpha_bit uint8:0", "uint8"},
-    {"walk", "StatelessWhile", "8 0 0 has_channel bytes length",
-     "T=[int32,int32,int32,bool,uint8,int32] cond=@graft_png_more body=@graft_png_next "
+    {"walk", "StatelessWhile", "1 8 0 0 has_channel bytes length",
+     "T=[int32,int32,int32,int32,bool,uint8,int32] cond=@graft_png_more body=@graft_png_next "
      "parallel_iterations=1"},
-    {"turn", "PartitionedCall", "bytes walk.1 walk.2",
+    {"turn", "PartitionedCall", "bytes walk.2 walk.3",
      "Tin=[uint8,int32,int32] Tout=[int32] f=@graft_orientation"},
-    {"decode", "StatelessIf", "walk.3 file",
+    {"decode", "StatelessIf", "walk.4 file",
      "Tin=[string] Tout=[uint8] then_branch=@graft_png_alpha else_branch=@graft_png_opaque"},
 };
 
@@ -319,7 +329,8 @@ static const gf__tf_function functions[] = {
      ROWS(orientation_rows)},
     {"graft_jpeg_more", JPEG_WALK, "go_on:bool=more", ROWS(jpeg_more_rows)},
     {"graft_jpeg_next", JPEG_WALK,
-     "to:int32=next place:int32=new_at size_found:int32=new_size same_bytes:uint8=bytes "
+     "n:int32=next_step to:int32=next place:int32=new_at size_found:int32=new_size "
+     "same_bytes:uint8=bytes "
      "same_length:int32=length",
      ROWS(jpeg_next_rows)},
     {"graft_jpeg_whole", "file:string", "pixels:uint8=decode", ROWS(jpeg_whole_rows)},
@@ -330,7 +341,8 @@ static const gf__tf_function functions[] = {
      "pixels:uint8=decode orientation:int32=turn", ROWS(jpeg_rows)},
     {"graft_png_more", PNG_WALK, "go_on:bool=more", ROWS(png_more_rows)},
     {"graft_png_next", PNG_WALK,
-     "to:int32=next place:int32=new_at size_found:int32=new_size is_clear:bool=alpha "
+     "n:int32=next_step to:int32=next place:int32=new_at size_found:int32=new_size "
+     "is_clear:bool=alpha "
      "same_bytes:uint8=bytes same_length:int32=length",
      ROWS(png_next_rows)},
     {"graft_png_opaque", "file:string", "rgb:uint8=decode", ROWS(png_opaque_rows)},

@@ -133,6 +133,8 @@ class Exports(unittest.TestCase):
     def test_a_picture_model_s_head(self):
         model = picture_model()
         model.export(words.scratch("head.onnx"), head_only=True)
+        model.export(words.scratch("served"), format="savedmodel")
+        self.assertEqual(sorted(os.listdir(words.scratch("served"))), ["assets", "assets.extra", "saved_model.pb"])
         self.assertLess(os.path.getsize(words.scratch("head.onnx")), 1 << 20)
 
     def test_a_model_that_brings_its_network(self):

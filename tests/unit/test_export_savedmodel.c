@@ -4,6 +4,7 @@
 
 #include "proto/proto.h"
 #include "proto/tensorflow.pb-c.h"
+#include "zoo/zoo_priv.h"
 
 static const gf_recipe recipe = {.width = 14, .height = 17, .scale = 1 / 127.5f, .shift = -1};
 
@@ -119,6 +120,37 @@ TEST(export_savedmodel__holds_every_weight_to_the_bit)
     CHECK(n_weights > 6);
     end_written(&w);
     end_source(&source);
+}
+
+/* What zoo reads of it has the same layers with the same weights; an activation inside of a
+ * convolution becomes a layer of its own. */
+TEST(export_savedmodel__comes_back_to_the_bit)
+{
+    char *dir = check_temp_dir(), *path = gf__path_join(dir, "out");
+    gf__source read = {.kind = GF__SOURCE_SAVEDMODEL,
+                       .path = gf__path_join(path, "saved_model.pb")};
+    const gf__export_source source = small_source("softmax", &recipe);
+    gf__checkpoint checkpoint = {0};
+    CHECK_OK(gf__export_savedmodel(&source, path, &check_err));
+    CHECK_OK(gf__savedmodel_read(&read, "small", NULL, &checkpoint, &check_err));
+    CHECK_EQ(gf_graph_n_layers(checkpoint.graph), gf_graph_n_layers(source.graph) + 1);
+    for (size_t i = 0; i < gf_graph_n_layers(source.graph); i++) {
+        const gf_layer *want = gf_graph_layer_at(source.graph, (ptrdiff_t)i);
+        size_t at = 0;
+        CHECK_OK(gf_graph_find_layer(checkpoint.graph, gf_layer_name(want), &at, &check_err));
+        const gf_layer *got = gf_graph_layer_at(checkpoint.graph, (ptrdiff_t)at);
+        CHECK_STR(gf_layer_class_name(got), gf_layer_class_name(want));
+        CHECK_EQ(gf__layer_n_weights(got), gf__layer_n_weights(want));
+        for (size_t k = 0; k < gf__layer_n_weights(want); k++)
+            assert_memory_equal(gf_tensor_f32(gf__layer_weight_at(got, k)),
+                                gf_tensor_f32(gf__layer_weight_at(want, k)),
+                                gf_tensor_size_bytes(gf__layer_weight_at(want, k)));
+    }
+    gf__checkpoint_free(&checkpoint);
+    end_source(&source);
+    gf__free(read.path);
+    gf__free(path);
+    check_remove_dir(dir);
 }
 
 /* Nodes come before those that read them, or TensorFlow's importers would have to sort. */
@@ -276,6 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT(export_savedmodel__writes_the_bytes_that_others_were_shown),
         UNIT(export_savedmodel__holds_every_weight_to_the_bit),
+        UNIT(export_savedmodel__comes_back_to_the_bit),
         UNIT(export_savedmodel__has_every_input_before_its_reader),
         UNIT(export_savedmodel__of_numbers_has_one_signature),
         UNIT(export_savedmodel__refuses_what_tensorflow_cannot_say),
