@@ -204,35 +204,79 @@ gf_status gf__def_add_norm(const gf__def_op *at, const gf__def_norm *norm, size_
 
 /* ---- a value and a constant ---- */
 
-/* The constant beside a value: one number scales or shifts; a vector can only be a bias. */
+/* n times a number. */
+static gf_status spread(const gf__def_op *at, gf_tensor **vector, gf_error *err)
+{
+    size_t shape[3];
+    gf_tensor *spread = NULL;
+    const float value = gf_tensor_f32(*vector)[0];
+    const size_t n = shape[gf__op_shape(at->l->ops, gf__def_value(at, 0), shape) - 1];
+    const gf_status st = gf_tensor_new(GF_DTYPE_F32, &n, 1, &spread, err);
+    if (st != GF_OK)
+        return st;
+    for (size_t i = 0; i < n; i++)
+        ((float *)gf_tensor_mutable_data(spread))[i] = value;
+    gf_tensor_free(*vector);
+    *vector = spread;
+    return GF_OK;
+}
+
+/* Of the input: one number scales or shifts all of it. */
+static gf_status scale_input(const gf__def_op *at, double c, bool is_constant_first, size_t *out,
+                             gf_error *err)
+{
+    const char *op = at->node->op, *name = at->node->name;
+    gf__operators *ops = at->l->ops;
+    const size_t in = gf__def_value(at, 0);
+    if (gf__def_is_add(op))
+        return gf__op_affine(ops, name, in, 1.0, c, out, err);
+    if (strcmp(op, "Sub") == 0)
+        return gf__op_affine(ops, name, in, is_constant_first ? -1.0 : 1.0,
+                             is_constant_first ? c : -c, out, err);
+    if (strcmp(op, "Mul") == 0)
+        return gf__op_affine(ops, name, in, c, 0.0, out, err);
+    if (is_constant_first)
+        return gf__def_refuse(at, "by a value that is not constant", err);
+    return gf__op_affine(ops, name, in, 1.0 / c, 0.0, out, err);
+}
+
+/* Of a layer's output, a number for each channel. Division would have to be rounded. */
+static gf_status scale_layer(const gf__def_op *at, gf_tensor *vector, bool is_constant_first,
+                             size_t *out, gf_error *err)
+{
+    const char *op = at->node->op;
+    const bool is_sub = strcmp(op, "Sub") == 0 && !is_constant_first;
+    float *values = gf_tensor_mutable_data(vector);
+    for (size_t i = 0; is_sub && i < gf_tensor_n_values(vector); i++)
+        values[i] = -values[i];
+    if (gf__def_is_add(op) || is_sub)
+        return gf__op_bias(at->l->ops, at->node->name, gf__def_value(at, 0), vector, out, err);
+    if (strcmp(op, "Mul") == 0)
+        return gf__op_scale(at->l->ops, at->node->name, gf__def_value(at, 0), vector, out, err);
+    return gf__def_refuse(at, "with a constant, for which graft has no layer", err);
+}
+
 static gf_status add_constant(const gf__def_op *at, gf__def_ref constant, bool is_constant_first,
                               size_t *out, gf_error *err)
 {
-    const char *op = at->node->op;
     gf_tensor *vector = NULL;
     gf_status st = gf__def_load_vector(at, constant, &vector, err);
     if (st != GF_OK)
         return st;
-    const double c = (double)gf_tensor_f32(vector)[0];
-    const bool is_number = gf__tensor_is_all(vector, gf_tensor_f32(vector)[0]);
-    const bool is_sub = strcmp(op, "Sub") == 0;
-    const size_t in = gf__def_value(at, 0);
-    if (gf__def_is_add(op) && gf_tensor_n_values(vector) > 1)
-        st = gf__op_bias(at->l->ops, at->node->name, in, vector, out, err);
-    else if (!is_number)
-        st = gf__def_refuse(at, "with a constant for each channel, for which graft has no layer",
+    const float c = gf_tensor_f32(vector)[0];
+    if (!gf__op_is_input(at->l->ops, gf__def_value(at, 0))) {
+        if (gf_tensor_n_values(vector) == 1)
+            st = spread(at, &vector, err);
+        if (st == GF_OK)
+            st = scale_layer(at, vector, is_constant_first, out, err);
+    } else if (gf__tensor_is_all(vector, c)) {
+        st = scale_input(at, (double)c, is_constant_first, out, err);
+    } else {
+        st = gf__def_refuse(at,
+                            "with another number for each channel of the input; graft scales "
+                            "all channels the same way",
                             err);
-    else if (gf__def_is_add(op))
-        st = gf__op_affine(at->l->ops, at->node->name, in, 1.0, c, out, err);
-    else if (is_sub)
-        st = gf__op_affine(at->l->ops, at->node->name, in, is_constant_first ? -1.0 : 1.0,
-                           is_constant_first ? c : -c, out, err);
-    else if (strcmp(op, "Mul") == 0)
-        st = gf__op_affine(at->l->ops, at->node->name, in, c, 0.0, out, err);
-    else if (is_constant_first)
-        st = gf__def_refuse(at, "by a value that is not constant", err);
-    else
-        st = gf__op_affine(at->l->ops, at->node->name, in, 1.0 / c, 0.0, out, err);
+    }
     gf_tensor_free(vector);
     return st;
 }

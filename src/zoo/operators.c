@@ -337,6 +337,32 @@ gf_status gf__op_batch_norm(gf__operators *ops, const char *node, size_t in,
     return st;
 }
 
+gf_status gf__plain_norm_vector(size_t n, float value, gf_tensor **out, gf_error *err)
+{
+    const gf_status st = gf_tensor_new(GF_DTYPE_F32, &n, 1, out, err);
+    float *values = st == GF_OK ? gf_tensor_mutable_data(*out) : NULL;
+    for (size_t i = 0; values != NULL && i < n; i++)
+        values[i] = value;
+    return st;
+}
+
+gf_status gf__op_scale(gf__operators *ops, const char *node, size_t in, gf_tensor *factors,
+                       size_t *out, gf_error *err)
+{
+    gf__op_norm norm = {.gamma = factors};
+    gf_status st = need_dims(node, "factor", factors, 1, err);
+    const size_t n = gf_tensor_n_values(factors);
+    if (st == GF_OK)
+        st = gf__plain_norm_vector(n, 0.0f, &norm.mean, err);
+    if (st == GF_OK)
+        st = gf__plain_norm_vector(n, 1.0f, &norm.variance, err);
+    if (st == GF_OK)
+        st = gf__op_batch_norm(ops, node, in, &norm, out, err);
+    gf_tensor_free(norm.mean);
+    gf_tensor_free(norm.variance);
+    return st;
+}
+
 bool gf__tensor_is_all(const gf_tensor *tensor, float value)
 {
     const float *values = gf_tensor_f32(tensor);
@@ -452,6 +478,12 @@ gf_status gf__op_flatten(gf__operators *ops, const char *node, size_t in, size_t
     return GF_OK;
 }
 
+bool gf__op_is_input(const gf__operators *ops, size_t value)
+{
+    const gf__operator *item = &ops->items[value];
+    return item->config.class_id == GF__LAYER_INPUT || item->kind == GF__OPERATOR_AFFINE;
+}
+
 gf_status gf__op_affine(gf__operators *ops, const char *node, size_t in, double scale, double shift,
                         size_t *out, gf_error *err)
 {
@@ -463,7 +495,7 @@ gf_status gf__op_affine(gf__operators *ops, const char *node, size_t in, double 
         return gf_error_set(err, GF_EUNSUPPORTED,
                             "node \"%.120s\" scales the input by %g and adds %g", node, scale,
                             shift);
-    if (!is_input && from->kind != GF__OPERATOR_AFFINE)
+    if (!gf__op_is_input(ops, in))
         return gf_error_set(err, GF_EUNSUPPORTED,
                             "node \"%.120s\" scales what \"%s\" puts out; graft scales the "
                             "network's input only",

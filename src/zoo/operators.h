@@ -15,7 +15,7 @@
  * kernels, and the rows of a Dense layer behind a Flatten, before. Shapes are checked as operators are
  * added, those of weights at the end; messages name the node.
  *
- * What belongs together becomes one layer: a bias joins its convolution or Dense, ReLU, ReLU6 and softmax
+ * What belongs together becomes one layer: a bias joins its convolution, Dense or normalization, ReLU, ReLU6 and softmax
  * join a Dense. What the output does not need is left out. Layers are in Keras' order, and called after the
  * scope of their node: "net/conv/Conv2D" gives "conv", or "net_conv" where another scope ends so; a second one
  * of the scope, "conv_Relu".
@@ -59,7 +59,8 @@ gf_status gf__op_depthwise(gf__operators *ops, const char *node, size_t in,
 /* kernel (I,O), bias (O) or NULL. */
 gf_status gf__op_dense(gf__operators *ops, const char *node, size_t in, gf_tensor *kernel,
                        gf_tensor *bias, size_t *out, gf_error *err);
-/* Added to the output of a convolution or Dense that has none yet and that nobody else uses. */
+/* Added to the output of a convolution or Dense that has none yet and that nobody else uses; elsewhere a
+ * BatchNormalization of mean 0, variance 1 and epsilon 0, which is the same. Not to the input. */
 gf_status gf__op_bias(gf__operators *ops, const char *node, size_t in, gf_tensor *bias, size_t *out,
                       gf_error *err);
 
@@ -72,6 +73,10 @@ gf_status gf__op_batch_norm(gf__operators *ops, const char *node, size_t in,
                             const gf__op_norm *norm, size_t *out, gf_error *err);
 /* Whether all values are exactly this: formats that cannot leave out gamma write ones. */
 bool gf__tensor_is_all(const gf_tensor *tensor, float value);
+
+/* A number for each channel, which the values are multiplied with: such a BatchNormalization, too. */
+gf_status gf__op_scale(gf__operators *ops, const char *node, size_t in, gf_tensor *factors,
+                       size_t *out, gf_error *err);
 
 /* RELU6 becomes a ReLU layer, the others an Activation. Softmax is along the channels. */
 gf_status gf__op_activation(gf__operators *ops, const char *node, size_t in,
@@ -95,6 +100,8 @@ gf_status gf__op_pad(gf__operators *ops, const char *node, size_t in, const size
 /* (H,W,C) to (H*W*C); a value of one dimension stays as it is. */
 gf_status gf__op_flatten(gf__operators *ops, const char *node, size_t in, size_t *out,
                          gf_error *err);
+/* Whether a value is the input, scaled or not. */
+bool gf__op_is_input(const gf__operators *ops, size_t value);
 /* in * scale + shift. Only between the input and the first layers, which must all see the same. */
 gf_status gf__op_affine(gf__operators *ops, const char *node, size_t in, double scale, double shift,
                         size_t *out, gf_error *err);

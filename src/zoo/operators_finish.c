@@ -60,24 +60,49 @@ static gf_status prepare(finish *f, gf_error *err)
 
 /* ---- joining --------------------------------------------------------------------------------- */
 
+/* A vector added elsewhere: a normalization that does nothing else. */
+static gf_status keep_bias(gf__operator *item, gf_error *err)
+{
+    gf_tensor *mean = NULL, *variance = NULL;
+    const size_t n = gf_tensor_n_values(item->weights[0].tensor);
+    gf_status st = gf__plain_norm_vector(n, 0.0f, &mean, err);
+    if (st == GF_OK)
+        st = gf__plain_norm_vector(n, 1.0f, &variance, err);
+    if (st == GF_OK)
+        st = gf__operator_add_weight(item, "moving_mean", mean, err);
+    if (st == GF_OK)
+        st = gf__operator_add_weight(item, "moving_variance", variance, err);
+    gf_tensor_free(mean);
+    gf_tensor_free(variance);
+    item->kind = GF__OPERATOR_LAYER;
+    item->weights[0].name = "beta";
+    item->config = (gf__layer_config){
+        .class_id = GF__LAYER_BATCH_NORMALIZATION, .has_center = true, .is_trainable = true};
+    return st;
+}
+
 static gf_status join_bias(finish *f, size_t i, gf_error *err)
 {
     gf__operator *item = item_at(f, i);
     const size_t from = item->inputs[0], to = resolve(f, from);
     gf__operator *target = item_at(f, to);
-    const gf__layer_class class_id = target->config.class_id;
-    const bool has_room = class_id == GF__LAYER_CONV2D || class_id == GF__LAYER_DEPTHWISE_CONV2D ||
-                          class_id == GF__LAYER_DENSE;
-    if (target->kind != GF__OPERATOR_LAYER || !has_room || target->config.has_bias ||
-        target->config.activation != GF__ACTIVATION_LINEAR || f->n_users[from] != 1)
+    gf__layer_config *config = &target->config;
+    const bool is_norm = config->class_id == GF__LAYER_BATCH_NORMALIZATION && !config->has_center;
+    const bool has_room = (config->class_id == GF__LAYER_CONV2D ||
+                           config->class_id == GF__LAYER_DEPTHWISE_CONV2D ||
+                           config->class_id == GF__LAYER_DENSE) &&
+                          !config->has_bias && config->activation == GF__ACTIVATION_LINEAR;
+    if (gf__op_is_input(f->ops, to))
         return gf_error_set(err, GF_EUNSUPPORTED,
-                            "node \"%s\" adds a vector to what \"%s\" puts out; graft has biases "
-                            "in convolutions and Dense layers only, one each",
-                            item->node, target->node);
-    const gf_status st = gf__operator_add_weight(target, "bias", item->weights[0].tensor, err);
-    target->config.has_bias = true;
+                            "node \"%s\" adds a number for each channel to the input; graft scales "
+                            "all channels the same way",
+                            item->node);
+    if (target->kind != GF__OPERATOR_LAYER || (!has_room && !is_norm) || f->n_users[from] != 1)
+        return keep_bias(item, err);
+    config->has_bias = !is_norm;
+    config->has_center = is_norm;
     f->joined_to[i] = to;
-    return st;
+    return gf__operator_add_weight(target, is_norm ? "beta" : "bias", item->weights[0].tensor, err);
 }
 
 static void join_activation(finish *f, size_t i)

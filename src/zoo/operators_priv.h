@@ -38,6 +38,8 @@ struct gf__operators {
 
 /* Padding of a "same" window over this many pixels: its two sides. */
 void gf__same_padding(size_t n_pixels, size_t window, size_t stride, size_t sides[2]);
+/* n times this value: the mean and the variance of a normalization that only multiplies or adds. */
+gf_status gf__plain_norm_vector(size_t n, float value, gf_tensor **out, gf_error *err);
 gf_status gf__operator_add_weight(gf__operator *item, const char *name, gf_tensor *tensor,
                                   gf_error *err);
 

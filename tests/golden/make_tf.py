@@ -217,7 +217,7 @@ def write_hostile():
 
     def late(graph, nodes):
         const(graph, "half", np.float32(0.5))
-        insert(graph, "conv/Relu", "late/Mul", "Mul", "half")
+        insert(graph, "conv/Relu", "late/RealDiv", "RealDiv", "half")
 
     def call(graph, nodes, itself):
         function = graph.library.function.add()

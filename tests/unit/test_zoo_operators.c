@@ -92,17 +92,47 @@ TEST(operators__biases_and_the_activations_of_a_dense_layer_join_it)
     gf__operators_free(ops);
 }
 
+/* With mean 0, variance 1 and epsilon 0 it only adds, or only multiplies. */
+static void check_plain_norm(const gf_graph *graph, size_t i, const char *name, bool scales)
+{
+    const gf_layer *layer = gf_graph_layer_at(graph, (ptrdiff_t)i);
+    check_layer(graph, i, "BatchNormalization", name);
+    CHECK_NEAR(gf__layer_config_of(layer)->epsilon, 0, 0);
+    CHECK(gf__tensor_is_all(gf_layer_weight(layer, "moving_mean"), 0.0f));
+    CHECK(gf__tensor_is_all(gf_layer_weight(layer, "moving_variance"), 1.0f));
+    CHECK_EQ(gf_layer_weight(layer, "gamma") != NULL, scales);
+    CHECK_NEAR(gf_tensor_f32(gf_layer_weight(layer, "beta"))[1], 1, 0);
+}
+
 TEST(operators__what_two_use_is_joined_to_none)
 {
     gf__operators *ops = begin(4, 4, 2);
-    gf_graph *graph = NULL;
     size_t x = conv(ops, "conv/Conv2D", 0, &valid, TENSOR(1, 1, 2, 2));
     size_t sum = 0, y = bias(ops, "conv/BiasAdd", x, 2);
     CHECK_OK(gf__op_add(ops, "add", (size_t[]){x, y}, 2, &sum, &check_err));
-    CHECK_FAILS(GF_EUNSUPPORTED,
-                "node \"conv/BiasAdd\" adds a vector to what \"conv/Conv2D\" puts out",
-                gf__operators_finish(ops, sum, &graph, &check_err));
-    CHECK(graph == NULL);
+    gf_graph *graph = end(ops, sum);
+    CHECK_EQ(gf_graph_n_layers(graph), 4);
+    CHECK(!gf__layer_config_of(gf_graph_layer_at(graph, 1))->has_bias);
+    check_plain_norm(graph, 2, "conv_BiasAdd", false);
+    gf_graph_free(graph);
+    gf__operators_free(ops);
+}
+
+TEST(operators__factors_and_their_bias_are_one_normalization)
+{
+    gf__operators *ops = begin(4, 4, 2);
+    gf_tensor *factors = TENSOR(2);
+    size_t x = conv(ops, "conv/Conv2D", 0, &valid, TENSOR(1, 1, 2, 2));
+    CHECK_OK(gf__op_scale(ops, "fold/mul", x, factors, &x, &check_err));
+    x = bias(ops, "fold/add", x, 2);
+    gf_graph *graph = end(ops, x);
+    CHECK_EQ(gf_graph_n_layers(graph), 3);
+    check_plain_norm(graph, 2, "fold", true);
+    gf_graph_free(graph);
+    x = bias(ops, "input/add", 0, 2);
+    CHECK_FAILS(GF_EUNSUPPORTED, "node \"input/add\" adds a number for each channel to the input",
+                gf__operators_finish(ops, x, &graph, &check_err));
+    gf_tensor_free(factors);
     gf__operators_free(ops);
 }
 
@@ -258,6 +288,7 @@ TEST(operators__survive_every_allocation_failure)
 
 TESTS_MAIN(UNIT(operators__biases_and_the_activations_of_a_dense_layer_join_it),
            UNIT(operators__what_two_use_is_joined_to_none),
+           UNIT(operators__factors_and_their_bias_are_one_normalization),
            UNIT(operators__padding_is_same_or_a_layer_before),
            UNIT(operators__a_pooling_with_other_padding_is_refused_or_padded_where_zeros_count),
            UNIT(operators__the_input_is_scaled_once),
