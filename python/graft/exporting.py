@@ -14,7 +14,7 @@ def export(model, path, format="onnx", quantize="none", head_only=False,
 
     model      a Model, or the path of a model file (gs://BUCKET/NAME, too)
     path       a file; for 'tfjs' and 'savedmodel' a folder that is not there yet
-    format     'onnx', 'tfjs', 'keras' (HDF5, .h5), 'savedmodel' (TensorFlow; decodes
+    format     'onnx', 'tfjs', 'keras' (by the name .keras or HDF5), 'savedmodel' (TensorFlow; decodes
                pictures itself) or 'graft' (a model file with the network in it)
     quantize   of the kernels: 'none', 'float16' or 'uint8'; 'tfjs' only
     head_only  without the pretrained network: features in, scores out

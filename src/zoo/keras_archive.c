@@ -13,7 +13,7 @@
 #define METADATA_NAME  "metadata.json"
 #define WEIGHTS_NAME   "model.weights.h5"
 #define CONFIG_LIMIT   ((size_t)16 << 20) /* Inception-v3's is 0.3 MB */
-#define METADATA_LIMIT ((size_t)64 << 10)
+#define METADATA_LIMIT ((size_t)16 << 20)
 #define WEIGHTS_LIMIT  ((size_t)2 << 30)
 #define PORTION        ((size_t)1 << 20)
 
@@ -73,16 +73,18 @@ static gf_status read_json(gf__archive *zip, const char *name, size_t limit, gf_
     return st;
 }
 
-/* For people: who wrote it. Keras does not read it either. */
-static void read_version(gf__keras_archive *archive)
+/* Who wrote it, for people, and what graft writes there. Keras does not read it. */
+static gf_status read_metadata(gf__keras_archive *archive, gf_error *err)
 {
-    gf__json *json = NULL;
-    if (read_json(archive->zip, METADATA_NAME, METADATA_LIMIT, &json, NULL) == GF_OK) {
-        const char *version = gf__json_string(gf__json_find(json, "keras_version"), "");
-        if (strspn(version, "0123456789abcdevrpost.+-") == strlen(version))
-            snprintf(archive->version, sizeof archive->version, "%.23s", version);
-    }
-    gf__json_free(json);
+    size_t index = 0;
+    if (!find_member(archive->zip, METADATA_NAME, &index))
+        return GF_OK;
+    const gf_status st = read_json(archive->zip, METADATA_NAME, METADATA_LIMIT, &archive->metadata,
+                                   err);
+    const char *version = gf__json_string(gf__json_find(archive->metadata, "keras_version"), "");
+    if (strspn(version, "0123456789abcdevrpost.+-") == strlen(version))
+        snprintf(archive->version, sizeof archive->version, "%.23s", version);
+    return st;
 }
 
 gf_status gf__keras_archive_open(const uint8_t *bytes, size_t n_bytes, gf__keras_archive *out,
@@ -102,14 +104,14 @@ gf_status gf__keras_archive_open(const uint8_t *bytes, size_t n_bytes, gf__keras
     }
     if (!find_member(out->zip, WEIGHTS_NAME, &out->weights))
         return gf_error_set(err, GF_EFORMAT, "has no " WEIGHTS_NAME);
-    read_version(out);
-    return GF_OK;
+    return read_metadata(out, err);
 }
 
 void gf__keras_archive_close(gf__keras_archive *archive)
 {
     gf__archive_close(archive->zip);
     gf__json_free(archive->model);
+    gf__json_free(archive->metadata);
     gf_graph_free(archive->graph);
     *archive = (gf__keras_archive){0};
 }
@@ -236,6 +238,9 @@ gf_status gf__keras_read(const char *path, const char *scratch_dir, const gf_obs
     if (st == GF_OK) {
         out->graph = archive.graph;
         archive.graph = NULL;
+        st = gf__checkpoint_read_properties(gf__json_find(archive.metadata, "graft"), out, err);
+        if (st != GF_OK)
+            gf__error_prefix(err, "%s: " METADATA_NAME, path);
     }
     gf__keras_archive_close(&archive);
     gf__unmap(&mapping);

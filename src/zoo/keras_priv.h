@@ -27,10 +27,11 @@ gf_status gf__keras_assign(const gf_safetensors *file, const gf__json *model, gf
 /* What is in an archive, but for the weights' values. Start with {0}. */
 typedef struct gf__keras_archive {
     gf__archive *zip;
-    gf__json *model;  /* config.json */
-    gf_graph *graph;  /* of it, without weights */
-    char version[24]; /* "3.12.0", or "" */
-    size_t weights;   /* index of model.weights.h5 */
+    gf__json *model;    /* config.json */
+    gf__json *metadata; /* metadata.json, or NULL */
+    gf_graph *graph;    /* of config.json, without weights */
+    char version[24];   /* "3.12.0", or "" */
+    size_t weights;     /* index of model.weights.h5 */
 } gf__keras_archive;
 /* The bytes stay the caller's, and there. */
 gf_status gf__keras_archive_open(const uint8_t *bytes, size_t n_bytes, gf__keras_archive *out,

@@ -21,6 +21,10 @@ typedef struct gf__checkpoint {
     size_t n_classes;
 } gf__checkpoint;
 void gf__checkpoint_free(gf__checkpoint *checkpoint);
+/* properties.c: takes names of classes and the input's scaling from what an export has written (NULL is fine).
+ * out->graph is there. */
+gf_status gf__checkpoint_read_properties(const gf__json *properties, gf__checkpoint *out,
+                                         gf_error *err);
 
 /* ---- importers ---- */
 

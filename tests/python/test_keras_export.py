@@ -1,8 +1,10 @@
-"""Models for other programs: Keras' HDF5 by a name's ending, there and back; ONNX and TensorFlow.js."""
+"""Models for other programs: Keras' files by a name's ending, there and back; ONNX and TensorFlow.js."""
+import json
 import os
 import subprocess
 import sys
 import unittest
+import zipfile
 
 import words
 
@@ -21,6 +23,7 @@ X = np.stack([np.asarray(image.load_img(name, target_size=(299, 299))) for name 
 Y = np.eye(2)[[0, 0, 1, 1]]
 ROWS = np.arange(24, dtype="float32").reshape(6, 4) / 10
 HDF5 = b"\x89HDF\r\n\x1a\n"
+ZIP = b"PK\x03\x04"
 
 
 def picture_model():
@@ -43,13 +46,14 @@ def begin(path, n=8):
         return file.read(n)
 
 
-class Hdf5(unittest.TestCase):
+class KerasFiles(unittest.TestCase):
     def test_pictures_there_and_back(self):
         model = picture_model()
         want = model.predict(X)
-        for path in (words.scratch("own.h5"), "gs://bucket/job/own.hdf5"):
+        for path, start in ((words.scratch("own.h5"), HDF5), ("gs://bucket/job/own.hdf5", HDF5), (words.scratch("own.keras"), ZIP),
+                            ("gs://bucket/job/own.keras", ZIP)):
             model.save(path)
-            self.assertEqual(begin(path), HDF5)
+            self.assertEqual(begin(path, len(start)), start)
             again = load_model(path)
             self.assertTrue(np.array_equal(again.predict(X), want))
         self.assertEqual([type(layer).__name__ for layer in again.layers[311:]],
@@ -64,12 +68,14 @@ class Hdf5(unittest.TestCase):
     def test_where_the_home_has_no_such_network(self):
         model = picture_model()
         model.save(words.scratch("alone.h5"))
+        model.save(words.scratch("alone.keras"))
         want = model.predict(X)
         os.makedirs(words.scratch("nothing"))
         settings.configure(home=words.scratch("nothing"))
         self.addCleanup(settings.configure, home=words.HOME)
-        again = load_model(words.scratch("alone.h5"))
-        self.assertTrue(np.array_equal(again.predict(X), want))
+        for name in ("alone.keras", "alone.h5"):
+            again = load_model(words.scratch(name))
+            self.assertTrue(np.array_equal(again.predict(X), want))
         again.save(words.scratch("alone.safetensors"))  # with the network inside: nothing else has it
         self.assertTrue(np.array_equal(load_model(words.scratch("alone.safetensors")).predict(X), want))
 
@@ -83,12 +89,13 @@ class Hdf5(unittest.TestCase):
         path = best.format(epoch=1, val_acc=history.history["val_accuracy"][0])
         self.assertEqual(begin(path), HDF5)
         self.assertTrue(np.array_equal(load_model(path).predict(ROWS), model.predict(ROWS)))
-        model.save_weights(words.scratch("weights.h5"))
-        self.assertEqual(begin(words.scratch("weights.h5")), HDF5)
-        other = table_model()
-        other.set_weights([value + 1 for value in other.get_weights()])
-        other.load_weights(words.scratch("weights.h5"))
-        self.assertTrue(np.array_equal(other.predict(ROWS), model.predict(ROWS)))
+        for name, start in (("weights.h5", HDF5), ("weights.keras", ZIP)):
+            model.save_weights(words.scratch(name))
+            self.assertEqual(begin(words.scratch(name), len(start)), start)
+            other = table_model()
+            other.set_weights([value + 1 for value in other.get_weights()])
+            other.load_weights(words.scratch(name))
+            self.assertTrue(np.array_equal(other.predict(ROWS), model.predict(ROWS)))
 
     def test_a_standardisation_stays(self):
         rows = np.random.default_rng(1).normal([1, 10, 100], [1, 5, 20], (30, 3))
@@ -99,8 +106,25 @@ class Hdf5(unittest.TestCase):
         words.graft("train", words.scratch("rows.csv"), "--hidden", "4", "--epochs", "2", "--quiet",
                     "-o", words.scratch("rows.safetensors"))
         model = graft.load(words.scratch("rows.safetensors"))
-        model.save(words.scratch("rows.h5"))
-        np.testing.assert_allclose(load_model(words.scratch("rows.h5")).predict(rows), model.predict(rows), atol=1e-6)
+        for name in ("rows.h5", "rows.keras"):
+            model.save(words.scratch(name))
+            np.testing.assert_allclose(load_model(words.scratch(name)).predict(rows), model.predict(rows), atol=1e-6)
+
+    def test_an_archive_keeps_the_names_of_classes(self):
+        model = table_model()
+        model.save(words.scratch("named.keras"), classes=["a", "b", "ä"])
+        self.assertEqual(load_model(words.scratch("named.keras")).classes, ["a", "b", "ä"])
+        with zipfile.ZipFile(words.scratch("named.keras")) as file:
+            self.assertEqual(file.namelist(), ["metadata.json", "config.json", "model.weights.h5"])
+            rest = [(name, file.read(name)) for name in file.namelist()[1:]]
+        for metadata in ({}, {"graft": None}, {"graft": {"classes": ["a"]}}, {"graft": {"classes": ["a", "a", "b"]}}):
+            with zipfile.ZipFile(words.scratch("renamed"), "w") as file:  # by content, whatever it is called
+                file.writestr("metadata.json", json.dumps(metadata))
+                for name, content in rest:
+                    file.writestr(name, content)
+            again = load_model(words.scratch("renamed"))
+            self.assertIsNone(again.classes)
+            self.assertTrue(np.array_equal(again.predict(ROWS), model.predict(ROWS)))
 
     def test_what_is_no_such_file(self):
         model = table_model()
@@ -109,8 +133,13 @@ class Hdf5(unittest.TestCase):
             file.write(begin(words.scratch("whole.h5"), 900))
         with self.assertRaisesRegex(errors.InvalidError, "torn.h5: is not an HDF5 file, or a damaged one"):
             load_model(words.scratch("torn.h5"))
-        with self.assertRaisesRegex(errors.UnsupportedError, "does not write Keras 3's .keras; .*NAME.h5"):
-            model.save(words.scratch("whole.keras"))
+        model.save(words.scratch("whole.keras"))
+        with open(words.scratch("torn.keras"), "wb") as file:
+            file.write(begin(words.scratch("whole.keras"), 900))
+        with self.assertRaisesRegex(errors.InvalidError, "torn.keras: a zip file without its directory"):
+            load_model(words.scratch("torn.keras"))
+        with self.assertRaises(FileNotFoundError):
+            load_model(words.scratch("nowhere.keras"))
         with self.assertRaisesRegex(errors.InvalidError, "2 different names, the last layer 3 units"):
             model.save(words.scratch("names.h5"), classes=["a", "b"])
         with self.assertRaises(FileNotFoundError):

@@ -182,6 +182,34 @@ TEST(keras__what_is_missing_is_named)
                 import_changed(&(change){.drop = "model.weights.h5"}));
 }
 
+static const uint8_t own_metadata[] =
+    "{\"keras_version\": \"3.0.0\", \"graft\": {\"classes\": [\"rose\", \"tulip\", \"lily\"], "
+    "\"preprocessing\": {\"scale\": 0.25, \"shift\": -2}}}";
+
+TEST(keras__what_graft_wrote_about_it_comes_back)
+{
+    char *home = check_temp_dir(), *path = gf__path_join(home, "changed.keras");
+    gf__checkpoint checkpoint = {0};
+    write_changed(
+        path,
+        &(change){.replace = "metadata.json", .by = own_metadata, .n_by = sizeof own_metadata - 1});
+    CHECK_OK(gf__keras_read(path, home, NULL, &checkpoint, &check_err));
+    CHECK_EQ(checkpoint.n_classes, 3);
+    CHECK_STR(checkpoint.class_names[2], "lily");
+    CHECK(checkpoint.has_input && checkpoint.scale == 0.25F && checkpoint.shift == -2.0F);
+    gf__checkpoint_free(&checkpoint);
+    gf__free(path);
+    check_home_is_clean(home);
+
+    static const uint8_t wrong[] =
+        "{\"graft\": {\"preprocessing\": {\"scale\": 0, \"shift\": -2}}}";
+    CHECK_FAILS(GF_EFORMAT, "metadata.json: scales the input by 0",
+                import_changed(
+                    &(change){.replace = "metadata.json", .by = wrong, .n_by = sizeof wrong - 1}));
+    CHECK_FAILS(GF_EFORMAT, "metadata.json: JSON",
+                import_changed(&(change){.replace = "metadata.json", .by = wrong, .n_by = 20}));
+}
+
 TEST(keras__networks_that_cannot_be)
 {
     /* A cycle: the convolution takes what follows it. */
@@ -303,8 +331,8 @@ TEST(keras__import_survives_every_allocation_failure)
 TESTS_MAIN(UNIT(keras__every_version_gives_the_same_trunk),
            UNIT(keras__groups_are_called_as_keras_calls_them),
            UNIT(keras__an_archive_may_be_packed_and_come_without_metadata),
-           UNIT(keras__what_is_missing_is_named), UNIT(keras__networks_that_cannot_be),
-           UNIT(keras__weights_that_do_not_fit),
+           UNIT(keras__what_is_missing_is_named), UNIT(keras__what_graft_wrote_about_it_comes_back),
+           UNIT(keras__networks_that_cannot_be), UNIT(keras__weights_that_do_not_fit),
            UNIT(keras__what_only_an_archive_can_say_is_refused),
            UNIT(keras__bombs_are_not_unpacked), UNIT(keras__other_files_of_the_machine_stay_closed),
            UNIT(keras__damage_anywhere_is_told),

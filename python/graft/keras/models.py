@@ -198,7 +198,7 @@ class Model:
 
     def save(self, path, overwrite=True, include_optimizer=True, classes=None, bundle=False):
         """Writes a graft model: `graft predict` and `graft serve` take it as it is. A name that
-        ends in .h5 or .hdf5 gets Keras' own format, without class names.
+        ends in .keras, .h5 or .hdf5 gets Keras' own format; in HDF5 without class names.
 
         path     a file; one that ends in a slash is a folder, for model.safetensors
         classes  names, in the order of the outputs (else model.classes, else '0', '1', ...)
@@ -298,7 +298,8 @@ class Sequential(Model):
 
 
 def load_model(path, compile=True, custom_objects=None):
-    """A model file of graft as a Model: predict, look at its layers, train on."""
+    """A model file of graft, or of Keras (.keras, .h5), as a Model: predict, look at its layers,
+    train on."""
     from . import saving
     return saving.load(paths.resolve(path))
 

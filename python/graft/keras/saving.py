@@ -9,16 +9,13 @@ import numpy as np
 
 from .. import errors, native, paths, settings, trunks
 from ..errors import ExistsError, InvalidError, UnsupportedError
-from . import hdf5, layers as L, models, network, optimizers, training
+from . import keras_files, layers as L, models, network, optimizers, training
 
 
 def save(model, path, overwrite, classes, bundle):
     where = _free_path(path, overwrite)
-    if where.endswith(".keras"):
-        raise UnsupportedError(f"save: {path}: graft does not write Keras 3's .keras; a model of "
-                               "graft is NAME.safetensors, Keras' HDF5 NAME.h5")
-    if hdf5.is_name(where):
-        hdf5.save(model, where, classes)
+    if keras_files.is_name(where):
+        keras_files.save(model, where, classes)
     else:
         write(model, where, classes, bundle)
 
@@ -131,8 +128,8 @@ def _record(model):
 
 def load(path):
     """The model of a file."""
-    if hdf5.is_file(path):
-        return hdf5.load(path)
+    if keras_files.is_file(path):
+        return keras_files.load(path)
     lib = native.lib()
     handle = native.Handle(lib.gf_model_unref)
     native.call(lib.gf_model_load, native.text(path), handle.out())
@@ -197,11 +194,11 @@ def _own(model):
 
 
 def save_weights(model, path, overwrite):
-    """The new layers' weights as .npz: LAYER/kernel, LAYER/bias. In HDF5 (.h5): the model, which
-    Keras' load_weights() takes, too."""
+    """The new layers' weights as .npz: LAYER/kernel, LAYER/bias. In Keras' files (.h5, .keras): the
+    model, which Keras' load_weights() takes, too."""
     where = _free_path(path, overwrite)
-    if hdf5.is_name(where):
-        hdf5.save(model, where, None)
+    if keras_files.is_name(where):
+        keras_files.save(model, where, None)
         return
     values = {}
     for i, layer in enumerate(_own(model)):
@@ -215,8 +212,8 @@ def save_weights(model, path, overwrite):
 def load_weights(model, path):
     where = paths.resolve(path)
     own = _own(model)
-    if hdf5.is_file(where):
-        found = [layer.get_weights() for layer in _own(hdf5.load(where))]
+    if keras_files.is_file(where):
+        found = [layer.get_weights() for layer in _own(keras_files.load(where))]
     else:
         found = _read_npz(path, where)
     if len(found) != len(own):

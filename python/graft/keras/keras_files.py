@@ -1,8 +1,11 @@
-"""Keras' own files (.h5): written by the library's exporter, read by its importer.
+"""Keras' own files (.keras, .h5): written by the library's exporter, read by its importer.
 
-Keras has no place for class names and for what training was: both are lost on the way.
+Keras has no place for class names and for what training was. Of these, the names come back from a
+.keras that graft wrote; the rest is lost on the way.
 """
+import json
 import tempfile
+import zipfile
 
 import numpy as np
 
@@ -12,21 +15,30 @@ from . import layers as L, models, network
 from .applications.inception_v3 import trunk_layers
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_MOST_METADATA = 1 << 24
 _OF_HEADS = ("Dense", "Dropout", "Activation")
 _POOLS = {"GlobalAveragePooling2D": L.GlobalAveragePooling2D,
           "GlobalMaxPooling2D": L.GlobalMaxPooling2D}
 
 
 def is_name(path):
-    return path.endswith((".h5", ".hdf5"))
+    return path.endswith((".keras", ".h5", ".hdf5"))
 
 
 def is_file(path):
-    """Whether there is an HDF5 file; what cannot be read is the business of whoever opens it."""
+    """Whether there is an HDF5 file or an archive of Keras; what cannot be read is the business of
+    whoever opens it."""
     try:
         with open(path, "rb") as file:
-            return file.read(len(_SIGNATURE)) == _SIGNATURE
+            begin = file.read(len(_SIGNATURE))
     except OSError:
+        return False
+    if begin == _SIGNATURE or path.endswith(".keras"):
+        return True
+    try:
+        with zipfile.ZipFile(path) as file:
+            return "config.json" in file.namelist()
+    except (zipfile.BadZipFile, OSError):
         return False
 
 
@@ -35,8 +47,19 @@ def save(model, where, classes):
         exporting.export(aside, where, "keras")
 
 
+def _classes(path, n):
+    """The n names that graft has written into an archive, or None."""
+    try:
+        with zipfile.ZipFile(path) as file, file.open("metadata.json") as member:
+            found = json.loads(member.read(_MOST_METADATA))["graft"]["classes"]
+    except (zipfile.BadZipFile, OSError, EOFError, KeyError, TypeError, ValueError):
+        return None
+    is_good = isinstance(found, list) and all(isinstance(name, str) for name in found)
+    return found if is_good and len(found) == len(set(found)) == n else None
+
+
 def load(path):
-    """The model of a Keras HDF5 file whose last layers are Dense ones."""
+    """The model of a Keras file whose last layers are Dense ones."""
     lib = native.lib()
     trunk = _import(path)
     start = len(trunk.layers)
@@ -51,13 +74,15 @@ def load(path):
     native.call(lib.gf_head_from_graph, trunk.graph, start, head.out())
     below = _columns if len(trunk.layers[0].shape) == 1 else _pictures
     begin, tensor = below(trunk, start)
-    return models.Model(inputs=begin, outputs=network.put_head(tensor, head))
+    model = models.Model(inputs=begin, outputs=network.put_head(tensor, head))
+    model.classes = _classes(path, model.output_shape[-1])
+    return model
 
 
 def _import(path):
     """The whole network as a trunk, of a home that is gone afterwards."""
     lib = native.lib()
-    with tempfile.TemporaryDirectory(prefix="graft-hdf5-") as home:
+    with tempfile.TemporaryDirectory(prefix="graft-keras-") as home:
         native.call_stoppable(lib.gf_zoo_import, native.text(path), b"keras", native.text(home),
                               None, native.OBSERVER)
         handle = native.Handle(lib.gf_trunk_free)
