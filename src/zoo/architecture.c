@@ -189,6 +189,33 @@ gf_status gf__architecture_match(const gf_graph *graph, const char *name, const 
     return GF_OK;
 }
 
+/* With the table's own classifier, or without it. */
+static gf_status align_with(const struct architecture *architecture, gf_graph **graph,
+                            bool *is_aligned, gf_error *err)
+{
+    const size_t n_classes[] = {gf__graph_n_classes(*graph), 0};
+    gf_status st = GF_OK;
+    for (size_t i = 0; i < 2 && st == GF_OK && !*is_aligned; i++) {
+        gf_graph *table = NULL;
+        st = architecture->layers(n_classes[i], &table, err);
+        if (st == GF_OK)
+            st = gf__graph_align(graph, table, is_aligned, err);
+        gf_graph_free(table);
+    }
+    return st;
+}
+
+gf_status gf__architecture_align(gf_graph **graph, const char *name, gf_error *err)
+{
+    const bool is_known = find_architecture(name) != NULL;
+    bool is_aligned = false;
+    gf_status st = GF_OK;
+    for (size_t i = 0; i < N_ARCHITECTURES && st == GF_OK && !is_aligned; i++)
+        if (!is_known || strcmp(architectures[i].name, name) == 0)
+            st = align_with(&architectures[i], graph, &is_aligned, err);
+    return st;
+}
+
 /* ---- cuts and classes ---- */
 
 const char *const *gf__zoo_block_outputs(const gf_graph *graph, size_t *n)

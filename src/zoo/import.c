@@ -307,7 +307,11 @@ static gf_status complete(const gf__source *source, const char *name,
                           const gf_import_options *options, gf__checkpoint *checkpoint,
                           gf_error *err)
 {
-    gf_status st = gf__architecture_match(checkpoint->graph, name, &checkpoint->architecture, err);
+    gf_status st = GF_OK;
+    if (source->kind == GF__SOURCE_ONNX)
+        st = gf__architecture_align(&checkpoint->graph, name, err);
+    if (st == GF_OK)
+        st = gf__architecture_match(checkpoint->graph, name, &checkpoint->architecture, err);
     if (st == GF_OK)
         st = set_input(source, options->input, checkpoint, err);
     if (st != GF_OK) {

@@ -128,6 +128,11 @@ void gf__architecture_input(const char *name, float *scale, float *shift);
  * architecture the graph must be it: GF_EMISMATCH names the first layer that differs. */
 gf_status gf__architecture_match(const gf_graph *graph, const char *name, const char **architecture,
                                  gf_error *err);
+/* Makes a network that computes what a known architecture does (the one called `name`, where that is known,
+ * else any) into that architecture's own layers, with the same weights; others stay as they are. */
+gf_status gf__architecture_align(gf_graph **graph, const char *name, gf_error *err);
+/* The same with one table. align.c. */
+gf_status gf__graph_align(gf_graph **graph, const gf_graph *table, bool *is_aligned, gf_error *err);
 /* True for a name that is the table's. */
 bool gf__architecture_is_known(const char *name);
 /* Outputs of the classifier at the end: the last layer, where it is a softmax; 0 otherwise. */
