@@ -92,11 +92,12 @@ static const struct known_operator {
 
 static const struct known_operator *find_operator(const char *name)
 {
-    for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
-        if (strcmp(operators[i].name, name) == 0)
-            return &operators[i];
-    assert(!"an operator that is not in the table");
-    return &operators[0];
+    const size_t n = sizeof operators / sizeof *operators;
+    size_t i = 0;
+    while (i < n && strcmp(operators[i].name, name) != 0)
+        i++;
+    assert(i < n);
+    return &operators[i];
 }
 
 const char *gf__tf_output_name(const char *op)
@@ -106,11 +107,13 @@ const char *gf__tf_output_name(const char *op)
 
 int gf__tf_type(const char *name, size_t n_chars)
 {
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (strlen(types[i].name) == n_chars && strncmp(types[i].name, name, n_chars) == 0)
-            return types[i].number;
-    assert(!"a type that is not in the table");
-    return 0;
+    const size_t n = sizeof types / sizeof *types;
+    size_t i = 0;
+    while (i < n &&
+           (strlen(types[i].name) != n_chars || strncmp(types[i].name, name, n_chars) != 0))
+        i++;
+    assert(i < n);
+    return types[i].number;
 }
 
 /* ---- settings -------------------------------------------------------------------------------- */
