@@ -192,7 +192,7 @@ static gf_status enter(gf__def_graph *graph, gf__def_ref call, gf__def_body *bod
 /* What restores variables from the bundle: AssignVariableOp(variable, RestoreV2(prefix, names)[k]). */
 static gf_status note_restored(gf__def_graph *graph, gf__def_ref assign, gf_error *err)
 {
-    gf__def_ref variable, value, names;
+    gf__def_ref variable = {0}, value = {0}, names = {0};
     gf_status st = gf__def_input(graph, assign, 0, &variable, err);
     if (st == GF_OK)
         st = gf__def_input(graph, assign, 1, &value, err);

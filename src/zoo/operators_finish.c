@@ -10,8 +10,19 @@
 #define UNIT_SCALE \
     (1.0 / 16)          /* pixels of 0 to 255 are scaled by 1/58 at most (a deviation of 58) ... */
 #define UNIT_SHIFT 16.0 /* ... or not at all, and then shifted by their mean, near 128 */
-#define MAX_STEM   100  /* bytes of a name, before a number */
-#define NAME_TEXT  (MAX_STEM + 24)
+#define MAX_STEM   70   /* bytes of a name: the scope, ... */
+#define MAX_REST   24   /* ... and twice what tells two of a scope apart */
+#define NAME_TEXT  (MAX_STEM + 2 * (MAX_REST + 1) + 1)
+
+/* "a/b/conv/Conv2D": the scope is its first 8 letters, of which the last 4 are the layer's own; what follows is
+ * the operator's. Without a slash all is the layer's own. */
+typedef struct scope {
+    const char *text;
+    size_t n_chars;
+    const char *own;
+    size_t n_own;
+    const char *rest;
+} scope;
 
 typedef struct finish {
     gf__operators *ops;
@@ -20,6 +31,7 @@ typedef struct finish {
     size_t *joined_to; /* the item that this one became part of; itself otherwise */
     size_t *layer;     /* index in the graph */
     char **names;
+    scope *scopes;
     gf_graph *graph;
 } finish;
 
@@ -43,7 +55,9 @@ static gf_status prepare(finish *f, gf_error *err)
     f->joined_to = gf__calloc(n, sizeof *f->joined_to);
     f->layer = gf__calloc(n, sizeof *f->layer);
     f->names = gf__calloc(n, sizeof *f->names);
-    if (f->n_users == NULL || f->joined_to == NULL || f->layer == NULL || f->names == NULL)
+    f->scopes = gf__calloc(n, sizeof *f->scopes);
+    if (f->n_users == NULL || f->joined_to == NULL || f->layer == NULL || f->names == NULL ||
+        f->scopes == NULL)
         return gf__error_nomem(err, "operators", n * sizeof *f->names);
     f->n_users[f->output] = 1;
     for (size_t i = n; i-- > 0;) {
@@ -195,19 +209,27 @@ static bool is_layer(const finish *f, size_t i)
     return f->n_users[i] > 0 && f->joined_to[i] == i;
 }
 
-/* "a/b/conv/Conv2D": the scope is its first 8 letters, of which the last 4 are the layer's own. */
-typedef struct scope {
-    const char *text;
-    size_t n_chars;
-    const char *own;
-    size_t n_own;
-} scope;
+static size_t n_digits_at_end(const char *text, size_t n_chars)
+{
+    size_t n = 0;
+    while (n < n_chars && text[n_chars - n - 1] >= '0' && text[n_chars - n - 1] <= '9')
+        n++;
+    return n;
+}
 
-static scope scope_of(const char *node)
+/* "_2" of "conv_1_2"; 0: it does not end so. */
+static size_t n_number_at_end(const char *text, size_t n_chars)
+{
+    const size_t n = n_digits_at_end(text, n_chars);
+    return n > 0 && n + 1 < n_chars && text[n_chars - n - 1] == '_' ? n + 1 : 0;
+}
+
+static scope parse_scope(const char *node)
 {
     scope s = {.text = node + strspn(node, "/")};
     const char *slash = strrchr(s.text, '/');
     s.n_chars = slash != NULL ? (size_t)(slash - s.text) : strlen(s.text);
+    s.rest = s.text + s.n_chars + (slash != NULL);
     s.own = s.text + s.n_chars;
     while (s.own > s.text && s.own[-1] != '/')
         s.own--;
@@ -215,19 +237,57 @@ static scope scope_of(const char *node)
     return s;
 }
 
+static bool is_same_text(const char *a, size_t n_a, const char *b, size_t n_b)
+{
+    return n_a == n_b && memcmp(a, b, n_a) == 0;
+}
+
 /* Another scope of another place ends the same way. */
 static bool is_own_shared(const finish *f, size_t i)
 {
-    const scope mine = scope_of(item_at(f, i)->node);
+    const scope mine = f->scopes[i];
     for (size_t k = 0; k < f->ops->n_items; k++) {
-        const scope other = scope_of(item_at(f, k)->node);
-        const bool is_same = other.n_chars == mine.n_chars &&
-                             memcmp(other.text, mine.text, mine.n_chars) == 0;
-        if (is_layer(f, k) && !is_same && other.n_own == mine.n_own &&
-            memcmp(other.own, mine.own, mine.n_own) == 0)
+        const scope other = f->scopes[k];
+        if (is_layer(f, k) && !is_same_text(other.text, other.n_chars, mine.text, mine.n_chars) &&
+            is_same_text(other.own, other.n_own, mine.own, mine.n_own))
             return true;
     }
     return false;
+}
+
+/* Who traces a network twice (Keras 3 does) finds all of its scopes with a number behind them: "conv_1" of
+ * the layer conv, "conv_1_2" of conv_1. Not the layers' own are they where some layer has none, or where
+ * without them two would be the same. */
+static bool have_all_numbers(finish *f)
+{
+    size_t n = 0;
+    for (size_t i = 1; i < f->ops->n_items; i++) {
+        const scope s = f->scopes[i];
+        if (is_layer(f, i) && n_number_at_end(s.own, s.n_own) == 0)
+            return false;
+        n += is_layer(f, i);
+    }
+    for (size_t i = 1; i < f->ops->n_items; i++) {
+        const scope s = f->scopes[i];
+        const size_t n_s = s.n_chars - n_number_at_end(s.own, s.n_own);
+        for (size_t k = 1; k < i && is_layer(f, i); k++) {
+            const scope other = f->scopes[k];
+            const size_t n_other = other.n_chars - n_number_at_end(other.own, other.n_own);
+            if (is_layer(f, k) && is_same_text(s.text, n_s, other.text, n_other) &&
+                !is_same_text(s.text, s.n_chars, other.text, other.n_chars))
+                return false;
+        }
+    }
+    return n > 1;
+}
+
+static void drop_numbers(finish *f)
+{
+    for (size_t i = 1; i < f->ops->n_items; i++) {
+        const size_t n = n_number_at_end(f->scopes[i].own, f->scopes[i].n_own);
+        f->scopes[i].n_own -= n;
+        f->scopes[i].n_chars -= n;
+    }
 }
 
 static bool is_taken(const finish *f, size_t n_named, const char *name)
@@ -240,12 +300,18 @@ static bool is_taken(const finish *f, size_t n_named, const char *name)
 }
 
 /* The end of the text, '_' for what separates scopes. */
-static void write_name(char name[NAME_TEXT], const char *text, size_t n_chars)
+static void write_name(char name[NAME_TEXT], const char *text, size_t n_chars, size_t n_most)
 {
-    const size_t n_cut = n_chars > MAX_STEM ? n_chars - MAX_STEM : 0;
+    const size_t n_cut = n_chars > n_most ? n_chars - n_most : 0;
     snprintf(name, NAME_TEXT, "%.*s", (int)(n_chars - n_cut), text + n_cut);
     for (char *c = name; *c != '\0'; c++)
         *c = *c == '/' || *c == ':' ? '_' : *c;
+}
+
+static void append_name(char name[NAME_TEXT], const char *more)
+{
+    const size_t n = strlen(name), n_more = strlen(more) < MAX_REST ? strlen(more) : MAX_REST;
+    snprintf(name + n, NAME_TEXT - n, "%s%.*s", n > 0 ? "_" : "", (int)n_more, more);
 }
 
 /* The first that is free of: the layer's scope (its own part, or all of it), that and the rest of the
@@ -254,19 +320,16 @@ static gf_status name_item(finish *f, size_t i, gf_error *err)
 {
     char name[NAME_TEXT], numbered[NAME_TEXT + 24];
     const char *found = name;
-    scope s = scope_of(item_at(f, i)->node);
-    if (!is_own_shared(f, i))
-        s = (scope){.text = s.own, .n_chars = s.n_own};
-    write_name(name, s.text, s.n_chars);
+    const scope s = f->scopes[i];
+    const gf_layer *layer = gf_graph_layer_at(f->ops->shapes, (ptrdiff_t)i);
+    if (is_own_shared(f, i))
+        write_name(name, s.text, s.n_chars, MAX_STEM);
+    else
+        write_name(name, s.own, s.n_own, MAX_STEM);
+    if (name[0] == '\0' || (is_taken(f, i, name) && s.rest[0] != '\0'))
+        append_name(name, s.rest);
     if (name[0] == '\0' || is_taken(f, i, name))
-        write_name(name, s.text, strlen(s.text));
-    if (name[0] == '\0')
-        snprintf(name, sizeof name, "layer");
-    if (is_taken(f, i, name)) {
-        const gf_layer *layer = gf_graph_layer_at(f->ops->shapes, (ptrdiff_t)i);
-        snprintf(name + strlen(name), sizeof name - strlen(name), "_%s",
-                 gf_layer_class_name(layer));
-    }
+        append_name(name, gf_layer_class_name(layer));
     for (size_t n = 1; is_taken(f, i, found); n++) {
         snprintf(numbered, sizeof numbered, "%s_%zu", name, n);
         found = numbered;
@@ -315,6 +378,10 @@ static gf_status check_complete(const gf_graph *graph, gf_error *err)
 static gf_status build(finish *f, gf_error *err)
 {
     gf_status st = gf__graph_new(gf_graph_name(f->ops->shapes), &f->graph, err);
+    for (size_t i = 0; i < f->ops->n_items; i++)
+        f->scopes[i] = parse_scope(item_at(f, i)->node);
+    if (have_all_numbers(f))
+        drop_numbers(f);
     for (size_t i = 0; i < f->ops->n_items && st == GF_OK; i++) {
         if (!is_layer(f, i))
             continue;
@@ -347,6 +414,7 @@ gf_status gf__operators_finish(gf__operators *ops, size_t output, gf_graph **out
     for (size_t i = 0; f.names != NULL && i < ops->n_items; i++)
         gf__free(f.names[i]);
     gf__free(f.names);
+    gf__free(f.scopes);
     gf__free(f.layer);
     gf__free(f.joined_to);
     gf__free(f.n_users);

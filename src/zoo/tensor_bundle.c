@@ -214,7 +214,8 @@ static bool is_printable(const table_key *key)
     return true;
 }
 
-static gf_status read_entry(gf__tensor_bundle *bundle, const table_key *key, span value, gf_error *err)
+static gf_status read_entry(gf__tensor_bundle *bundle, const table_key *key, span value,
+                            gf_error *err)
 {
     gf__unpacked unpacked = {0};
     const entry *last = bundle->n_entries > 0 ? &bundle->entries[bundle->n_entries - 1] : NULL;

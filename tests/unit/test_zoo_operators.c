@@ -251,6 +251,29 @@ TEST(operators__names_are_scopes_and_all_different)
     gf__operators_free(ops);
 }
 
+TEST(operators__numbers_behind_all_scopes_are_not_the_layers)
+{
+    static const char *const nodes[][3] = {
+        {"net_1/conv_1/Conv2D", "net_1/conv_1_2/Conv2D", "net_1/relu_1/Relu"}, /* all of them */
+        {"net/conv_1/Conv2D", "net/conv_2/Conv2D", "net/relu_1/Relu"},         /* two conv */
+        {"net/conv_1/Conv2D", "net/conv_1_2/Conv2D", "net/relu/Relu"},         /* but one */
+    };
+    static const char *const names[][3] = {
+        {"conv", "conv_1", "relu"}, {"conv_1", "conv_2", "relu_1"}, {"conv_1", "conv_1_2", "relu"}};
+    for (size_t i = 0; i < 3; i++) {
+        gf__operators *ops = begin(4, 4, 2);
+        size_t x = conv(ops, nodes[i][0], 0, &same, TENSOR(1, 1, 2, 2));
+        x = conv(ops, nodes[i][1], x, &same, TENSOR(1, 1, 2, 2));
+        x = activation(ops, nodes[i][2], x, GF__ACTIVATION_RELU);
+        gf_graph *graph = end(ops, x);
+        CHECK_STR(gf_layer_name(gf_graph_layer_at(graph, 0)), "input_1");
+        for (size_t k = 0; k < 3; k++)
+            CHECK_STR(gf_layer_name(gf_graph_layer_at(graph, (ptrdiff_t)k + 1)), names[i][k]);
+        gf_graph_free(graph);
+        gf__operators_free(ops);
+    }
+}
+
 TEST(operators__survive_every_allocation_failure)
 {
     gf_status st = GF_ENOMEM;
@@ -295,4 +318,5 @@ TESTS_MAIN(UNIT(operators__biases_and_the_activations_of_a_dense_layer_join_it),
            UNIT(operators__an_input_of_0_to_1_is_known_by_its_scale),
            UNIT(operators__weights_of_another_shape_and_layers_without_input_are_told),
            UNIT(operators__names_are_scopes_and_all_different),
+           UNIT(operators__numbers_behind_all_scopes_are_not_the_layers),
            UNIT(operators__survive_every_allocation_failure))
