@@ -123,6 +123,7 @@ static gf_status add_input(gf__onnx_model *model, gf_error *err)
     if (st == GF_OK)
         st = gf__op_input(model->ops, input->name, shape, n_dims, &value->op, err);
     value->is_there = value->is_input = true;
+    model->input = value;
     return st;
 }
 
@@ -158,6 +159,9 @@ static gf_status find_output(const gf__onnx_model *model, size_t *op, gf_error *
     if (value == NULL || !value->is_there || gf__onnx_is_constant(value))
         return gf_error_set(err, GF_EFORMAT, "no node gives its output \"%.60s\"",
                             graph->output[0]->name != NULL ? graph->output[0]->name : "");
+    if (gf__onnx_is_channel(value))
+        return gf_error_set(err, GF_EUNSUPPORTED,
+                            "output \"%.60s\" is one channel of the input, scaled", value->name);
     if (value->layout == GF__ONNX_FLAT_FIRST)
         return gf_error_set(err, GF_EUNSUPPORTED,
                             "output \"%.60s\" is a map flattened with channels first; graft's come "
@@ -259,6 +263,11 @@ static gf_status read_graph(gf__onnx_model *model, const char *name, gf__checkpo
         st = gf__operators_finish(model->ops, op, &out->graph, err);
     if (st == GF_OK)
         out->has_input = gf__operators_input(model->ops, &out->scale, &out->shift);
+    if (st == GF_OK && model->is_imagenet_undone) {
+        out->has_input = true;
+        out->scale = 1.0f / 127.5f;
+        out->shift = -1.0f;
+    }
     return st;
 }
 

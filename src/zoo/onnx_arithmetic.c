@@ -10,7 +10,7 @@
 
 /* y = x * scale + shift, of all channels or of each: n is 1 or the number of channels. */
 typedef struct affine {
-    double *scale, *shift;
+    const double *scale, *shift;
     size_t n;
 } affine;
 
@@ -21,7 +21,8 @@ static gf_status check_broadcast(const gf__onnx_at *at, const gf__onnx_value *va
     char text[GF__SHAPE_TEXT];
     const size_t n_dims = gf_tensor_n_dims(constant), rank = gf__onnx_rank(value);
     const size_t *shape = gf_tensor_shape(constant), n = gf_tensor_n_values(constant);
-    bool fits = n_dims <= rank && (n == 1 || value->layout != GF__ONNX_FLAT_FIRST);
+    const bool is_single = value->layout == GF__ONNX_FLAT_FIRST || gf__onnx_is_channel(value);
+    bool fits = n_dims <= rank && (n == 1 || !is_single);
     for (size_t i = 0; i < n_dims && fits; i++) {
         const bool is_channel = n_dims - i == rank - gf__onnx_channel_axis(value);
         fits = shape[i] == 1 || (is_channel && shape[i] == gf__onnx_n_channels(at, value));
@@ -35,22 +36,17 @@ static gf_status check_broadcast(const gf__onnx_at *at, const gf__onnx_value *va
 
 /* What the node does to the value, whose constant is the other input. */
 static gf_status read_affine(const gf__onnx_at *at, const gf_tensor *constant, bool is_first,
-                             affine *a, gf_error *err)
+                             double *scale, double *shift, gf_error *err)
 {
     const char *op = at->node->op_type;
     const float *values = gf_tensor_f32(constant);
     const bool is_sum = op[0] == 'A', is_difference = op[0] == 'S', is_product = op[0] == 'M';
     if (is_first && !is_sum && !is_difference && !is_product)
         return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "divides a constant by what is computed");
-    a->n = gf_tensor_n_values(constant);
-    a->scale = gf__calloc(a->n, sizeof *a->scale);
-    a->shift = gf__calloc(a->n, sizeof *a->shift);
-    if (a->scale == NULL || a->shift == NULL)
-        return gf__error_nomem(err, "a scaling", a->n * sizeof *a->scale);
-    for (size_t i = 0; i < a->n; i++) {
+    for (size_t i = 0; i < gf_tensor_n_values(constant); i++) {
         const double k = (double)values[i];
-        a->scale[i] = is_sum ? 1 : is_difference ? (is_first ? -1 : 1) : is_product ? k : 1 / k;
-        a->shift[i] = is_sum ? k : is_difference ? (is_first ? k : -k) : 0;
+        scale[i] = is_sum ? 1 : is_difference ? (is_first ? -1 : 1) : is_product ? k : 1 / k;
+        shift[i] = is_sum ? k : is_difference ? (is_first ? k : -k) : 0;
     }
     return GF_OK;
 }
@@ -96,9 +92,10 @@ static gf_status normalize(const gf__onnx_at *at, const gf__onnx_value *value, c
     return st;
 }
 
-static gf_status run_affine(const gf__onnx_at *at, const gf__onnx_value *value, const affine *a,
-                            gf_error *err)
+gf_status gf__onnx_apply_affine(const gf__onnx_at *at, const gf__onnx_value *value,
+                                const double *scale, const double *shift, size_t n, gf_error *err)
 {
+    const affine how = {scale, shift, n}, *a = &how;
     size_t op = 0;
     gf_tensor *bias = NULL;
     gf_status st = GF_OK;
@@ -139,7 +136,8 @@ static gf_status add_values(const gf__onnx_at *at, gf_error *err)
         return gf__error_nomem(err, "inputs of a node", n * sizeof *ops);
     for (size_t i = 0; i < n && st == GF_OK; i++) {
         const gf__onnx_value *value = gf__onnx_input(at, i);
-        if (gf__onnx_is_constant(value) || value->layout != first->layout)
+        if (gf__onnx_is_constant(value) || gf__onnx_is_channel(value) ||
+            value->layout != first->layout)
             st = gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
                                  "adds \"%.40s\" and \"%.40s\", which are not alike", first->name,
                                  value->name);
@@ -163,28 +161,42 @@ gf_status gf__onnx_sum(const gf__onnx_at *at, gf_error *err)
     return add_values(at, err);
 }
 
+/* A value and the constant beside it. */
+static gf_status run_affine(const gf__onnx_at *at, const gf__onnx_value *value,
+                            const gf_tensor *constant, bool is_first, gf_error *err)
+{
+    const size_t n = gf_tensor_n_values(constant);
+    gf_status st = check_broadcast(at, value, constant, err);
+    if (st != GF_OK)
+        return st;
+    double *scale = gf__calloc(n, sizeof *scale), *shift = gf__calloc(n, sizeof *shift);
+    if (scale == NULL || shift == NULL)
+        st = gf__error_nomem(err, "a scaling", n * sizeof *scale);
+    if (st == GF_OK)
+        st = read_affine(at, constant, is_first, scale, shift, err);
+    if (st == GF_OK && gf__onnx_is_channel(value))
+        st = gf__onnx_scale_channel(at, value, scale[0], shift[0], err);
+    else if (st == GF_OK)
+        st = gf__onnx_apply_affine(at, value, scale, shift, n, err);
+    gf__free(scale);
+    gf__free(shift);
+    return st;
+}
+
 gf_status gf__onnx_arithmetic(const gf__onnx_at *at, gf_error *err)
 {
     const gf__onnx_value *a = gf__onnx_input(at, 0), *b = gf__onnx_input(at, 1);
     const bool is_first = gf__onnx_is_constant(a), is_second = gf__onnx_is_constant(b);
     gf_tensor *constant = NULL;
-    affine how = {0};
     if (is_first && is_second)
         return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "computes with constants only");
     if (!is_first && !is_second && strcmp(at->node->op_type, "Add") == 0)
         return add_values(at, err);
     if (!is_first && !is_second)
         return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "of two values that are both computed");
-    const gf__onnx_value *value = is_first ? b : a;
     gf_status st = gf__onnx_floats(at, is_first ? a : b, &constant, err);
     if (st == GF_OK)
-        st = check_broadcast(at, value, constant, err);
-    if (st == GF_OK)
-        st = read_affine(at, constant, is_first, &how, err);
-    if (st == GF_OK)
-        st = run_affine(at, value, &how, err);
-    gf__free(how.scale);
-    gf__free(how.shift);
+        st = run_affine(at, is_first ? b : a, constant, is_first, err);
     gf_tensor_free(constant);
     return st;
 }
@@ -496,6 +508,11 @@ gf_status gf__onnx_unsqueeze(const gf__onnx_at *at, gf_error *err)
     if (st != GF_OK)
         return st;
     const bool is_vector = !gf__onnx_is_constant(input) && input->layout == GF__ONNX_VECTOR;
+    if (gf__onnx_is_channel(input) && input->layout == GF__ONNX_CHANNEL && n == 1 && axes[0] == 1) {
+        const gf_status scaled = gf__onnx_scale_channel(at, input, 1.0, 0.0, err);
+        at->out->layout = GF__ONNX_CHANNEL_FIRST;
+        return scaled;
+    }
     if (!is_vector || (!are_pixels(axes, n, 1) && !are_pixels(axes, n, 3)))
         return gf__onnx_refuse(at, GF_EUNSUPPORTED, err, "only a vector to a map of one pixel");
     gf__onnx_pass(at, input, are_pixels(axes, n, 1) ? GF__ONNX_ONE_FIRST : GF__ONNX_ONE_LAST);
@@ -517,6 +534,8 @@ gf_status gf__onnx_same(const gf__onnx_at *at, gf_error *err)
 {
     const gf__onnx_value *input = gf__onnx_input(at, 0);
     gf_tensor *tensor = NULL;
+    if (gf__onnx_is_channel(input))
+        return gf__onnx_scale_channel(at, input, 1.0, 0.0, err);
     if (!gf__onnx_is_constant(input)) {
         gf__onnx_pass(at, input, input->layout);
         return GF_OK;

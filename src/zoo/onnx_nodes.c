@@ -38,7 +38,9 @@ static const char *const layout_names[GF__ONNX_N_LAYOUTS] = {
     [GF__ONNX_LAST] = "a map with channels last",
     [GF__ONNX_ONE_FIRST] = "a vector as a map of one pixel",
     [GF__ONNX_ONE_LAST] = "a vector as a map of one pixel, channels last",
-    [GF__ONNX_FLAT_FIRST] = "a map flattened with channels first"};
+    [GF__ONNX_FLAT_FIRST] = "a map flattened with channels first",
+    [GF__ONNX_CHANNEL] = "one channel of the input",
+    [GF__ONNX_CHANNEL_FIRST] = "one channel of the input"};
 
 static gf_status need_layout(const gf__onnx_at *at, const gf__onnx_value *value,
                              gf__onnx_layout layout, gf_error *err)
@@ -81,19 +83,26 @@ static void pad_lower(const size_t shape[3], gf__window *window)
     }
 }
 
-/* Rounding up adds a window that begins inside and ends outside: the same where nothing is left over. */
-static gf_status check_ceil_mode(const gf__onnx_at *at, const size_t shape[3],
-                                 const gf__window *window, gf_error *err)
+/* Rounding up adds a window that begins inside and ends outside: more padding, which counts nowhere. */
+static gf_status apply_ceil_mode(const gf__onnx_at *at, const size_t shape[3], gf__window *window,
+                                 gf_error *err)
 {
     if (gf__onnx_int_of(at, "ceil_mode", 0) == 0 || window->is_same)
         return GF_OK;
     for (size_t side = 0; side < 2; side++) {
-        const size_t n = shape[side] + window->padding[2 * side] + window->padding[2 * side + 1];
-        if (n < window->kernel[side] || (n - window->kernel[side]) % window->strides[side] != 0)
-            return gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
-                                   "ceil_mode is 1 where a window of %zu does not end with the %zu "
-                                   "pixels",
-                                   window->kernel[side], n);
+        const size_t begin = window->padding[2 * side], stride = window->strides[side];
+        const size_t n = shape[side] + begin + window->padding[2 * side + 1];
+        const size_t rest = n >= window->kernel[side] ? (n - window->kernel[side]) % stride : 0;
+        const size_t start = n - window->kernel[side] - rest + stride;
+        if (rest == 0 || start >= shape[side] + begin)
+            continue; /* nothing left over, or only padding */
+        if (gf__onnx_int_of(at, "count_include_pad", 0) != 0)
+            return gf__onnx_refuse(
+                at, GF_EUNSUPPORTED, err,
+                "ceil_mode and count_include_pad are 1 where a window of %zu does "
+                "not end with the %zu pixels",
+                window->kernel[side], n);
+        window->padding[2 * side + 1] += stride - rest;
     }
     return GF_OK;
 }
@@ -123,7 +132,7 @@ static gf_status read_window(const gf__onnx_at *at, const gf__onnx_value *input,
         window->is_same = true;
     else if (gf__onnx_says(at, "auto_pad", "SAME_LOWER"))
         pad_lower(shape, window);
-    return check_ceil_mode(at, shape, window, err);
+    return apply_ceil_mode(at, shape, window, err);
 }
 
 /* ---- convolutions ---------------------------------------------------------------------------- */
@@ -476,6 +485,8 @@ static gf_status run_concat(const gf__onnx_at *at, gf_error *err)
     gf_status st = need_computed(at, first, err);
     if (st != GF_OK)
         return st;
+    if (gf__onnx_is_channel(first))
+        return gf__onnx_join_channels(at, err);
     const int64_t axis = gf__onnx_int_of(at, "axis", 1);
     if (first->layout == GF__ONNX_FLAT_FIRST ||
         gf__onnx_axis(axis, gf__onnx_rank(first)) != gf__onnx_channel_axis(first))
@@ -582,6 +593,7 @@ static const struct operator_row {
     {"Div", gf__onnx_arithmetic, 2, 2},
     {"Dropout", run_dropout, 1, 3},
     {"Flatten", gf__onnx_flatten, 1, 1},
+    {"Gather", gf__onnx_gather, 2, 2},
     {"Gemm", gf__onnx_gemm, 2, 3},
     {"GlobalAveragePool", run_global_pool, 1, 1},
     {"GlobalMaxPool", run_global_pool, 1, 1},
@@ -612,6 +624,22 @@ static bool is_here(const char *domain)
     return domain == NULL || domain[0] == '\0' || strcmp(domain, "ai.onnx") == 0;
 }
 
+/* One channel of the input is no layer's value: only to scale it, and to put it back, makes sense. */
+static gf_status check_channels(const gf__onnx_at *at, const struct operator_row *row,
+                                gf_error *err)
+{
+    const bool takes_them = row->run == gf__onnx_arithmetic || row->run == gf__onnx_unsqueeze ||
+                            row->run == run_concat || row->run == gf__onnx_same ||
+                            row->run == gf__onnx_cast;
+    for (size_t i = 0; i < at->node->n_input && !takes_them; i++) {
+        const gf__onnx_value *value = gf__onnx_input(at, i);
+        if (value != NULL && gf__onnx_is_channel(value))
+            return gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
+                                   "of one channel of the input, which can only be scaled");
+    }
+    return GF_OK;
+}
+
 gf_status gf__onnx_run(const gf__onnx_at *at, gf_error *err)
 {
     const GfOnnx__Node *node = at->node;
@@ -636,5 +664,5 @@ gf_status gf__onnx_run(const gf__onnx_at *at, gf_error *err)
                 "that is missing",
                 node->input[i]);
     }
-    return row->run(at, err);
+    return check_channels(at, row, err) == GF_OK ? row->run(at, err) : GF_EUNSUPPORTED;
 }

@@ -15,13 +15,15 @@
 
 /* What the model sees of an operator's value, batch first. */
 typedef enum gf__onnx_layout {
-    GF__ONNX_VECTOR,     /* (N,D) */
-    GF__ONNX_FIRST,      /* a map as (N,C,H,W) */
-    GF__ONNX_LAST,       /* a map as (N,H,W,C) */
-    GF__ONNX_ONE_FIRST,  /* a vector as (N,C,1,1) */
-    GF__ONNX_ONE_LAST,   /* a vector as (N,1,1,C) */
-    GF__ONNX_FLAT_FIRST, /* (N,C*H*W) of a vector that is H*W*C: whoever has weights for it turns
+    GF__ONNX_VECTOR,        /* (N,D) */
+    GF__ONNX_FIRST,         /* a map as (N,C,H,W) */
+    GF__ONNX_LAST,          /* a map as (N,H,W,C) */
+    GF__ONNX_ONE_FIRST,     /* a vector as (N,C,1,1) */
+    GF__ONNX_ONE_LAST,      /* a vector as (N,1,1,C) */
+    GF__ONNX_FLAT_FIRST,    /* (N,C*H*W) of a vector that is H*W*C: whoever has weights for it turns
                             them */
+    GF__ONNX_CHANNEL,       /* (N,H,W): one channel of the input, scaled */
+    GF__ONNX_CHANNEL_FIRST, /* the same as (N,1,H,W) */
     GF__ONNX_N_LAYOUTS
 } gf__onnx_layout;
 
@@ -35,6 +37,8 @@ typedef struct gf__onnx_value {
     size_t op;                    /* in operators.h, where it is neither */
     gf__onnx_layout layout;
     size_t map[3];        /* FLAT_FIRST: height, width, channels */
+    size_t channel;       /* CHANNEL */
+    double scale, shift;  /* CHANNEL */
     bool is_input;        /* the input, scaled at most */
     bool can_take_bias;   /* of a convolution or Dense without one */
     bool is_not_negative; /* for sure */
@@ -46,7 +50,9 @@ typedef struct gf__onnx_model {
     gf__onnx_value *values; /* by name */
     size_t n_values;
     gf__operators *ops;
-    size_t n_weight_bytes; /* that were read so far */
+    const gf__onnx_value *input;
+    bool is_imagenet_undone; /* the network itself wants [-1,1] */
+    size_t n_weight_bytes;   /* that were read so far */
 } gf__onnx_model;
 
 /* A node whose turn it is: its inputs are there. */
@@ -74,7 +80,7 @@ gf__onnx_value *gf__onnx_input(const gf__onnx_at *at, size_t i);
 bool gf__onnx_is_constant(const gf__onnx_value *value);
 /* Channels of a map, length of a vector. */
 size_t gf__onnx_n_channels(const gf__onnx_at *at, const gf__onnx_value *value);
-/* Dimensions as the model counts them, batch included: 2 or 4. */
+/* Dimensions as the model counts them, batch included: 2 to 4. */
 size_t gf__onnx_rank(const gf__onnx_value *value);
 /* Where the channels are in them. */
 size_t gf__onnx_channel_axis(const gf__onnx_value *value);
@@ -118,7 +124,14 @@ gf_status gf__onnx_run(const gf__onnx_at *at, gf_error *err);
 typedef gf_status gf__onnx_meaning(const gf__onnx_at *at, gf_error *err);
 gf__onnx_meaning gf__onnx_arithmetic, gf__onnx_sum, gf__onnx_gemm, gf__onnx_matmul,
     gf__onnx_constant, gf__onnx_transpose, gf__onnx_reshape, gf__onnx_flatten, gf__onnx_squeeze,
-    gf__onnx_unsqueeze, gf__onnx_cast, gf__onnx_same;
+    gf__onnx_unsqueeze, gf__onnx_cast, gf__onnx_same, gf__onnx_gather, gf__onnx_join_channels;
+
+/* x * scale + shift, of n channels or of all (n 1): of the input, as a bias, or as a normalization. */
+gf_status gf__onnx_apply_affine(const gf__onnx_at *at, const gf__onnx_value *value,
+                                const double *scale, const double *shift, size_t n, gf_error *err);
+bool gf__onnx_is_channel(const gf__onnx_value *value);
+gf_status gf__onnx_scale_channel(const gf__onnx_at *at, const gf__onnx_value *value, double scale,
+                                 double shift, gf_error *err);
 
 /* ---- onnx.c ---------------------------------------------------------------------------------- */
 

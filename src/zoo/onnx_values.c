@@ -145,6 +145,8 @@ size_t gf__onnx_n_channels(const gf__onnx_at *at, const gf__onnx_value *value)
 
 size_t gf__onnx_rank(const gf__onnx_value *value)
 {
+    if (value->layout == GF__ONNX_CHANNEL)
+        return 3;
     return value->layout == GF__ONNX_VECTOR || value->layout == GF__ONNX_FLAT_FIRST ? 2 : 4;
 }
 

@@ -153,15 +153,40 @@ def affine():
     return g.model(["N", 3, H, W], "y", rank=4)
 
 
+def scale_channels(g, scales, shifts):
+    """As torchvision's transform_input is exported."""
+    for c in range(3):
+        g.node("Gather", ["x", g.weight(f"index{c}", values=c, dtype=np.int64)], f"g{c}", name=f"/Gather_{c}", axis=1)
+        g.node("Unsqueeze", [f"g{c}", g.weight(f"axes{c}", values=[1], dtype=np.int64)], f"u{c}", name=f"/Unsqueeze_{c}")
+        g.node("Mul", [f"u{c}", g.weight(f"scale{c}", values=scales[c])], f"m{c}", name=f"/Mul_{c}")
+        g.node("Add", [f"m{c}", g.weight(f"shift{c}", values=shifts[c])], f"a{c}", name=f"/Add_{c}")
+    g.node("Concat", ["a0", "a1", "a2"], "scaled", name="/Concat", axis=1)
+    g.node("MaxPool", ["scaled"], "pooled", name="/pool/MaxPool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
+    g.node("Conv", ["pooled", g.weight("k", 5, 3, 3, 3)], "y", name="/conv/Conv", pads=[0, 1, 2, 1])
+    return g.model(["N", 3, H, W], "y", rank=4)
+
+
+def transform():
+    """Undoes what ImageNet's mean and deviation did: the network itself wants [-1,1]."""
+    return scale_channels(Graph(), np.array([0.229, 0.224, 0.225]) / 0.5, (np.array([0.485, 0.456, 0.406]) - 0.5) / 0.5)
+
+
+def channels():
+    """The same of other numbers: a normalization."""
+    return scale_channels(Graph(), [0.5, 1, 2], [0.1, 0, -0.1])
+
+
 def write_good():
     pictures = random.integers(0, 256, (3, H, W, 3), np.uint8)
     np.save(OUT / "input.npy", pictures)
-    for make in (torch_like, tf_like, old, fresh, affine):
+    for make in (torch_like, tf_like, old, fresh, affine, transform, channels):
         model = make()
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, OUT / f"{make.__name__}.onnx")
         is_raw, is_last = make is tf_like, make is tf_like
         x = pictures.astype(np.float32) if is_raw else pictures.astype(np.float32) / np.float32(127.5) - 1
+        if make is transform:
+            x = (pictures.astype(np.float32) / 255 - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
         x = x if is_last else x.transpose(0, 3, 1, 2)
         session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
         y = np.concatenate([session.run(None, {"x": np.ascontiguousarray(x[i:i + 1])})[0] for i in range(3)])
@@ -195,7 +220,9 @@ def refused():
     yield "negative_pads", one_node("Conv", {"pads": [-1, 0, 0, 0]}, [kernel(4, 3, 3, 3)], **conv)
     yield "channels", one_node("Conv", {}, [kernel(4, 5, 3, 3)], **conv)
     yield "beyond", one_node("Conv", {}, [kernel(1, 3, 20, 20)], **conv)
-    yield "ceil", one_node("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1})
+    yield "ceil", one_node("AveragePool", {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1, "count_include_pad": 1})
+    yield "gather", one_node("Gather", {"axis": 2}, inputs=("x", "p"))
+    yield "channel", one_node("Gather", {"axis": 1}, inputs=("x", "p"))
     yield "clip", one_node("Clip", {}, [("low", -1.0), ("high", 1.0)], inputs=("x", "low", "high"))
     yield "sigmoid", one_node("Sigmoid")
     yield "reflect", one_node("Pad", {"mode": "reflect"}, inputs=("x", "p"))
@@ -298,9 +325,9 @@ def main():
     OUT.mkdir(parents=True, exist_ok=True)
     write_good()
     for name, model in refused():
-        if name in ("reflect", "reshape"):
-            values = [0, 0, 1, 1, 0, 0, 1, 1] if name == "reflect" else [0, 3, 7, -1]
-            model.graph.initializer.append(numpy_helper.from_array(np.array(values, np.int64), "p"))
+        whole = {"reflect": [0, 0, 1, 1, 0, 0, 1, 1], "reshape": [0, 3, 7, -1], "gather": 1, "channel": 1}.get(name)
+        if whole is not None:
+            model.graph.initializer.append(numpy_helper.from_array(np.array(whole, np.int64), "p"))
         (OUT / f"refused_{name}.onnx").write_bytes(model.SerializeToString())
     (OUT / "refused_nested.onnx").write_bytes(nested_bytes(600))
 

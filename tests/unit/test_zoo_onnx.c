@@ -71,10 +71,18 @@ TEST(onnx__models_of_torch_tensorflow_and_others_give_their_numbers)
     gf__checkpoint old = check_model("old", "ONNX of old, opset 9", 8);
     gf__checkpoint fresh = check_model("fresh", "ONNX of fresh 1, opset 22", 5);
     gf__checkpoint affine = check_model("affine", "ONNX, opset 17", 5);
-    CHECK(!torch.has_input && !old.has_input && !fresh.has_input && !affine.has_input);
+    gf__checkpoint transform = check_model("transform", "ONNX, opset 17", 4);
+    gf__checkpoint channels = check_model("channels", "ONNX, opset 17", 5);
+    CHECK(!torch.has_input && !channels.has_input && !old.has_input && !fresh.has_input &&
+          !affine.has_input);
     CHECK(tf.has_input); /* pixels / 127.5 - 1, which the file does itself */
     CHECK(fabsf(tf.scale - 1 / 127.5f) < 1e-9f);
     CHECK(tf.shift == -1.0f);
+    CHECK(transform.has_input); /* the file undoes ImageNet's, which leaves [-1,1] */
+    CHECK(transform.scale == 1 / 127.5f);
+    CHECK(transform.shift == -1.0f);
+    gf__checkpoint_free(&transform);
+    gf__checkpoint_free(&channels);
     gf__checkpoint_free(&torch);
     gf__checkpoint_free(&tf);
     gf__checkpoint_free(&old);
@@ -150,7 +158,9 @@ static const struct refused {
 } refused[] = {
     {"absurd_dims", GF_EFORMAT, "\"k\" has 108 values, its dimensions ask for 29686813949952"},
     {"beyond", GF_ESHAPE, "a window of 20x20 with strides 1x1 does not fit the 14x17"},
-    {"ceil", GF_EUNSUPPORTED, "node \"odd\" (MaxPool): ceil_mode is 1"},
+    {"ceil", GF_EUNSUPPORTED, "node \"odd\" (AveragePool): ceil_mode and count_include_pad"},
+    {"channel", GF_EUNSUPPORTED, "output \"y\" is one channel of the input"},
+    {"gather", GF_EUNSUPPORTED, "only one channel of the input, to be scaled"},
     {"channels", GF_ESHAPE, "kernel has shape (3,3,5,4), expected (3,3,3,4)"},
     {"clip", GF_EUNSUPPORTED, "from -1 to 1; only 0 to 6, or 0 and up"},
     {"constant_only", GF_EUNSUPPORTED, "node \"constant\" (Relu): its input is a constant"},
@@ -248,7 +258,7 @@ TEST(onnx__every_cut_of_a_file_is_an_error_not_a_crash)
 
 TEST(onnx__survives_every_allocation_failure)
 {
-    static const char *const names[] = {"torch_like", "tf_like", "old", "affine"};
+    static const char *const names[] = {"torch_like", "tf_like", "old", "affine", "channels"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *bytes = NULL;
         size_t n_bytes = 0;
