@@ -282,8 +282,9 @@ def write_hostile():
 
 
 def main():
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir(parents=True)
+    OUT.mkdir(parents=True, exist_ok=True)
+    for folder in ("export", "saved"):
+        shutil.rmtree(OUT / folder, ignore_errors=True)
     model, few = every_layer(), few_layers()
     model.export(str(OUT / "export"))
     few.save(str(OUT / "saved"), save_format="tf")

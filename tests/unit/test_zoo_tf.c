@@ -82,6 +82,7 @@ TEST(tf__networks_answer_as_tensorflow_does)
 {
     check_network("export", "export", "TensorFlow SavedModel, saved_model.pb", 18);
     check_network("saved", "saved", "TensorFlow SavedModel, saved_model.pb", 4);
+    check_network("keras3", "keras3", "TensorFlow SavedModel, saved_model.pb", 8);
     check_network("frozen.pb", "frozen", "TensorFlow GraphDef, frozen.pb", 18);
     check_network("spelled.pb", "spelled", "TensorFlow GraphDef, spelled.pb", 7);
     check_network("old.pb", "old", "TensorFlow GraphDef, old.pb", 12);
@@ -114,6 +115,19 @@ TEST(tf__layers_are_those_of_keras_by_name_and_order)
     check_layer(graph, 17, "Dense", "predictions");
     CHECK_EQ(gf__graph_n_classes(graph), 3);
     CHECK(!checkpoint.has_input);
+    gf__checkpoint_free(&checkpoint);
+}
+
+/* Its scopes have a number behind them, "conv_1", which is not the layer's. */
+TEST(tf__layers_of_keras_3_have_their_own_names)
+{
+    gf__checkpoint checkpoint = {0};
+    CHECK_OK(read_path(fixture("keras3"), &checkpoint));
+    check_layer(checkpoint.graph, 1, "Conv2D", "conv");
+    check_layer(checkpoint.graph, 2, "BatchNormalization", "norm");
+    CHECK(gf_layer_weight(gf_graph_layer_at(checkpoint.graph, 2), "gamma") == NULL);
+    check_layer(checkpoint.graph, 3, "ReLU", "relu6");
+    check_layer(checkpoint.graph, 7, "Dense", "predictions");
     gf__checkpoint_free(&checkpoint);
 }
 
@@ -385,6 +399,7 @@ TEST(tf__survives_every_allocation_failure)
 
 TESTS_MAIN(UNIT(tf__networks_answer_as_tensorflow_does),
            UNIT(tf__layers_are_those_of_keras_by_name_and_order),
+           UNIT(tf__layers_of_keras_3_have_their_own_names),
            UNIT(tf__arithmetic_before_the_first_layer_is_the_inputs_scaling),
            UNIT(tf__a_frozen_graph_and_its_savedmodel_have_the_same_weights),
            UNIT(tf__what_graft_exports_comes_back),
