@@ -229,7 +229,9 @@ def main():
         np.savez(folder / "pictures.npz", features=pixels, labels=np.arange(len(pixels)) % 2)
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
                         "--target", folder / "timm", TIMM], check=True)
-        subprocess.run([SYSTEM_PYTHON, HERE / "make_torch_models.py", folder / "pixels.npy", folder, folder / "timm"], check=True)
+        made = subprocess.run([SYSTEM_PYTHON, HERE / "make_torch_models.py", folder / "pixels.npy", folder, folder / "timm"])
+        if made.returncode != 0:
+            raise SystemExit("check_torch_import: needs Debian's PyTorch: tools/install-deps.sh interop")
         check_torchvision(graft, folder)
         check_timm(graft, folder)
         check_keras(graft, folder, pixels)
