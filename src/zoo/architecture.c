@@ -57,6 +57,17 @@ void gf__architecture_input(const char *name, float *scale, float *shift)
     *shift = known != NULL ? known->shift : -1.0f;
 }
 
+bool gf__architecture_shape(const char *name, size_t shape[3])
+{
+    gf_graph *graph = NULL;
+    const struct architecture *known = find_architecture(name);
+    if (known == NULL || known->layers(0, &graph, NULL) != GF_OK)
+        return false;
+    memcpy(shape, gf_layer_shape(gf_graph_layer_at(graph, 0)), 3 * sizeof *shape);
+    gf_graph_free(graph);
+    return true;
+}
+
 /* ---- comparing ---- */
 
 /* "Conv2D 3x3/2x2 valid, 32 filters, linear" for messages. */

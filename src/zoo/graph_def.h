@@ -84,9 +84,11 @@ gf_status gf__def_numbers(const gf__def_graph *graph, gf__def_ref ref, int64_t *
 
 /* ---- layers ---------------------------------------------------------------------------------- */
 
-/* graph_def_layers.c: the network that ends with `output`, as operators. */
+/* graph_def_layers.c: the network that ends with `output`, as operators. picture: height, width and channels where
+ * the graph leaves them open; NULL: it must not. */
 struct gf__operators;
-gf_status gf__def_layers(gf__def_graph *graph, gf__def_ref output, const gf_observer *obs,
-                         struct gf__operators *ops, size_t *value, gf_error *err);
+gf_status gf__def_layers(gf__def_graph *graph, gf__def_ref output, const size_t *picture,
+                         const gf_observer *obs, struct gf__operators *ops, size_t *value,
+                         gf_error *err);
 
 #endif

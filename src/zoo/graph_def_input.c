@@ -19,10 +19,15 @@ static gf_status input_shape(const gf__def_op *at, size_t shape[3], size_t *n_di
         return gf__def_refuse(at, "whose shape is not (batch,height,width,channels)", err);
     *n_dims = s->n_dim - 1;
     for (size_t i = 0; i < *n_dims; i++) {
-        if (s->dim[i + 1]->size < 1 || s->dim[i + 1]->size > 1 << 30)
-            return gf__def_refuse(
-                at, "of pictures of any size; save the network with a fixed height and width", err);
-        shape[i] = (size_t)s->dim[i + 1]->size;
+        int64_t side = s->dim[i + 1]->size;
+        if (side == -1 && *n_dims == 3 && at->l->picture != NULL)
+            side = (int64_t)at->l->picture[i];
+        if (side < 1 || side > 1 << 30)
+            return gf__def_refuse(at,
+                                  "of pictures of any size; save the network with a fixed height "
+                                  "and width",
+                                  err);
+        shape[i] = (size_t)side;
     }
     return GF_OK;
 }

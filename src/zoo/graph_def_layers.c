@@ -190,10 +190,10 @@ static gf_status step(gf__def_walk *l, gf_error *err)
     return GF_OK;
 }
 
-gf_status gf__def_layers(gf__def_graph *graph, gf__def_ref output, const gf_observer *obs,
-                         gf__operators *ops, size_t *value, gf_error *err)
+gf_status gf__def_layers(gf__def_graph *graph, gf__def_ref output, const size_t *picture,
+                         const gf_observer *obs, gf__operators *ops, size_t *value, gf_error *err)
 {
-    gf__def_walk l = {.graph = graph, .ops = ops};
+    gf__def_walk l = {.graph = graph, .ops = ops, .picture = picture};
     gf_status st = wait_for(&l, output, err);
     for (size_t n = 0; st == GF_OK && l.n_waiting > 0; n++) {
         if (n % 64 == 0)

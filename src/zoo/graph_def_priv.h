@@ -19,7 +19,8 @@ typedef struct gf__def_walk {
     gf__operators *ops;
     gf__def_ref *waiting; /* a stack */
     size_t n_waiting, capacity;
-    gf__def_ref input; /* the placeholder */
+    const size_t *picture; /* the size where the graph leaves it open, or NULL */
+    gf__def_ref input;     /* the placeholder */
     bool has_input;
 } gf__def_walk;
 

@@ -230,14 +230,15 @@ static gf_status make_graph(loaded *l, const char *name, const gf_observer *obs,
 {
     gf__operators *ops = NULL;
     gf__def_ref output = {0};
-    size_t value = 0;
+    size_t value = 0, picture[3];
+    const bool is_known = gf__architecture_shape(name, picture);
     gf_status st = gf__def_graph_open(l->def, l->bundle, &l->graph, err);
     if (st == GF_OK)
         st = l->signature != NULL ? find_output(l, &output, err) : find_end(l, &output, err);
     if (st == GF_OK)
         st = gf__operators_new(name, &ops, err);
     if (st == GF_OK)
-        st = gf__def_layers(&l->graph, output, obs, ops, &value, err);
+        st = gf__def_layers(&l->graph, output, is_known ? picture : NULL, obs, ops, &value, err);
     if (st == GF_OK)
         st = gf__operators_finish(ops, value, &out->graph, err);
     if (st == GF_OK)

@@ -124,6 +124,8 @@ gf_status gf__inception_v3_torch_layers(size_t n_classes, gf_graph **out, gf_err
 gf_status gf__efficientnet_lite0_layers(size_t n_classes, gf_graph **out, gf_error *err);
 /* How a picture becomes the input of the architecture (NULL: as Keras' applications, [-1,1]). */
 void gf__architecture_input(const char *name, float *scale, float *shift);
+/* Height, width, channels of its pictures; false where it is none that is known. */
+bool gf__architecture_shape(const char *name, size_t shape[3]);
 /* Sets *architecture to the known one that the graph's layers are, or NULL. Where `name` is a known
  * architecture the graph must be it: GF_EMISMATCH names the first layer that differs. */
 gf_status gf__architecture_match(const gf_graph *graph, const char *name, const char **architecture,

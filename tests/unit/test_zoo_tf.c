@@ -15,14 +15,19 @@ static const char *fixture(const char *name)
     return check_fixture(path);
 }
 
-static gf_status read_path(const char *path, gf__checkpoint *out)
+static gf_status read_as(const char *name, const char *path, gf__checkpoint *out)
 {
     gf__source source = {0};
-    gf_status st = gf__source_find(path, "net", &source, &check_err);
+    gf_status st = gf__source_find(path, name, &source, &check_err);
     if (st == GF_OK)
-        st = gf__savedmodel_read(&source, "net", NULL, out, &check_err);
+        st = gf__savedmodel_read(&source, name, NULL, out, &check_err);
     gf__free(source.path);
     return st;
+}
+
+static gf_status read_path(const char *path, gf__checkpoint *out)
+{
+    return read_as("net", path, out);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -249,6 +254,16 @@ TEST(tf__what_graft_cannot_say_is_refused_by_node)
     }
 }
 
+TEST(tf__pictures_of_any_size_have_that_of_a_known_network)
+{
+    gf__checkpoint checkpoint = {0};
+    CHECK_OK(read_as("inception_v3", fixture("hostile/any_size.pb"), &checkpoint));
+    const size_t *shape = gf_layer_shape(gf_graph_layer_at(checkpoint.graph, 0));
+    CHECK_EQ(shape[0], 299); /* open in the file */
+    CHECK_EQ(shape[1], 4);   /* written there */
+    gf__checkpoint_free(&checkpoint);
+}
+
 static void check_bytes(gf_status status, const char *message, const void *bytes, size_t n)
 {
     gf__checkpoint checkpoint = {0};
@@ -269,6 +284,33 @@ TEST(tf__a_million_nodes_cost_bounded_memory)
     check_bytes(GF_ELIMIT, "its 24000000 bytes become a GraphDef of more than", bytes,
                 2 * (size_t)N_HUGE);
     gf__free(bytes);
+}
+
+TEST(tf__a_node_with_too_many_inputs_is_told)
+{
+    enum { N_INPUTS = 70000 };
+    gf__buffer node = {0}, graph = {0};
+    gf__buffer_append(&node,
+                      "\x0a\x01"
+                      "a"
+                      "\x12\x04"
+                      "AddN",
+                      9); /* name, op */
+    for (size_t i = 0; i < N_INPUTS; i++)
+        gf__buffer_append(&node,
+                          "\x1a\x01"
+                          "a",
+                          3);
+    gf__buffer_append(&graph, "\x0a", 1); /* a node of that many bytes */
+    for (size_t n = node.size; n > 0; n >>= 7) {
+        const char byte = (char)((n & 0x7f) | (n >= 0x80 ? 0x80 : 0));
+        gf__buffer_append(&graph, &byte, 1);
+    }
+    gf__buffer_append(&graph, node.data, node.size);
+    check_bytes(GF_ELIMIT, "node 0 has 70000 inputs, at most 65536 are read", graph.data,
+                graph.size);
+    gf__buffer_free(&graph);
+    gf__buffer_free(&node);
 }
 
 TEST(tf__files_of_something_else_are_told)
@@ -404,6 +446,8 @@ TESTS_MAIN(UNIT(tf__networks_answer_as_tensorflow_does),
            UNIT(tf__a_frozen_graph_and_its_savedmodel_have_the_same_weights),
            UNIT(tf__what_graft_exports_comes_back),
            UNIT(tf__what_graft_cannot_say_is_refused_by_node),
+           UNIT(tf__pictures_of_any_size_have_that_of_a_known_network),
+           UNIT(tf__a_node_with_too_many_inputs_is_told),
            UNIT(tf__a_million_nodes_cost_bounded_memory),
            UNIT(tf__files_of_something_else_are_told), UNIT(bundle__finds_tensors_by_name),
            UNIT(bundle__every_cut_and_every_changed_byte_of_an_index_is_an_error),
