@@ -1,0 +1,53 @@
+"""Exports torchvision's networks to ONNX with random weights.
+
+usage: /usr/bin/python3 make_onnx_models.py PIXELS.npy OUT
+A Python that has PyTorch (Debian's), called by check_onnx_import.py. PIXELS: uint8 (N,299,299,3), whose statistics the normalizations
+get, so that activations stay alive. Opset 13 with an open batch; OUT/CASE.onnx, and OUT/CASE.txt: "tf" or "imagenet", what the input
+is scaled to.
+"""
+import pathlib
+import sys
+import warnings
+
+import numpy as np
+import torch
+import torchvision
+from make_torch_models import IMAGENET, PLAIN, normalize, settle
+
+warnings.filterwarnings("ignore")
+
+
+def export(model, inputs, path, scaling, **options):
+    names = {"input_names": ["x"], "output_names": ["y"], "dynamic_axes": {"x": {0: "n"}, "y": {0: "n"}}}
+    torch.onnx.export(model, inputs[:1], str(path), opset_version=13, **names, **options)
+    path.with_suffix(".txt").write_text(scaling)
+
+
+def settle_any(model, inputs):
+    """settle() for networks without a layer called fc."""
+    if not hasattr(model, "fc"):
+        model.fc = torch.nn.Linear(1, 1)
+    settle(model, inputs, 11)
+    return model
+
+
+def main():
+    pixels, out = np.load(sys.argv[1]), pathlib.Path(sys.argv[2])
+    models = torchvision.models
+    plain, imagenet = normalize(pixels, *PLAIN), normalize(pixels, *IMAGENET)
+    make = {"weights": None, "init_weights": False}
+
+    inception = settle_any(models.inception_v3(aux_logits=False, transform_input=False, **make), plain)
+    export(inception, plain, out / "torch_inception.onnx", "tf")
+    export(inception, plain, out / "torch_inception_norms.onnx", "tf", training=torch.onnx.TrainingMode.PRESERVE,
+           do_constant_folding=False)
+    inception.transform_input = True  # as the published weights want it
+    export(inception, imagenet, out / "torch_inception_transform.onnx", "imagenet")
+    small = torch.nn.functional.interpolate(plain, (224, 224))
+    for name in ("resnet18", "mobilenet_v2", "squeezenet1_1"):
+        export(settle_any(getattr(models, name)(weights=None), small), small, out / f"torch_{name}.onnx", "tf")
+    export(settle_any(models.googlenet(aux_logits=False, transform_input=False, **make), small), small, out / "torch_googlenet.onnx", "tf")
+
+
+if __name__ == "__main__":
+    main()
