@@ -150,6 +150,7 @@ def check_timm(graft, folder):
 
 def check_keras(graft, folder, pixels):
     rng = np.random.default_rng(70)
+    keras.utils.set_random_seed(70)
     inputs = pixels.astype(np.float32) / 127.5 - 1
     for case, rename in (("keras-2", lambda name: name), ("keras-3", lambda name: name.split(":")[0])):
         model = keras.applications.InceptionV3(weights=None)  # the second time from conv2d_94 on
@@ -158,8 +159,8 @@ def check_keras(graft, folder, pixels):
             norm.momentum = 0.0
             norm.beta.assign(rng.uniform(-0.3, 0.3, norm.beta.shape))
         model(inputs, training=True)  # statistics of these pictures
-        for norm in norms[-9:]:  # without gamma features would be ten times those of a trained network
-            norm.moving_variance.assign(norm.moving_variance * 6)
+        for norm in norms[-12:]:  # without gamma features would be ten times those of a trained network
+            norm.moving_variance.assign(norm.moving_variance * 16)
         for norm in norms:
             norm.moving_mean.assign(norm.moving_mean + rng.normal(0, 0.05, norm.beta.shape))
             norm.moving_variance.assign(norm.moving_variance * rng.uniform(0.8, 1.25, norm.beta.shape))
@@ -169,7 +170,7 @@ def check_keras(graft, folder, pixels):
         found = graft.outputs()
         both = keras.Model(model.input, [model.get_layer("avg_pool").output, model.output])
         want = both.predict(inputs, verbose=0)
-        check(f"{path.name}: features up to", f"{want[0].max():.3g}", want[0].max() > 0.5)
+        check(f"{path.name}: features up to", f"{want[0].max():.3g}", 0.5 < want[0].max() < 10)
         check_near(f"{path.name}: features", found[0], want[0])
         check_near(f"{path.name}: scores", found[1], want[1])
 
