@@ -189,7 +189,8 @@ static gf_status enter(gf__def_graph *graph, gf__def_ref call, gf__def_body *bod
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* What restores variables from the bundle: AssignVariableOp(variable, RestoreV2(prefix, names)[k]). */
+/* What restores variables from the bundle: AssignVariableOp(variable, RestoreV2(prefix,
+ * names)[k]). */
 static gf_status note_restored(gf__def_graph *graph, gf__def_ref assign, gf_error *err)
 {
     gf__def_ref variable = {0}, value = {0}, names = {0};
@@ -338,8 +339,8 @@ static size_t find_argument(const GfTf__FunctionDef *function, const char *name,
     return i;
 }
 
-/* Splits "name:output:1" or "name:1". The outputs of an operator that has several names for them are not
- * told apart by number; the only one of use is the batch normalization's, and the first. */
+/* Splits "name:output:1" or "name:1". The outputs of an operator that has several names for them
+ * are not told apart by number; the only one of use is the batch normalization's, and the first. */
 static gf_status find_direct(gf__def_graph *graph, place at, gf__def_ref *out, gf_error *err)
 {
     const gf__def_body *body = graph->frames[at.frame].body;

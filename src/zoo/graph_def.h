@@ -1,7 +1,8 @@
-/* zoo/graph_def.h: TensorFlow's graphs as somebody else's file has them: nodes that name their inputs, in a main
- * graph and in functions that it calls. A reference leads from a name to the node that makes the value,
- * through calls, arguments, Identity and reads of variables. All of it may be hostile: names, cycles,
- * recursion, counts are checked here; shapes and numbers by who uses them. */
+/* zoo/graph_def.h: TensorFlow's graphs as somebody else's file has them: nodes that name their
+ * inputs, in a main graph and in functions that it calls. A reference leads from a name to the
+ * node that makes the value, through calls, arguments, Identity and reads of variables. All of
+ * it may be hostile: names, cycles, recursion, counts are checked here; shapes and numbers by
+ * who uses them. */
 #ifndef GRAFT_ZOO_GRAPH_DEF_H
 #define GRAFT_ZOO_GRAPH_DEF_H
 
@@ -84,8 +85,8 @@ gf_status gf__def_numbers(const gf__def_graph *graph, gf__def_ref ref, int64_t *
 
 /* ---- layers ---------------------------------------------------------------------------------- */
 
-/* graph_def_layers.c: the network that ends with `output`, as operators. picture: height, width and channels where
- * the graph leaves them open; NULL: it must not. */
+/* graph_def_layers.c: the network that ends with `output`, as operators. picture: height, width
+ * and channels where the graph leaves them open; NULL: it must not. */
 struct gf__operators;
 gf_status gf__def_layers(gf__def_graph *graph, gf__def_ref output, const size_t *picture,
                          const gf_observer *obs, struct gf__operators *ops, size_t *value,

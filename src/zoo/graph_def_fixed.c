@@ -1,5 +1,5 @@
-/* zoo/graph_def_fixed.c: what the rows of TensorFlow's operators read: constants, some of them computed from
- * others, and what is said when one cannot be used. */
+/* zoo/graph_def_fixed.c: what the rows of TensorFlow's operators read: constants, some of them
+ * computed from others, and what is said when one cannot be used. */
 #include <string.h>
 
 #include "zoo/graph_def_priv.h"

@@ -1,5 +1,6 @@
-/* zoo/graph_def_input.c: where the network begins: a placeholder of pictures or numbers, or, in old graphs, the resized
- * picture. What stands in front of it is not looked at, but for being nothing else than decoding. */
+/* zoo/graph_def_input.c: where the network begins: a placeholder of pictures or numbers, or, in
+ * old graphs, the resized picture. What stands in front of it is not looked at, but for being
+ * nothing else than decoding. */
 #include <string.h>
 
 #include "zoo/graph_def_priv.h"

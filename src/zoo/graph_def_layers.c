@@ -1,6 +1,7 @@
-/* zoo/graph_def_layers.c: TensorFlow's operators by name, each with what it waits for and what layer it becomes. The
- * network is walked from its output backwards, without recursion: graphs of strangers may be long. What no
- * row of the table says is refused by name; what stands in front of the picture is never looked at. */
+/* zoo/graph_def_layers.c: TensorFlow's operators by name, each with what it waits for and what
+ * layer it becomes. The network is walked from its output backwards, without recursion: graphs
+ * of strangers may be long. What no row of the table says is refused by name; what stands in
+ * front of the picture is never looked at. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,7 +61,8 @@ static const struct row *find_row(const char *op)
 
 /* ---- the walk -------------------------------------------------------------------------------- */
 
-/* Inputs from `first` on, n of them, that are not computed from constants where only those count. */
+/* Inputs from `first` on, n of them, that are not computed from constants where only those
+ * count. */
 static gf_status collect(gf__def_op *at, size_t first, size_t n, bool leaves_fixed, gf_error *err)
 {
     gf_status st = GF_OK;
@@ -128,8 +130,8 @@ static gf_status wait_for(gf__def_walk *l, gf__def_ref ref, gf_error *err)
     return GF_OK;
 }
 
-/* Those of a node's inputs that are not there yet go on the stack. The last one first, so that the first
- * is computed first. */
+/* Those of a node's inputs that are not there yet go on the stack. The last one first, so that
+ * the first is computed first. */
 static gf_status wait_for_data(const gf__def_op *at, bool *is_ready, gf_error *err)
 {
     gf_status st = GF_OK;

@@ -1,5 +1,5 @@
-/* zoo/graph_def_norms.c: batch normalization in the three ways that TensorFlow has it, and constants beside values:
- * a bias, or a scaling of the input. */
+/* zoo/graph_def_norms.c: batch normalization in the three ways that TensorFlow has it, and
+ * constants beside values: a bias, or a scaling of the input. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* graph_def_priv.h: TensorFlow's operators on their way to layers: graph_def_layers.c walks and has the table,
- * graph_def_ops.c, graph_def_norms.c and graph_def_input.c have its rows, graph_def_fixed.c what they read. */
+/* graph_def_priv.h: TensorFlow's operators on their way to layers: graph_def_layers.c walks and
+ * has the table, graph_def_ops.c, graph_def_norms.c and graph_def_input.c have its rows,
+ * graph_def_fixed.c what they read. */
 #ifndef GRAFT_ZOO_GRAPH_DEF_PRIV_H
 #define GRAFT_ZOO_GRAPH_DEF_PRIV_H
 

@@ -1,5 +1,5 @@
-/* zoo/graph_def_values.c: what is written in nodes: settings, and tensors in Const nodes. A tensor's values are
- * bytes, or a list whose last value stands for all that follow. */
+/* zoo/graph_def_values.c: what is written in nodes: settings, and tensors in Const nodes. A
+ * tensor's values are bytes, or a list whose last value stands for all that follow. */
 #include <string.h>
 
 #include "zoo/graph_def.h"

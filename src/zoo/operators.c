@@ -1,6 +1,6 @@
-/* zoo/operators.c: operators as they are added. Each is a layer of a graph without weights, for its shape,
- * and beside that an item with what the graph cannot hold: weights still without a place, a bias that is
- * part of another layer, a scaling of the input. */
+/* zoo/operators.c: operators as they are added. Each is a layer of a graph without weights, for
+ * its shape, and beside that an item with what the graph cannot hold: weights still without a
+ * place, a bias that is part of another layer, a scaling of the input. */
 #include "zoo/operators.h"
 
 #include <math.h>
@@ -9,8 +9,6 @@
 #include <string.h>
 
 #include "zoo/operators_priv.h"
-
-#define MAX_NAME_BYTES 120 /* a layer's name has at most 128 */
 
 gf_status gf__operators_new(const char *name, gf__operators **out, gf_error *err)
 {
@@ -62,7 +60,9 @@ size_t gf__op_shape(const gf__operators *ops, size_t value, size_t shape[3])
 static char *printable(const char *node)
 {
     const size_t n = strlen(node);
-    char *name = gf__strdup(n > MAX_NAME_BYTES ? node + n - MAX_NAME_BYTES : n > 0 ? node : "node");
+    char *name = gf__strdup(n > GF__OPERATOR_NAME_BYTES ? node + n - GF__OPERATOR_NAME_BYTES
+                            : n > 0                     ? node
+                                                        : "node");
     for (char *c = name; c != NULL && *c != '\0'; c++) {
         if (*c <= ' ' || *c > '~' || *c == '"' || *c == '\\')
             *c = '_';
@@ -87,7 +87,7 @@ static gf_status make_room(gf__operators *ops, gf_error *err)
 static gf_status add_shape(gf__operators *ops, const gf__operator *item, const size_t *in,
                            gf_error *err)
 {
-    char numbered[MAX_NAME_BYTES + 8];
+    char numbered[GF__OPERATOR_NAME_BYTES + 8];
     gf__layer_config config = item->config;
     size_t index;
     config.name = item->node;
@@ -130,7 +130,7 @@ static gf_status add_item(gf__operators *ops, gf__operator_kind kind, const char
     return GF_OK;
 }
 
-static gf_status add_layer(gf__operators *ops, const char *node, const gf__layer_config *config,
+gf_status gf__operator_add(gf__operators *ops, const char *node, const gf__layer_config *config,
                            size_t in, size_t *out, gf__operator **item, gf_error *err)
 {
     gf__operator *added = NULL;
@@ -155,8 +155,8 @@ gf_status gf__operator_add_weight(gf__operator *item, const char *name, gf_tenso
     return GF_OK;
 }
 
-static gf_status need_dims(const char *node, const char *what, const gf_tensor *tensor,
-                           size_t n_dims, gf_error *err)
+gf_status gf__operator_need_dims(const char *node, const char *what, const gf_tensor *tensor,
+                                 size_t n_dims, gf_error *err)
 {
     char text[GF__SHAPE_TEXT];
     const size_t n = gf_tensor_n_dims(tensor);
@@ -186,87 +186,7 @@ gf_status gf__op_pad(gf__operators *ops, const char *node, size_t in, const size
 {
     gf__layer_config config = {.class_id = GF__LAYER_ZERO_PADDING2D};
     memcpy(config.padding, padding, sizeof config.padding);
-    return add_layer(ops, node, &config, in, out, NULL, err);
-}
-
-void gf__same_padding(size_t n_pixels, size_t window, size_t stride, size_t sides[2])
-{
-    const size_t covered = ((n_pixels - 1) / stride) * stride + window;
-    const size_t total = covered > n_pixels ? covered - n_pixels : 0;
-    sides[0] = total / 2;
-    sides[1] = total - total / 2;
-}
-
-/* What a window's padding is in Keras: none, "same", or something before it. */
-static void name_padding(const gf__operators *ops, size_t in, const gf__window *window,
-                         const size_t kernel[2], bool *is_same, bool *is_apart)
-{
-    size_t shape[3], sides[4];
-    const size_t *p = window->padding;
-    *is_same = window->is_same;
-    *is_apart = false;
-    if (window->is_same || (p[0] == 0 && p[1] == 0 && p[2] == 0 && p[3] == 0))
-        return;
-    *is_apart = true;
-    if (gf__op_shape(ops, in, shape) != 3 || window->strides[0] == 0 || window->strides[1] == 0)
-        return; /* whatever comes after this says so */
-    for (size_t side = 0; side < 2; side++)
-        gf__same_padding(shape[side], kernel[side], window->strides[side], &sides[2 * side]);
-    *is_same = memcmp(sides, p, sizeof sides) == 0;
-    *is_apart = !*is_same;
-}
-
-/* The zeros before a window, as a layer of their own. */
-static gf_status pad_before(gf__operators *ops, const char *node, const gf__window *window,
-                            size_t *in, gf_error *err)
-{
-    char name[MAX_NAME_BYTES + 8];
-    const char *slash = strrchr(node, '/');
-    const size_t n = slash != NULL && slash > node ? (size_t)(slash - node) : strlen(node);
-    const size_t n_cut = n > MAX_NAME_BYTES - 8 ? n - (MAX_NAME_BYTES - 8) : 0;
-    snprintf(name, sizeof name, "%.*s_pad/Pad", (int)(n - n_cut), node + n_cut);
-    return gf__op_pad(ops, name, *in, window->padding, in, err);
-}
-
-static gf_status add_convolution(gf__operators *ops, const char *node, size_t in,
-                                 gf__layer_config config, const gf__window *window,
-                                 gf_tensor *kernel, gf_tensor *bias, size_t *out, gf_error *err)
-{
-    gf__operator *item;
-    bool is_apart;
-    gf_status st = need_dims(node, "kernel", kernel, 4, err);
-    if (st != GF_OK)
-        return st;
-    memcpy(config.kernel, gf_tensor_shape(kernel), sizeof config.kernel);
-    memcpy(config.strides, window->strides, sizeof config.strides);
-    config.has_bias = bias != NULL;
-    if (config.class_id == GF__LAYER_CONV2D)
-        config.filters = gf_tensor_shape(kernel)[3];
-    name_padding(ops, in, window, config.kernel, &config.is_same_padding, &is_apart);
-    if (is_apart)
-        st = pad_before(ops, node, window, &in, err);
-    if (st == GF_OK)
-        st = add_layer(ops, node, &config, in, out, &item, err);
-    if (st == GF_OK)
-        st = gf__operator_add_weight(item, "kernel", kernel, err);
-    if (st == GF_OK)
-        st = gf__operator_add_weight(item, "bias", bias, err);
-    return st;
-}
-
-gf_status gf__op_conv2d(gf__operators *ops, const char *node, size_t in, const gf__window *window,
-                        gf_tensor *kernel, gf_tensor *bias, size_t *out, gf_error *err)
-{
-    const gf__layer_config config = {.class_id = GF__LAYER_CONV2D};
-    return add_convolution(ops, node, in, config, window, kernel, bias, out, err);
-}
-
-gf_status gf__op_depthwise(gf__operators *ops, const char *node, size_t in,
-                           const gf__window *window, gf_tensor *kernel, gf_tensor *bias,
-                           size_t *out, gf_error *err)
-{
-    const gf__layer_config config = {.class_id = GF__LAYER_DEPTHWISE_CONV2D};
-    return add_convolution(ops, node, in, config, window, kernel, bias, out, err);
+    return gf__operator_add(ops, node, &config, in, out, NULL, err);
 }
 
 gf_status gf__op_dense(gf__operators *ops, const char *node, size_t in, gf_tensor *kernel,
@@ -274,11 +194,11 @@ gf_status gf__op_dense(gf__operators *ops, const char *node, size_t in, gf_tenso
 {
     gf__layer_config config = {.class_id = GF__LAYER_DENSE, .has_bias = bias != NULL};
     gf__operator *item;
-    gf_status st = need_dims(node, "kernel", kernel, 2, err);
+    gf_status st = gf__operator_need_dims(node, "kernel", kernel, 2, err);
     if (st != GF_OK)
         return st;
     config.units = gf_tensor_shape(kernel)[1];
-    st = add_layer(ops, node, &config, in, out, &item, err);
+    st = gf__operator_add(ops, node, &config, in, out, &item, err);
     if (st == GF_OK)
         st = gf__operator_add_weight(item, "kernel", kernel, err);
     if (st == GF_OK)
@@ -291,7 +211,7 @@ gf_status gf__op_bias(gf__operators *ops, const char *node, size_t in, gf_tensor
 {
     const gf__layer_config config = {.class_id = GF__LAYER_ACTIVATION};
     gf__operator *item;
-    gf_status st = need_dims(node, "bias", bias, 1, err);
+    gf_status st = gf__operator_need_dims(node, "bias", bias, 1, err);
     if (st == GF_OK)
         st = add_item(ops, GF__OPERATOR_BIAS, node, &config, &in, 1, &item, err);
     if (st == GF_OK)
@@ -325,7 +245,7 @@ gf_status gf__op_batch_norm(gf__operators *ops, const char *node, size_t in,
     if (!(norm->epsilon >= 0.0f && norm->epsilon < 1e6f))
         return gf_error_set(err, GF_EFORMAT, "node \"%.120s\": epsilon is %g", node,
                             (double)norm->epsilon);
-    gf_status st = add_layer(ops, node, &config, in, out, &item, err);
+    gf_status st = gf__operator_add(ops, node, &config, in, out, &item, err);
     if (st == GF_OK)
         st = gf__operator_add_weight(item, "gamma", norm->gamma, err);
     if (st == GF_OK)
@@ -350,7 +270,7 @@ gf_status gf__op_scale(gf__operators *ops, const char *node, size_t in, gf_tenso
                        size_t *out, gf_error *err)
 {
     gf__op_norm norm = {.gamma = factors};
-    gf_status st = need_dims(node, "factor", factors, 1, err);
+    gf_status st = gf__operator_need_dims(node, "factor", factors, 1, err);
     const size_t n = gf_tensor_n_values(factors);
     if (st == GF_OK)
         st = gf__plain_norm_vector(n, 0.0f, &norm.mean, err);
@@ -378,70 +298,8 @@ gf_status gf__op_activation(gf__operators *ops, const char *node, size_t in,
 {
     const gf__layer_config relu6 = {.class_id = GF__LAYER_RELU, .max_value = 6.0};
     const gf__layer_config other = {.class_id = GF__LAYER_ACTIVATION, .activation = activation};
-    return add_layer(ops, node, activation == GF__ACTIVATION_RELU6 ? &relu6 : &other, in, out, NULL,
-                     err);
-}
-
-static gf_status add_pool(gf__operators *ops, const char *node, size_t in, gf__layer_class class_id,
-                          const gf__window *window, bool pads_before, size_t *out, gf_error *err)
-{
-    gf__layer_config config = {.class_id = class_id};
-    gf_status st = GF_OK;
-    bool is_apart;
-    memcpy(config.kernel, window->kernel, sizeof config.kernel);
-    memcpy(config.strides, window->strides, sizeof config.strides);
-    name_padding(ops, in, window, config.kernel, &config.is_same_padding, &is_apart);
-    if (is_apart && !pads_before)
-        return gf_error_set(err, GF_EUNSUPPORTED,
-                            "node \"%.120s\" pools with padding %zu,%zu,%zu,%zu, which is not "
-                            "Keras' \"same\"; graft has no such pooling",
-                            node, window->padding[0], window->padding[1], window->padding[2],
-                            window->padding[3]);
-    if (is_apart)
-        st = pad_before(ops, node, window, &in, err);
-    if (st == GF_OK)
-        st = add_layer(ops, node, &config, in, out, NULL, err);
-    return st;
-}
-
-gf_status gf__op_max_pool(gf__operators *ops, const char *node, size_t in, const gf__window *window,
-                          size_t *out, gf_error *err)
-{
-    return add_pool(ops, node, in, GF__LAYER_MAX_POOLING2D, window, false, out, err);
-}
-
-gf_status gf__op_average_pool(gf__operators *ops, const char *node, size_t in,
-                              const gf__window *window, bool counts_padding, size_t *out,
-                              gf_error *err)
-{
-    gf__window valid = *window;
-    gf_status st = GF_OK;
-    if (counts_padding && window->is_same)
-        return gf_error_set(err, GF_EUNSUPPORTED,
-                            "node \"%.120s\" averages over \"same\" padding, too; graft leaves it "
-                            "out",
-                            node);
-    const size_t *p = window->padding;
-    if (counts_padding && (p[0] > 0 || p[1] > 0 || p[2] > 0 || p[3] > 0)) {
-        st = pad_before(ops, node, window, &in, err);
-        memset(valid.padding, 0, sizeof valid.padding);
-    }
-    if (st == GF_OK)
-        st = add_pool(ops, node, in, GF__LAYER_AVERAGE_POOLING2D, &valid, false, out, err);
-    return st;
-}
-
-gf_status gf__op_global_pool(gf__operators *ops, const char *node, size_t in, bool is_max,
-                             bool keeps_map, size_t *out, gf_error *err)
-{
-    const gf__layer_config config = {.class_id = is_max ? GF__LAYER_GLOBAL_MAX_POOLING2D
-                                                        : GF__LAYER_GLOBAL_AVERAGE_POOLING2D};
-    size_t shape[3];
-    if (!keeps_map || gf__op_shape(ops, in, shape) != 3)
-        return add_layer(ops, node, &config, in, out, NULL, err);
-    const gf__window whole = {.kernel = {shape[0], shape[1]}, .strides = {1, 1}};
-    return is_max ? gf__op_max_pool(ops, node, in, &whole, out, err)
-                  : gf__op_average_pool(ops, node, in, &whole, false, out, err);
+    return gf__operator_add(ops, node, activation == GF__ACTIVATION_RELU6 ? &relu6 : &other, in,
+                            out, NULL, err);
 }
 
 static gf_status add_merge(gf__operators *ops, gf__layer_class class_id, const char *node,
@@ -473,7 +331,7 @@ gf_status gf__op_flatten(gf__operators *ops, const char *node, size_t in, size_t
     const gf__layer_config config = {.class_id = GF__LAYER_FLATTEN};
     size_t shape[3];
     if (gf__op_shape(ops, in, shape) == 3)
-        return add_layer(ops, node, &config, in, out, NULL, err);
+        return gf__operator_add(ops, node, &config, in, out, NULL, err);
     *out = in;
     return GF_OK;
 }

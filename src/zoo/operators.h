@@ -1,5 +1,5 @@
-/* zoo/operators.h: from somebody else's list of operator nodes (TensorFlow's, ONNX') to a graph of Keras'
- * layers with weights.
+/* zoo/operators.h: from somebody else's list of operator nodes (TensorFlow's, ONNX') to a graph
+ * of Keras' layers with weights.
  *
  *     st = gf__operators_new("inception_v3", &ops, err);
  *     st = gf__op_input(ops, "input_1", (size_t[]){299, 299, 3}, 3, &x, err);
@@ -10,18 +10,19 @@
  *     ...
  *     st = gf__operators_finish(ops, x, &graph, err);
  *
- * A value is a number that an operator gave; operators are added after those that make their inputs.
- * Shapes leave out the batch; maps are height, width, channels: who has channels first transposes
- * kernels, and the rows of a Dense layer behind a Flatten, before. Shapes are checked as operators are
- * added, those of weights at the end; messages name the node.
+ * A value is a number that an operator gave; operators are added after those that make their
+ * inputs. Shapes leave out the batch; maps are height, width, channels: who has channels first
+ * transposes kernels, and the rows of a Dense layer behind a Flatten, before. Shapes are checked
+ * as operators are added, those of weights at the end; messages name the node.
  *
- * What belongs together becomes one layer: a bias joins its convolution, Dense or normalization, ReLU, ReLU6 and softmax
- * join a Dense. What the output does not need is left out. Layers are in Keras' order, and called after the
- * scope of their node: "net/conv/Conv2D" gives "conv", or "net_conv" where another scope ends so; a second one
- * of the scope, "conv_Relu".
+ * What belongs together becomes one layer: a bias joins its convolution, Dense or normalization,
+ * ReLU, ReLU6 and softmax join a Dense. What the output does not need is left out. Layers are in
+ * Keras' order, and called after the scope of their node: "net/conv/Conv2D" gives "conv", or
+ * "net_conv" where another scope ends so; a second one of the scope, "conv_Relu".
  *
- * Weights are float32 and borrowed: a reference is taken. Errors: GF_ESHAPE, GF_EUNSUPPORTED, GF_ELIMIT,
- * GF_EFORMAT, GF_ENOMEM. After an error only gf__operators_free() may follow. One thread. */
+ * Weights are float32 and borrowed: a reference is taken. Errors: GF_ESHAPE, GF_EUNSUPPORTED,
+ * GF_ELIMIT, GF_EFORMAT, GF_ENOMEM. After an error only gf__operators_free() may follow. One
+ * thread. */
 #ifndef GRAFT_ZOO_OPERATORS_H
 #define GRAFT_ZOO_OPERATORS_H
 
@@ -32,8 +33,8 @@ typedef struct gf__operators gf__operators; /* opaque */
 
 gf_status gf__operators_new(const char *name, gf__operators **out, gf_error *err);
 void gf__operators_free(gf__operators *ops);
-/* Whether paddings apart from their convolution, where together they are Keras' "same", become that. Off:
- * they stay ZeroPadding2D, as Keras' own networks have them. */
+/* Whether paddings apart from their convolution, where together they are Keras' "same", become
+ * that. Off: they stay ZeroPadding2D, as Keras' own networks have them. */
 void gf__operators_fold_padding(gf__operators *ops, bool is_wanted);
 
 /* Once, first. n_dims 3: a picture, or 1. */
@@ -59,8 +60,9 @@ gf_status gf__op_depthwise(gf__operators *ops, const char *node, size_t in,
 /* kernel (I,O), bias (O) or NULL. */
 gf_status gf__op_dense(gf__operators *ops, const char *node, size_t in, gf_tensor *kernel,
                        gf_tensor *bias, size_t *out, gf_error *err);
-/* Added to the output of a convolution or Dense that has none yet and that nobody else uses; elsewhere a
- * BatchNormalization of mean 0, variance 1 and epsilon 0, which is the same. Not to the input. */
+/* Added to the output of a convolution or Dense that has none yet and that nobody else uses;
+ * elsewhere a BatchNormalization of mean 0, variance 1 and epsilon 0, which is the same. Not to
+ * the input. */
 gf_status gf__op_bias(gf__operators *ops, const char *node, size_t in, gf_tensor *bias, size_t *out,
                       gf_error *err);
 
@@ -74,7 +76,8 @@ gf_status gf__op_batch_norm(gf__operators *ops, const char *node, size_t in,
 /* Whether all values are exactly this: formats that cannot leave out gamma write ones. */
 bool gf__tensor_is_all(const gf_tensor *tensor, float value);
 
-/* A number for each channel, which the values are multiplied with: such a BatchNormalization, too. */
+/* A number for each channel, which the values are multiplied with: such a BatchNormalization,
+ * too. */
 gf_status gf__op_scale(gf__operators *ops, const char *node, size_t in, gf_tensor *factors,
                        size_t *out, gf_error *err);
 
@@ -108,9 +111,9 @@ gf_status gf__op_affine(gf__operators *ops, const char *node, size_t in, double 
 
 /* The graph of what `output` needs, with its weights. */
 gf_status gf__operators_finish(gf__operators *ops, size_t output, gf_graph **out, gf_error *err);
-/* After that: false where the input is not scaled; else what pixels of 0 to 255 are multiplied with and
- * what is added. A network that spreads its input (scale above 1/16, shift of at most 16) was made for
- * pictures of 0 to 1: its scale is divided by 255. */
+/* After that: false where the input is not scaled; else what pixels of 0 to 255 are multiplied
+ * with and what is added. A network that spreads its input (scale above 1/16, shift of at most
+ * 16) was made for pictures of 0 to 1: its scale is divided by 255. */
 bool gf__operators_input(const gf__operators *ops, float *scale, float *shift);
 
 #endif

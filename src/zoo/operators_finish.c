@@ -1,5 +1,5 @@
-/* zoo/operators_finish.c: from operators to a graph: what the output does not need is left out, what
- * belongs together becomes one layer, layers get their names and Keras' order. */
+/* zoo/operators_finish.c: from operators to a graph: what the output does not need is left out,
+ * what belongs together becomes one layer, layers get their names and Keras' order. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,8 +14,8 @@
 #define MAX_REST   24   /* ... and twice what tells two of a scope apart */
 #define NAME_TEXT  (MAX_STEM + 2 * (MAX_REST + 1) + 1)
 
-/* "a/b/conv/Conv2D": the scope is its first 8 letters, of which the last 4 are the layer's own; what follows is
- * the operator's. Without a slash all is the layer's own. */
+/* "a/b/conv/Conv2D": the scope is its first 8 letters, of which the last 4 are the layer's own;
+ * what follows is the operator's. Without a slash all is the layer's own. */
 typedef struct scope {
     const char *text;
     size_t n_chars;
@@ -255,9 +255,9 @@ static bool is_own_shared(const finish *f, size_t i)
     return false;
 }
 
-/* Who traces a network twice (Keras 3 does) finds all of its scopes with a number behind them: "conv_1" of
- * the layer conv, "conv_1_2" of conv_1. Not the layers' own are they where some layer has none, or where
- * without them two would be the same. */
+/* Who traces a network twice (Keras 3 does) finds all of its scopes with a number behind them:
+ * "conv_1" of the layer conv, "conv_1_2" of conv_1. Not the layers' own are they where some
+ * layer has none, or where without them two would be the same. */
 static bool have_all_numbers(finish *f)
 {
     size_t n = 0;
@@ -314,8 +314,8 @@ static void append_name(char name[NAME_TEXT], const char *more)
     snprintf(name + n, NAME_TEXT - n, "%s%.*s", n > 0 ? "_" : "", (int)n_more, more);
 }
 
-/* The first that is free of: the layer's scope (its own part, or all of it), that and the rest of the
- * node, that and the class, that with a number. */
+/* The first that is free of: the layer's scope (its own part, or all of it), that and the rest
+ * of the node, that and the class, that with a number. */
 static gf_status name_item(finish *f, size_t i, gf_error *err)
 {
     char name[NAME_TEXT], numbered[NAME_TEXT + 24];

@@ -1,11 +1,12 @@
-/* operators_priv.h: operators on their way to layers. operators.c adds them, operators_finish.c makes the
- * graph. */
+/* operators_priv.h: operators on their way to layers. operators.c and operators_windows.c add them,
+ * operators_finish.c makes the graph. */
 #ifndef GRAFT_ZOO_OPERATORS_PRIV_H
 #define GRAFT_ZOO_OPERATORS_PRIV_H
 
 #include "zoo/operators.h"
 
 #define GF__OPERATOR_MAX_WEIGHTS 4
+#define GF__OPERATOR_NAME_BYTES  120 /* a layer's name has at most 128 */
 
 typedef enum gf__operator_kind {
     GF__OPERATOR_LAYER,
@@ -40,6 +41,12 @@ struct gf__operators {
 void gf__same_padding(size_t n_pixels, size_t window, size_t stride, size_t sides[2]);
 /* n times this value: the mean and the variance of a normalization that only multiplies or adds. */
 gf_status gf__plain_norm_vector(size_t n, float value, gf_tensor **out, gf_error *err);
+/* One of one input. *item may be NULL, and is valid until the next is added. */
+gf_status gf__operator_add(gf__operators *ops, const char *node, const gf__layer_config *config,
+                           size_t in, size_t *out, gf__operator **item, gf_error *err);
+/* GF_ESHAPE, with the node and what the tensor is to it. */
+gf_status gf__operator_need_dims(const char *node, const char *what, const gf_tensor *tensor,
+                                 size_t n_dims, gf_error *err);
 gf_status gf__operator_add_weight(gf__operator *item, const char *name, gf_tensor *tensor,
                                   gf_error *err);
 

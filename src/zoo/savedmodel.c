@@ -1,5 +1,6 @@
-/* zoo/savedmodel.c: TensorFlow's files: a SavedModel (saved_model.pb, and variables/ beside it) and a GraphDef alone, whose
- * weights are Const nodes ("frozen"). From the file to the node that puts out the scores. */
+/* zoo/savedmodel.c: TensorFlow's files: a SavedModel (saved_model.pb, and variables/ beside it)
+ * and a GraphDef alone, whose weights are Const nodes ("frozen"). From the file to the node that
+ * puts out the scores. */
 #include <limits.h>
 #include <string.h>
 

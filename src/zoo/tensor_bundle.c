@@ -54,7 +54,8 @@ static void make_table(uint32_t table[256])
     }
 }
 
-/* As it is stored: turned and shifted, so that a checksum of bytes with checksums in them is one, too. */
+/* As it is stored: turned and shifted, so that a checksum of bytes with checksums in them is
+ * one, too. */
 static uint32_t masked_checksum(const uint32_t table[256], const uint8_t *bytes, size_t n_bytes)
 {
     uint32_t c = 0xffffffffu;

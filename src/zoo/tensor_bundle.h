@@ -1,6 +1,6 @@
-/* zoo/tensor_bundle.h: TensorFlow's checkpoints: PREFIX.index, a sorted table from names to places, and
- * PREFIX.data-00000-of-00001 with the values. The table is LevelDB's: blocks of entries that share
- * beginnings of keys, a block that names the blocks, a footer. */
+/* zoo/tensor_bundle.h: TensorFlow's checkpoints: PREFIX.index, a sorted table from names to
+ * places, and PREFIX.data-00000-of-00001 with the values. The table is LevelDB's: blocks of
+ * entries that share beginnings of keys, a block that names the blocks, a footer. */
 #ifndef GRAFT_ZOO_TENSOR_BUNDLE_H
 #define GRAFT_ZOO_TENSOR_BUNDLE_H
 

@@ -1,5 +1,5 @@
-/* fuzz_tensor_bundle.c: any bytes as the index of a checkpoint, and as the entries of a block in one whose
- * checksums are right: changed bytes alone would not get past those. */
+/* fuzz_tensor_bundle.c: any bytes as the index of a checkpoint, and as the entries of a block in
+ * one whose checksums are right: changed bytes alone would not get past those. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Operators become layers: what belongs together is joined, what graft cannot say is refused, names and
- * order are Keras'. */
+/* Operators become layers: what belongs together is joined, what graft cannot say is refused,
+ * names and order are Keras'. */
 #include "check.h"
 #include "zoo/operators.h"
 

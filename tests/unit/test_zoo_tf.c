@@ -1,5 +1,5 @@
-/* TensorFlow's files: SavedModels of Keras 2, frozen graphs, graphs of TensorFlow 0.x answer as TensorFlow does; hostile
- * ones get one clear line; a checkpoint's index is believed nothing. */
+/* TensorFlow's files: SavedModels of Keras 2, frozen graphs, graphs of TensorFlow 0.x answer as
+ * TensorFlow does; hostile ones get one clear line; a checkpoint's index is believed nothing. */
 #include <unistd.h>
 
 #include "check.h"
