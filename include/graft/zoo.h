@@ -54,7 +54,7 @@ GF_API const char *gf_trunk_origin(const gf_trunk *trunk);
  *   a PyTorch state dict (.pth, .pt, .bin, in either form of torch.save()) of Inception-v3 as torchvision
  *   and timm have it, or of EfficientNet-Lite0; also in a wheel;
  *   a safetensors file with such names, or with those of Keras' Inception-v3, or another home's trunk;
- *   an ONNX file (.onnx, one file, opset 7 to 25) of a network made of the layers that graft has.
+ *   an ONNX file (.onnx, opset 7 to 25; values also in a file beside it) of a network made of the layers that graft has.
  * The topology of a known architecture is checked layer by layer; a mismatch names the layer.
  * *sha256 (65 chars) may be NULL. */
 GF_API gf_status gf_zoo_import(const char *path, const char *name, const char *home, char *sha256,

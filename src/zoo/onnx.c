@@ -271,11 +271,11 @@ static gf_status read_graph(gf__onnx_model *model, const char *name, gf__checkpo
     return st;
 }
 
-gf_status gf__onnx_parse(const void *bytes, size_t n_bytes, const char *name, gf__checkpoint *out,
-                         gf_error *err)
+gf_status gf__onnx_parse(const void *bytes, size_t n_bytes, const char *name, const char *folder,
+                         gf__checkpoint *out, gf_error *err)
 {
     gf__unpacked unpacked = {0};
-    gf__onnx_model model = {0};
+    gf__onnx_model model = {.folder = folder};
     if (n_bytes > INT_MAX)
         return gf_error_set(err, GF_ELIMIT, "%zu bytes, an ONNX file has at most %d", n_bytes,
                             INT_MAX);
@@ -298,6 +298,7 @@ gf_status gf__onnx_parse(const void *bytes, size_t n_bytes, const char *name, gf
         st = tell_origin(found, model.opset, out, err);
     gf__operators_free(model.ops);
     gf__onnx_values_free(&model);
+    gf__onnx_end_outside(&model);
     gf__unpacked_free(&unpacked);
     return st;
 }
@@ -305,10 +306,16 @@ gf_status gf__onnx_parse(const void *bytes, size_t n_bytes, const char *name, gf
 gf_status gf__onnx_read(const char *path, const char *name, gf__checkpoint *out, gf_error *err)
 {
     gf__mapping mapping = {0};
+    const size_t n_folder = (size_t)(gf__path_base(path) - path);
     gf_status st = gf__map_file(path, &mapping, err);
     if (st != GF_OK)
         return st;
-    st = gf__onnx_parse(mapping.data, mapping.size, name, out, err);
+    char *folder = n_folder > 0 ? gf__strndup(path, n_folder) : gf__strdup(".");
+    if (folder == NULL)
+        st = gf__error_nomem(err, "a path", n_folder);
+    else
+        st = gf__onnx_parse(mapping.data, mapping.size, name, folder, out, err);
+    gf__free(folder);
     gf__unmap(&mapping);
     if (st != GF_OK)
         gf__error_prefix(err, "%s", path);

@@ -52,7 +52,10 @@ typedef struct gf__onnx_model {
     gf__operators *ops;
     const gf__onnx_value *input;
     bool is_imagenet_undone; /* the network itself wants [-1,1] */
-    size_t n_weight_bytes;   /* that were read so far */
+    const char *folder;      /* where files of values would lie; NULL: nowhere */
+    gf__mapping data;        /* the one that was read last, called data_name */
+    char *data_name;
+    size_t n_weight_bytes; /* that were read so far */
 } gf__onnx_model;
 
 /* A node whose turn it is: its inputs are there. */
@@ -98,6 +101,12 @@ gf_status gf__onnx_load(const gf__onnx_at *at, const GfOnnx__Tensor *tensor, gf_
 gf_status gf__onnx_load_value(const gf__onnx_at *at, const gf__onnx_value *value, gf_tensor **out,
                               gf_error *err);
 
+/* onnx_external.c: the n_bytes of a tensor's values in a file beside the model's. Borrowed until the
+ * next file is read. */
+gf_status gf__onnx_find_outside(const gf__onnx_at *at, const GfOnnx__Tensor *tensor, size_t n_bytes,
+                                const void **out, gf_error *err);
+void gf__onnx_end_outside(gf__onnx_model *model);
+
 /* NULL: the node does not say. */
 const GfOnnx__Attribute *gf__onnx_attribute(const gf__onnx_at *at, const char *name);
 int64_t gf__onnx_int_of(const gf__onnx_at *at, const char *name, int64_t otherwise);
@@ -135,8 +144,8 @@ gf_status gf__onnx_scale_channel(const gf__onnx_at *at, const gf__onnx_value *va
 
 /* ---- onnx.c ---------------------------------------------------------------------------------- */
 
-/* From memory. */
-gf_status gf__onnx_parse(const void *bytes, size_t n_bytes, const char *name, gf__checkpoint *out,
-                         gf_error *err);
+/* From memory; folder as in gf__onnx_model. */
+gf_status gf__onnx_parse(const void *bytes, size_t n_bytes, const char *name, const char *folder,
+                         gf__checkpoint *out, gf_error *err);
 
 #endif

@@ -260,12 +260,8 @@ gf_status gf__onnx_load(const gf__onnx_at *at, const GfOnnx__Tensor *tensor, gf_
     gf_tensor *raw = NULL;
     const struct constant_type *type = find_type(tensor);
     const char *name = tensor->name != NULL ? tensor->name : "a constant";
+    const bool is_outside = tensor->data_location != 0 || tensor->n_external_data > 0;
     *out = NULL;
-    if (tensor->data_location != 0 || tensor->n_external_data > 0)
-        return gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
-                               "\"%.40s\" is in another file; save the model in one "
-                               "(onnx.save(..., save_as_external_data=False))",
-                               name);
     if (type == NULL)
         return gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
                                "\"%.40s\" has data type %d; float, float16, bfloat16, double and "
@@ -275,6 +271,8 @@ gf_status gf__onnx_load(const gf__onnx_at *at, const GfOnnx__Tensor *tensor, gf_
     if (st != GF_OK)
         return st;
     const void *values = find_values(tensor, type->dtype, &n_found, &stride);
+    if (is_outside)
+        n_found = n_values;
     if (n_found != n_values)
         return gf__onnx_refuse(at, GF_EFORMAT, err,
                                "\"%.40s\" has %zu values, its dimensions ask for %zu", name,
@@ -284,6 +282,12 @@ gf_status gf__onnx_load(const gf__onnx_at *at, const GfOnnx__Tensor *tensor, gf_
         return gf__onnx_refuse(at, GF_ELIMIT, err, "constants of more than %zu MB are used",
                                MAX_WEIGHT_BYTES >> 20);
     at->model->n_weight_bytes = n_bytes;
+    if (is_outside) {
+        stride = gf_dtype_size(type->dtype);
+        st = gf__onnx_find_outside(at, tensor, n_values * stride, &values, err);
+        if (st != GF_OK)
+            return st;
+    }
     st = gf_tensor_new(type->dtype, shape, tensor->n_dims, &raw, err);
     if (st == GF_OK) {
         copy_values(gf_tensor_mutable_data(raw), values, n_values, gf_dtype_size(type->dtype),

@@ -6,7 +6,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
 {
     gf__checkpoint found = {0};
     gf_error err;
-    (void)gf__onnx_parse(bytes, n_bytes, "fuzzed", &found, &err);
+    (void)gf__onnx_parse(bytes, n_bytes, "fuzzed", NULL, &found, &err);
     gf__checkpoint_free(&found);
     return 0;
 }

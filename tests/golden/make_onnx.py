@@ -1,8 +1,8 @@
 """Writes tests/golden/zoo/onnx: small ONNX models as exporters write them, what they answer, and hostile ones.
 
 usage: python3 tests/golden/make_onnx.py        (in the project's folder; in the environment of make interop)
-NAME.onnx with NAME.npy: what ONNX Runtime makes of input.npy (three pictures of 14x17 bytes, scaled to [-1,1] where the model does
-not scale them itself; the reference evaluator of onnx 1.17 pads SAME_UPPER wrongly). refused_NAME.onnx: the test says why.
+NAME.onnx with NAME.npy: what ONNX Runtime makes of input.npy (three pictures of 14x17 bytes, scaled to [-1,1] where the
+model does not scale them itself; the reference evaluator of onnx 1.17 pads SAME_UPPER wrongly). refused_NAME.onnx: the test says why.
 """
 import pathlib
 
@@ -153,6 +153,11 @@ def affine():
     return g.model(["N", 3, H, W], "y", rank=4)
 
 
+def outside():
+    """Values in a file beside the model's."""
+    return affine()
+
+
 def scale_channels(g, scales, shifts):
     """As torchvision's transform_input is exported."""
     for c in range(3):
@@ -179,10 +184,9 @@ def channels():
 def write_good():
     pictures = random.integers(0, 256, (3, H, W, 3), np.uint8)
     np.save(OUT / "input.npy", pictures)
-    for make in (torch_like, tf_like, old, fresh, affine, transform, channels):
+    for make in (torch_like, tf_like, old, fresh, affine, transform, channels, outside):
         model = make()
         onnx.checker.check_model(model, full_check=True)
-        onnx.save(model, OUT / f"{make.__name__}.onnx")
         is_raw, is_last = make is tf_like, make is tf_like
         x = pictures.astype(np.float32) if is_raw else pictures.astype(np.float32) / np.float32(127.5) - 1
         if make is transform:
@@ -193,6 +197,8 @@ def write_good():
         if y.ndim == 4:
             y = y.transpose(0, 2, 3, 1)
         np.save(OUT / f"{make.__name__}.npy", y.reshape(3, -1).astype(np.float32))
+        (OUT / "outside.bin").unlink(missing_ok=True)
+        onnx.save(model, OUT / f"{make.__name__}.onnx", save_as_external_data=make is outside, location="outside.bin", size_threshold=0)
 
 
 # ---- what is refused ----
@@ -262,12 +268,16 @@ def refused():
     model = one_node("Conv", {}, [kernel(4, 3, 3, 3)], **conv)
     model.graph.initializer[0].data_type = TensorProto.STRING
     yield "strings", model
-    model = one_node("Conv", {}, [kernel(4, 3, 3, 3)], **conv)
-    weight = model.graph.initializer[0]
-    weight.ClearField("raw_data")
-    weight.data_location = TensorProto.EXTERNAL
-    weight.external_data.add(key="location", value="../../../etc/passwd")
-    yield "external", model
+    for name, place in (("", {"location": "../../../etc/passwd"}), ("_hidden", {"location": ".netrc"}), ("_nowhere", {"offset": "0"}),
+                        ("_missing", {"location": "missing.bin"}), ("_offset", {"location": "outside.bin", "offset": str(1 << 40)}),
+                        ("_length", {"location": "outside.bin", "length": "8"}), ("_number", {"location": "outside.bin", "offset": "-1"})):
+        model = one_node("Conv", {}, [kernel(4, 3, 3, 3)], **conv)
+        weight = model.graph.initializer[0]
+        weight.ClearField("raw_data")
+        weight.data_location = TensorProto.EXTERNAL
+        for key, value in place.items():
+            weight.external_data.add(key=key, value=value)
+        yield f"external{name}", model
 
     g = Graph()
     g.node("Add", ["x", "b"], "a", name="first")
@@ -318,7 +328,8 @@ def nested_bytes(depth):
     for _ in range(depth):
         node = field(2, b"y") + field(4, b"If") + field(5, field(1, b"then_branch") + field(6, field(1, inner)))
         inner = node
-    return b"\x08\x08" + field(7, field(1, inner) + field(11, field(1, b"x")) + field(12, field(1, b"y"))) + field(8, b"\x10\x11")
+    graph = field(1, inner) + field(11, field(1, b"x")) + field(12, field(1, b"y"))
+    return b"\x08\x08" + field(7, graph) + field(8, b"\x10\x11")
 
 
 def main():

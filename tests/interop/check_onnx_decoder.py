@@ -1,7 +1,7 @@
 """Does the file that `graft export --format onnx --with-decoder` writes decode, turn, resize and score as graft does?
 
 usage: python3 check_onnx_decoder.py BUILD
-The operator ImageDecoder is in no version of ONNX Runtime so far, which is checked first: the day that it is, this says so. The
+ONNX Runtime has no operator ImageDecoder so far, which is checked first: the day that it has, this says so. The
 committed small network runs whole in the ONNX project's reference evaluator, whose decoder is Pillow; of a model of pictures, on whose
 size that takes minutes, the decoder runs there and the rest in ONNX Runtime. Pictures of several sizes, JPEG and PNG, in all
 eight orientations, both byte orders: within 2e-3 of graft.

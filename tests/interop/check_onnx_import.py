@@ -2,9 +2,9 @@
 
 usage: python3 check_onnx_import.py BUILD
 Full-size networks with random weights: Keras 2.15's Inception-v3, MobileNetV2 (with a Rescaling in it) and ResNet50 by tf2onnx,
-torchvision's by torch.onnx of Debian's PyTorch (make_onnx_models.py), graft's own, and one of them in float16. Outputs on 6 real pictures
-within 1e-4 of ONNX Runtime, relative to the largest where that is above 1; Inception-v3 of every exporter is recognised as that, with
-its blocks; what graft exported comes back with its weights to the bit.
+torchvision's by torch.onnx of Debian's PyTorch (make_onnx_models.py), graft's own, and one of them in float16. Outputs on 6
+real pictures within 1e-4 of ONNX Runtime, relative to the largest where that is above 1; Inception-v3 of every exporter is
+recognised as that, with its blocks; what graft exported comes back with its weights to the bit.
 """
 import json
 import os
@@ -88,7 +88,8 @@ def compare(graft, path, pictures, how, name=None, tolerance=TOLERANCE, options=
     want = want.reshape(found.shape).astype(np.float32)
     most = float(np.abs(want).max())
     difference = float(np.abs(found - want).max())
-    check(f"{path.name}: outputs differ", bool(np.ptp(want, axis=0).max() > 1e-3 * most), np.ptp(want, axis=0).max() > 1e-3 * most)
+    spread = float(np.ptp(want, axis=0).max())
+    check(f"{path.name}: answers apart", f"{spread:.3g}", spread > 1e-3 * most)
     check(f"{path.name} ({len(layers)} layers): largest difference", f"{difference:.3g} of {most:.3g}",
           difference <= tolerance * max(1.0, most))
 
@@ -132,7 +133,8 @@ def check_keras(graft, folder):
     pixels = keras.layers.Input((224, 224, 3))
     mobilenet = keras.Model(pixels, mobilenet(keras.layers.Rescaling(1 / 127.5, -1)(pixels)))
     resnet = settle(applications.ResNet50(weights=None), small_inputs)
-    for name, model, data, how, opset in (("keras_inception", inception, pictures, "tf", 17), ("keras_mobilenet", mobilenet, small, "raw", 15),
+    for name, model, data, how, opset in (("keras_inception", inception, pictures, "tf", 17),
+                                          ("keras_mobilenet", mobilenet, small, "raw", 15),
                                           ("keras_resnet", resnet, small, "tf", 13)):
         side = model.input_shape[1]
         tf2onnx.convert.from_keras(model, [tf.TensorSpec((None, side, side, 3), tf.float32, name="x")], opset=opset,
@@ -152,7 +154,8 @@ def check_torch(graft, folder):
         np.save(folder / "pixels.npy", file["features"])
     subprocess.run(["/usr/bin/python3", HERE / "make_onnx_models.py", folder / "pixels.npy", folder], check=True)
     for path in sorted(folder.glob("torch_*.onnx")):
-        compare(graft, path, pictures if "inception" in path.name else make_data(graft, folder, 224), path.with_suffix(".txt").read_text())
+        data = pictures if "inception" in path.name else make_data(graft, folder, 224)
+        compare(graft, path, data, path.with_suffix(".txt").read_text())
     for name in ("torch_inception", "torch_inception_norms", "torch_inception_transform"):
         check_blocks(graft, name)
 

@@ -1,8 +1,8 @@
 """Does OpenVINO give a model's scores from the file that `graft export --format onnx` writes?
 
 usage: python3 check_openvino.py BUILD
-In an environment of its own (requirements-openvino.txt). A model of pictures (trunk and head) on real pictures, in batches and one by one, a
-table of numbers, and the committed small networks of tests/golden/export: within 1e-4 of graft, computed in float32.
+In an environment of its own (requirements-openvino.txt). A model of pictures (trunk and head) on real pictures, in batches and
+one by one, a table of numbers, and the committed small networks of tests/golden/export: within 1e-4 of graft, computed in float32.
 """
 import json
 import os

@@ -1,9 +1,9 @@
 """Exports torchvision's networks to ONNX with random weights.
 
 usage: /usr/bin/python3 make_onnx_models.py PIXELS.npy OUT
-A Python that has PyTorch (Debian's), called by check_onnx_import.py. PIXELS: uint8 (N,299,299,3), whose statistics the normalizations
-get, so that activations stay alive. Opset 13 with an open batch; OUT/CASE.onnx, and OUT/CASE.txt: "tf" or "imagenet", what the input
-is scaled to.
+A Python that has PyTorch (Debian's), called by check_onnx_import.py. PIXELS: uint8 (N,299,299,3), whose statistics the
+normalizations get, so that activations stay alive. Opset 13 with an open batch; OUT/CASE.onnx, and OUT/CASE.txt: "tf" or
+"imagenet", what the input is scaled to.
 """
 import pathlib
 import sys
@@ -46,7 +46,8 @@ def main():
     small = torch.nn.functional.interpolate(plain, (224, 224))
     for name in ("resnet18", "mobilenet_v2", "squeezenet1_1"):
         export(settle_any(getattr(models, name)(weights=None), small), small, out / f"torch_{name}.onnx", "tf")
-    export(settle_any(models.googlenet(aux_logits=False, transform_input=False, **make), small), small, out / "torch_googlenet.onnx", "tf")
+    googlenet = models.googlenet(aux_logits=False, transform_input=False, **make)
+    export(settle_any(googlenet, small), small, out / "torch_googlenet.onnx", "tf")
 
 
 if __name__ == "__main__":

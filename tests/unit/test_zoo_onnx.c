@@ -15,10 +15,12 @@ static gf_status parse(const char *path, gf__checkpoint *out)
     char *bytes = NULL;
     size_t n_bytes = 0;
     CHECK_OK(gf__read_file(path, 1 << 20, &bytes, &n_bytes, &check_err));
+    char *folder = gf__strndup(path, (size_t)(gf__path_base(path) - path));
     uint8_t *exact = malloc(n_bytes + 1); /* so that reading past it is seen */
     memcpy(exact, bytes, n_bytes);
-    const gf_status st = gf__onnx_parse(exact, n_bytes, "small", out, &check_err);
+    const gf_status st = gf__onnx_parse(exact, n_bytes, "small", folder, out, &check_err);
     free(exact);
+    gf__free(folder);
     gf__free(bytes);
     return st;
 }
@@ -71,6 +73,7 @@ TEST(onnx__models_of_torch_tensorflow_and_others_give_their_numbers)
     gf__checkpoint old = check_model("old", "ONNX of old, opset 9", 8);
     gf__checkpoint fresh = check_model("fresh", "ONNX of fresh 1, opset 22", 5);
     gf__checkpoint affine = check_model("affine", "ONNX, opset 17", 5);
+    gf__checkpoint outside = check_model("outside", "ONNX, opset 17", 5);
     gf__checkpoint transform = check_model("transform", "ONNX, opset 17", 4);
     gf__checkpoint channels = check_model("channels", "ONNX, opset 17", 5);
     CHECK(!torch.has_input && !channels.has_input && !old.has_input && !fresh.has_input &&
@@ -81,6 +84,7 @@ TEST(onnx__models_of_torch_tensorflow_and_others_give_their_numbers)
     CHECK(transform.has_input); /* the file undoes ImageNet's, which leaves [-1,1] */
     CHECK(transform.scale == 1 / 127.5f);
     CHECK(transform.shift == -1.0f);
+    gf__checkpoint_free(&outside);
     gf__checkpoint_free(&transform);
     gf__checkpoint_free(&channels);
     gf__checkpoint_free(&torch);
@@ -169,7 +173,14 @@ static const struct refused {
     {"dilations", GF_EUNSUPPORTED, "node \"odd\" (Conv): dilations are 2,2"},
     {"domain", GF_EUNSUPPORTED, "no layer for this operator of com.somebody"},
     {"dynamic_size", GF_EUNSUPPORTED, "input \"x\": dimension 2 has no fixed size"},
-    {"external", GF_EUNSUPPORTED, "\"k\" is in another file; save the model in one"},
+    {"external", GF_EUNSUPPORTED,
+     "\"k\" is in the file \"../../../etc/passwd\"; only files beside"},
+    {"external_hidden", GF_EUNSUPPORTED, "\"k\" is in the file \".netrc\"; only files beside"},
+    {"external_length", GF_EFORMAT, "\"k\" has 432 bytes, \"outside.bin\" has no such part at 0"},
+    {"external_missing", GF_ENOTFOUND, "missing.bin: cannot open"},
+    {"external_nowhere", GF_EFORMAT, "\"k\" is in another file, and it does not say where"},
+    {"external_number", GF_EFORMAT, "\"k\" is in another file, and it does not say where"},
+    {"external_offset", GF_EFORMAT, "\"outside.bin\" has no such part at 1099511627776"},
     {"flat_output", GF_EUNSUPPORTED, "output \"y\" is a map flattened with channels first"},
     {"group", GF_EUNSUPPORTED, "group is 2 of 4 channels and 4 filters"},
     {"huge_input", GF_ESHAPE, "would put out (1073741824,1073741824,3)"},
@@ -227,7 +238,7 @@ static gf_status parse_nodes(size_t n)
     }
     for (size_t i = 0; i < n; i++)
         gf__buffer_append(&model, "\x0a\x00", 2);
-    const gf_status st = gf__onnx_parse(model.data, model.size, "nodes", &found, &check_err);
+    const gf_status st = gf__onnx_parse(model.data, model.size, "nodes", NULL, &found, &check_err);
     gf__checkpoint_free(&found);
     gf__buffer_free(&model);
     return st;
@@ -249,7 +260,7 @@ TEST(onnx__every_cut_of_a_file_is_an_error_not_a_crash)
         gf__checkpoint found = {0};
         uint8_t *cut = malloc(n + 1);
         memcpy(cut, bytes, n);
-        CHECK(gf__onnx_parse(cut, n, "cut", &found, &check_err) != GF_OK);
+        CHECK(gf__onnx_parse(cut, n, "cut", NULL, &found, &check_err) != GF_OK);
         gf__checkpoint_free(&found);
         free(cut);
     }
@@ -258,20 +269,23 @@ TEST(onnx__every_cut_of_a_file_is_an_error_not_a_crash)
 
 TEST(onnx__survives_every_allocation_failure)
 {
-    static const char *const names[] = {"torch_like", "tf_like", "old", "affine", "channels"};
+    static const char *const names[] = {"torch_like", "tf_like",  "old",
+                                        "affine",     "channels", "outside"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *bytes = NULL;
         size_t n_bytes = 0;
         gf_status st = GF_ENOMEM;
+        char *folder = gf__strdup(check_fixture("golden/zoo/onnx"));
         CHECK_OK(gf__read_file(fixture(names[i], "onnx"), 1 << 20, &bytes, &n_bytes, &check_err));
         for (size_t n = 0; st != GF_OK; n++) {
             gf__checkpoint found = {0};
             gf__mem_fail_after(n);
-            st = gf__onnx_parse(bytes, n_bytes, "small", &found, &check_err);
+            st = gf__onnx_parse(bytes, n_bytes, "small", folder, &found, &check_err);
             gf__mem_fail_never();
             CHECK(st == GF_OK || st == GF_ENOMEM);
             gf__checkpoint_free(&found);
         }
+        gf__free(folder);
         gf__free(bytes);
     }
 }
