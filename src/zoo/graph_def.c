@@ -414,6 +414,7 @@ gf_status gf__def_find(gf__def_graph *graph, size_t frame, const char *name, gf_
                        gf_error *err)
 {
     place at = {.frame = frame, .name = name};
+    gf__def_ref found = {0};
     gf_status st = GF_OK;
     for (size_t n = 0; n < MAX_STEPS && st == GF_OK; n++) {
         if (++graph->n_steps > MAX_ALL_STEPS)
@@ -426,22 +427,24 @@ gf_status gf__def_find(gf__def_graph *graph, size_t frame, const char *name, gf_
                 continue;
             }
         }
-        st = find_direct(graph, at, out, err);
+        st = find_direct(graph, at, &found, err);
         if (st != GF_OK)
             return st;
-        const GfTf__NodeDef *node = gf__def_node_at(graph, *out);
+        const GfTf__NodeDef *node = gf__def_node_at(graph, found);
         gf__def_body *called = called_function(graph, node);
         const bool is_many = strcmp(node->op, "IdentityN") == 0;
-        const size_t input = is_many ? out->output : 0;
-        if (called != NULL)
-            st = go_into_call(graph, *out, called, &at, err);
-        else if (!is_many && !passes_on(node->op))
+        const size_t input = is_many ? found.output : 0;
+        if (called != NULL) {
+            st = go_into_call(graph, found, called, &at, err);
+        } else if (!is_many && !passes_on(node->op)) {
+            *out = found; /* only then: callers go on with what they had */
             return GF_OK;
-        else if (input < gf__def_n_inputs(node))
+        } else if (input < gf__def_n_inputs(node)) {
             at.name = node->input[input];
-        else
+        } else {
             st = gf_error_set(err, GF_EFORMAT, "node \"%.100s\" (%.40s) has no input %zu",
                               node->name, node->op, input);
+        }
     }
     if (st != GF_OK)
         return st;

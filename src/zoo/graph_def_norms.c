@@ -106,23 +106,23 @@ gf_status gf__def_add_old_norm(const gf__def_op *at, size_t *out, gf_error *err)
 
 /* ---- spelled out ---- */
 
-/* The two inputs of ref, the one that is op (if any) first. False where ref has another op. */
+/* The two inputs of ref, the one that is first_op (if any) first. False, out untouched, where ref has
+ * another op or an input leads nowhere. */
 static bool split(gf__def_graph *graph, gf__def_ref ref, const char *op, const char *first_op,
                   gf__def_ref out[2])
 {
+    gf__def_ref in[2];
     const char *own = gf__def_node_at(graph, ref)->op;
     if (strcmp(own, op) != 0 && !(gf__def_is_add(own) && gf__def_is_add(op)))
         return false;
     if (gf__def_n_inputs(gf__def_node_at(graph, ref)) != 2 ||
-        gf__def_input(graph, ref, 0, &out[0], NULL) != GF_OK ||
-        gf__def_input(graph, ref, 1, &out[1], NULL) != GF_OK)
+        gf__def_input(graph, ref, 0, &in[0], NULL) != GF_OK ||
+        gf__def_input(graph, ref, 1, &in[1], NULL) != GF_OK)
         return false;
-    if (first_op != NULL && !gf__def_is_op(graph, out[0], first_op) &&
-        gf__def_is_op(graph, out[1], first_op)) {
-        const gf__def_ref first = out[1];
-        out[1] = out[0];
-        out[0] = first;
-    }
+    const bool is_turned = first_op != NULL && !gf__def_is_op(graph, in[0], first_op) &&
+                           gf__def_is_op(graph, in[1], first_op);
+    out[0] = in[is_turned ? 1 : 0];
+    out[1] = in[is_turned ? 0 : 1];
     return true;
 }
 
