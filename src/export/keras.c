@@ -161,7 +161,9 @@ gf_status gf__export_keras(const gf__export_source *source, const char *path, gf
     if (source->quantisation != GF__EXPORT_F32)
         return gf_error_set(err, GF_EUNSUPPORTED, "Keras files are written in float32 only");
     gf__writer *writer = NULL;
-    gf_status st = gf__writer_open(path, &writer, err);
+    gf_status st = model.is_archive ? gf__keras_check_names(source->graph, err) : GF_OK;
+    if (st == GF_OK)
+        st = gf__writer_open(path, &writer, err);
     if (st != GF_OK)
         return st;
     st = write_files(source, &model, gf__writer_path(writer), err);

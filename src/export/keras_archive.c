@@ -6,6 +6,21 @@
 #include "export/keras_priv.h"
 #include "tensor/tensor.h"
 
+/* Layers of TensorFlow and of Keras 2 may be called "block/conv"; Keras 3 would not open the file. */
+gf_status gf__keras_check_names(const gf_graph *graph, gf_error *err)
+{
+    const char *name = gf_graph_name(graph);
+    for (size_t i = 0; strchr(name, '/') == NULL && i < gf_graph_n_layers(graph); i++)
+        name = gf_layer_name(gf_graph_layer_at(graph, (ptrdiff_t)i));
+    if (strchr(name, '/') == NULL)
+        return GF_OK;
+    return gf_error_set(
+        err, GF_EUNSUPPORTED,
+        "\"%.128s\": Keras 3 takes no name with a slash; an output called .h5 is for "
+        "Keras 2, which does",
+        name);
+}
+
 /* ---- config.json ----------------------------------------------------------------------------- */
 
 /* Where a layer's maths depends on it, it is said: a Keras set up for channels first would guess. */

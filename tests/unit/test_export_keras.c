@@ -122,6 +122,30 @@ TEST(export_keras__an_archive_has_class_names_and_preprocessing)
     check_remove_dir(dir);
 }
 
+/* "block/conv" is a name in TensorFlow and Keras 2. */
+TEST(export_keras__an_archive_takes_no_name_with_a_slash)
+{
+    char *dir = check_temp_dir(), *path = gf__path_join(dir, "m.keras");
+    char *h5 = gf__path_join(dir, "m.h5");
+    gf_graph *graph = NULL;
+    const gf__layer_config input = {
+        .class_id = GF__LAYER_INPUT, .name = "row", .input_shape = {3}, .n_input_dims = 1};
+    const gf_dense_options dense = {.units = 2, .activation = "softmax", .name = "block/dense"};
+    size_t index = 0;
+    CHECK_OK(gf__graph_new("net", &graph, &check_err));
+    CHECK_OK(gf__graph_add(graph, &input, NULL, 0, &index, &check_err));
+    CHECK_OK(gf_graph_add_dense(graph, &dense, &check_err));
+    const gf__export_source source = {.name = "net", .graph = graph};
+    CHECK_FAILS(GF_EUNSUPPORTED, "\"block/dense\": Keras 3 takes no name with a slash",
+                gf__export_keras(&source, path, &check_err));
+    CHECK(!gf__is_file(path));
+    CHECK_OK(gf__export_keras(&source, h5, &check_err));
+    gf_graph_free(graph);
+    gf__free(path);
+    gf__free(h5);
+    check_remove_dir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +153,7 @@ int main(void)
         UNIT(export_keras__writes_the_same_bytes_twice),
         UNIT(export_keras__leaves_nothing_where_it_fails),
         UNIT(export_keras__an_archive_has_class_names_and_preprocessing),
+        UNIT(export_keras__an_archive_takes_no_name_with_a_slash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
