@@ -1,6 +1,5 @@
 /* import.c: from a path of the user's to a trunk in the home: find the checkpoint, read it, see
  * that it is what its name says, give its classes names, write it. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,44 +28,79 @@ static bool is_onnx(const char *head, size_t n)
            memchr("\x12\x1a\x22\x28\x32\x3a\x42\x72", head[2], 8) != NULL;
 }
 
-static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *err)
+#define HEAD_BYTES 64
+
+static gf_status read_head(const char *path, char head[HEAD_BYTES], size_t *n, gf_error *err)
 {
-    char head[64];
-    FILE *file = fopen(path, "rb");
-    if (file == NULL)
-        return gf__error_errno(err, errno, "%s", path);
-    const size_t n = fread(head, 1, sizeof head, file);
-    fclose(file);
+    gf__mapping file = {0};
+    const gf_status st = gf__map_file(path, &file, err);
+    if (st != GF_OK)
+        return st;
+    *n = file.size < HEAD_BYTES ? file.size : HEAD_BYTES;
+    if (*n > 0)
+        memcpy(head, file.data, *n);
+    gf__unmap(&file);
+    return *n > 0 ? GF_OK : gf_error_set(err, GF_EFORMAT, "%s: is an empty file", path);
+}
+
+static bool begins_with(const char *head, size_t n, const char *bytes, size_t n_bytes)
+{
+    return n >= n_bytes && memcmp(head, bytes, n_bytes) == 0;
+}
+
+/* What says itself what it is; a wrong ending hides none of it. */
+static bool find_signature(const char *head, size_t n, const char *extension, gf__source_kind *kind)
+{
+    const bool is_zip = begins_with(head, n, "PK\x03\x04", 4);
+    if (begins_with(head, n, hdf5_signature, sizeof hdf5_signature))
+        *kind = GF__SOURCE_HDF5;
+    else if (is_onnx(head, n))
+        *kind = GF__SOURCE_ONNX;
+    else if (is_safetensors(head, n))
+        *kind = GF__SOURCE_SAFETENSORS;
+    else if (gf__keras_archive_begins(head, n) || (is_zip && strcmp(extension, ".keras") == 0))
+        *kind = GF__SOURCE_KERAS;
+    else if (is_zip || begins_with(head, n, "\x80\x02\x8a\x0a", 4))
+        *kind = GF__SOURCE_TORCH;
+    else
+        return false;
+    return true;
+}
+
+/* Protobuf says nothing of itself: a GraphDef may begin as JSON does, with a line break and a brace. */
+static bool find_by_ending(const char *head, size_t n, const char *extension, gf__source_kind *kind)
+{
     size_t start = 0;
     while (start < n && memchr(" \t\r\n", head[start], 4) != NULL)
         start++;
-    if (n >= sizeof hdf5_signature && memcmp(head, hdf5_signature, sizeof hdf5_signature) == 0)
-        *kind = GF__SOURCE_HDF5;
-    else if (is_onnx(head, n) || strcmp(gf__path_extension(path), ".onnx") == 0)
+    if (strcmp(extension, ".onnx") == 0)
         *kind = GF__SOURCE_ONNX;
-    else if (strcmp(gf__path_extension(path), ".pb") == 0) /* a SavedModel begins with a version */
-        *kind = n > 0 && head[0] == 0x08 ? GF__SOURCE_SAVEDMODEL : GF__SOURCE_GRAPHDEF;
-    else if (is_safetensors(head, n))
-        *kind = GF__SOURCE_SAFETENSORS;
+    else if (strcmp(extension, ".pb") == 0) /* a SavedModel begins with a version */
+        *kind = head[0] == 0x08 ? GF__SOURCE_SAVEDMODEL : GF__SOURCE_GRAPHDEF;
     else if (start < n && head[start] == '{')
         *kind = GF__SOURCE_TFJS;
-    else if (gf__keras_archive_begins(head, n) || (n >= 4 && memcmp(head, "PK\x03\x04", 4) == 0 &&
-                                                   strcmp(gf__path_extension(path), ".keras") == 0))
-        *kind = GF__SOURCE_KERAS;
-    else if (n >= 4 &&
-             (memcmp(head, "PK\x03\x04", 4) == 0 || memcmp(head, "\x80\x02\x8a\x0a", 4) == 0))
-        *kind = GF__SOURCE_TORCH;
-    else if (strcmp(gf__path_extension(path), ".js") == 0)
+    else if (strcmp(extension, ".js") == 0)
         *kind = GF__SOURCE_NPM;
     else
-        return gf_error_set(
-            err, GF_EFORMAT,
-            "%s: is not a checkpoint that can be read: a TensorFlow.js model.json or "
-            "model.min.js, a Keras .keras or .h5 file, a TensorFlow SavedModel or .pb graph, a "
-            "PyTorch .pth "
-            "file (or a wheel with one in it), a safetensors file, or an ONNX file",
-            path);
-    return GF_OK;
+        return false;
+    return true;
+}
+
+static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *err)
+{
+    char head[HEAD_BYTES];
+    size_t n = 0;
+    const char *extension = gf__path_extension(path);
+    const gf_status st = read_head(path, head, &n, err);
+    if (st != GF_OK || find_signature(head, n, extension, kind) ||
+        find_by_ending(head, n, extension, kind))
+        return st;
+    return gf_error_set(
+        err, GF_EFORMAT,
+        "%s: is not a checkpoint that can be read: a TensorFlow.js model.json or model.min.js, a "
+        "Keras .keras or .h5 file, a TensorFlow SavedModel or .pb graph, a PyTorch .pth file (or "
+        "a wheel with one in it), a safetensors file, or an ONNX file",
+        path);
 }
 
 /* Where checkpoints lie in folders, %s being the checkpoint's name: itself, an unpacked npm
@@ -79,6 +113,8 @@ static const char *const places[] = {
     "dist/models/%s/model.json",
     "package/dist/models/%s/model.min.js",
     "models/%s/model.json",
+    "model.onnx",
+    "%s.onnx",
     "%s.keras",
     "%s.h5",
     "%s_weights_tf_dim_ordering_tf_kernels.h5",
@@ -112,10 +148,10 @@ static gf_status find_in_folder(const char *folder, const char *name, char **out
         gf__free(path);
     }
     return gf_error_set(err, GF_ENOTFOUND,
-                        "%s: no checkpoint in this folder: neither model.json, model.min.js, "
-                        "dist/models/%s/model.min.js, %s*.h5, saved_model.pb, model.safetensors "
-                        "nor pytorch_model.bin",
-                        folder, name, name);
+                        "%s: no checkpoint in this folder: neither saved_model.pb, model.json, "
+                        "model.min.js, dist/models/%s/model.min.js, model.onnx, %s.keras, %s*.h5, "
+                        "model.safetensors nor pytorch_model.bin; name the file itself",
+                        folder, name, name, name);
 }
 
 gf_status gf__source_find(const char *path, const char *name, gf__source *out, gf_error *err)
@@ -266,7 +302,9 @@ static gf_status set_input(const gf__source *source, gf_import_input input,
     if (checkpoint->has_input)
         return input == GF_IMPORT_INPUT_AUTO
                    ? GF_OK
-                   : gf_error_set(err, GF_EINVAL, "says itself what input it takes");
+                   : gf_error_set(err, GF_EINVAL,
+                                  "says itself what input it takes; leave out "
+                                  "--input");
     gf__architecture_input(checkpoint->architecture, &checkpoint->scale, &checkpoint->shift);
     switch (input) {
     case GF_IMPORT_INPUT_TF:

@@ -53,6 +53,10 @@ static gf_status read_document(const gf__source *source, const gf__json *documen
         st = gf__graph_from_config(config, &out->graph, err);
     if (st == GF_OK)
         st = gf__tfjs_read_weights(source, manifest, out->graph, obs, &origin, err);
+    if (st == GF_OK &&
+        strcmp(gf__json_string(gf__json_find(document, "generatedBy"), ""), "graft") == 0)
+        st = gf__checkpoint_read_properties(gf__json_find(document, "userDefinedMetadata"), out,
+                                            err);
     gf__buffer_printf(&origin, " weights, %s", gf__path_base(source->path));
     if (st == GF_OK)
         st = gf__buffer_status(&origin, err);

@@ -1,5 +1,6 @@
 /* test_zoo_tfjs.c: TensorFlow.js models: JavaScript literals, shards, quantised weights, and the
  * npm package. */
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -205,7 +206,7 @@ TEST(tfjs__what_is_no_checkpoint_says_what_one_is)
 {
     char *dir = check_temp_dir();
     char path[4200];
-    CHECK_FAILS(GF_ENOTFOUND, "no checkpoint in this folder: neither model.json",
+    CHECK_FAILS(GF_ENOTFOUND, "no checkpoint in this folder: neither saved_model.pb, model.json",
                 gf_zoo_import(dir, "x", dir, NULL, NULL, &check_err));
     write_in(dir, "photo.jpg", "\xff\xd8\xff\xe0", 4);
     snprintf(path, sizeof path, "%s/photo.jpg", dir);
@@ -216,6 +217,34 @@ TEST(tfjs__what_is_no_checkpoint_says_what_one_is)
                 gf_zoo_import(dir, "x", dir, NULL, NULL, &check_err));
     CHECK_FAILS(GF_ENOTFOUND, "/nowhere/model.json",
                 gf_zoo_import("/nowhere/model.json", "x", dir, NULL, NULL, &check_err));
+    check_remove_dir(dir);
+}
+
+/* A pipe has no writer: to open it would wait for one. A wrong ending hides no signature. */
+TEST(import__looks_at_bytes_and_waits_for_nobody)
+{
+    static const struct {
+        const char *name, *bytes;
+        size_t n_bytes;
+        const char *message;
+    } cases[] = {
+        {"empty.onnx", "", 0, "is an empty file"},
+        {"zip.onnx", "PK\x03\x04 and no more", 16, "a zip file without its directory"},
+        {"zip.pb", "PK\x03\x04 and no more", 16, "a zip file without its directory"},
+        {"tensors.pb", "\x02\0\0\0\0\0\0\0{}", 10, "holds no tensors"},
+        {"graph.pb", "\n{cut short", 11, "is no protobuf message GraphDef"},
+    };
+    char *dir = check_temp_dir(), path[4200];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_in(dir, cases[i].name, cases[i].bytes, cases[i].n_bytes);
+        snprintf(path, sizeof path, "%s/%s", dir, cases[i].name);
+        CHECK_FAILS(GF_EFORMAT, cases[i].message,
+                    gf_zoo_import(path, "x", dir, NULL, NULL, &check_err));
+    }
+    snprintf(path, sizeof path, "%s/pipe.onnx", dir);
+    CHECK_EQ(mkfifo(path, 0600), 0);
+    CHECK_FAILS(GF_EINVAL, "expected a file, found a device or pipe",
+                gf_zoo_import(path, "x", dir, NULL, NULL, &check_err));
     check_remove_dir(dir);
 }
 
@@ -349,6 +378,7 @@ TESTS_MAIN(UNIT(js__literals_become_json), UNIT(js__anything_to_evaluate_is_refu
            UNIT(tfjs__weights_and_layers_must_be_each_others),
            UNIT(tfjs__shards_outside_the_folder_are_refused), UNIT(tfjs__wrong_entries_are_refused),
            UNIT(tfjs__what_is_no_checkpoint_says_what_one_is),
+           UNIT(import__looks_at_bytes_and_waits_for_nobody),
            UNIT(tfjs__quantised_weights_are_within_half_a_step), UNIT(tfjs__import_can_be_stopped),
            UNIT(tfjs__import_survives_every_allocation_failure),
            UNIT(npm__inception_is_imported_with_its_classes),
