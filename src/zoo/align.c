@@ -260,7 +260,7 @@ static gf_status add_top_layer(alignment *a, size_t g, gf_error *err)
 
 static gf_status make(alignment *a, gf_error *err)
 {
-    gf_status st = gf__graph_new(gf_graph_name(a->graph), &a->made, err);
+    gf_status st = gf__graph_new(gf_graph_name(a->table), &a->made, err);
     for (size_t i = 0; i < gf_graph_n_layers(a->table) && st == GF_OK; i++)
         st = add_table_layer(a, i, err);
     for (size_t g = 0; g < gf_graph_n_layers(a->graph) && st == GF_OK; g++)

@@ -250,9 +250,12 @@ static gf_status read_graph(gf__onnx_model *model, const char *name, gf__checkpo
                             gf_error *err)
 {
     size_t op = 0;
+    /* The file's own word, so that what it becomes does not depend on what it is called here. */
+    const char *own = model->graph->name != NULL ? model->graph->name : "";
     gf_status st = gf__onnx_values_new(model, err);
     if (st == GF_OK)
-        st = gf__operators_new(name, &model->ops, err);
+        st = gf__operators_new(gf__trunk_check_name(own, NULL) == GF_OK ? own : name, &model->ops,
+                               err);
     if (st == GF_OK)
         st = add_input(model, err);
     if (st == GF_OK)

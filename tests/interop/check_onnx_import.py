@@ -172,6 +172,11 @@ def check_halves(graft, folder):
     onnx.checker.check_model(model)
     onnx.save(model, folder / "halves.onnx")
     compare(graft, folder / "halves.onnx", make_data(graft, folder, 224), "tf")
+    # And the values in a file of their own, as PyTorch's newer exporter leaves them.
+    onnx.save(model, folder / "outside.onnx", save_as_external_data=True, location="outside.onnx.data", size_threshold=0)
+    compare(graft, folder / "outside.onnx", make_data(graft, folder, 224), "tf")
+    same = graft.trunk("halves")[1] == graft.trunk("outside")[1]
+    check("values inside and outside are the same", same, same)
 
 
 def check_own(graft, folder):
