@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 import torch
 import torchvision
-from make_torch_models import IMAGENET, PLAIN, normalize, settle
+from make_torch_models import IMAGENET, PLAIN, normalize
 
 warnings.filterwarnings("ignore")
 
@@ -23,12 +23,21 @@ def export(model, inputs, path, scaling, **options):
     path.with_suffix(".txt").write_text(scaling)
 
 
-def settle_any(model, inputs):
-    """settle() for networks without a layer called fc."""
-    if not hasattr(model, "fc"):
-        model.fc = torch.nn.Linear(1, 1)
-    settle(model, inputs, 11)
-    return model
+def settle(model, inputs):
+    """Statistics of these pictures, then moved: activations stay alive, and an exchange of two shows."""
+    torch.manual_seed(11)
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    with torch.no_grad():
+        for norm in norms:
+            norm.weight.uniform_(0.4, 0.8)
+            norm.bias.uniform_(-0.3, 0.3)
+            norm.momentum = 1.0
+        model.train()
+        model(inputs)
+        for norm in norms:
+            norm.running_mean.add_(0.1 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean))
+            norm.running_var.mul_(torch.empty_like(norm.running_var).uniform_(0.8, 1.25))
+    return model.eval()
 
 
 def main():
@@ -37,7 +46,7 @@ def main():
     plain, imagenet = normalize(pixels, *PLAIN), normalize(pixels, *IMAGENET)
     make = {"weights": None, "init_weights": False}
 
-    inception = settle_any(models.inception_v3(aux_logits=False, transform_input=False, **make), plain)
+    inception = settle(models.inception_v3(aux_logits=False, transform_input=False, **make), plain)
     export(inception, plain, out / "torch_inception.onnx", "tf")
     export(inception, plain, out / "torch_inception_norms.onnx", "tf", training=torch.onnx.TrainingMode.PRESERVE,
            do_constant_folding=False)
@@ -45,9 +54,9 @@ def main():
     export(inception, imagenet, out / "torch_inception_transform.onnx", "imagenet")
     small = torch.nn.functional.interpolate(plain, (224, 224))
     for name in ("resnet18", "mobilenet_v2", "squeezenet1_1"):
-        export(settle_any(getattr(models, name)(weights=None), small), small, out / f"torch_{name}.onnx", "tf")
+        export(settle(getattr(models, name)(weights=None), small), small, out / f"torch_{name}.onnx", "tf")
     googlenet = models.googlenet(aux_logits=False, transform_input=False, **make)
-    export(settle_any(googlenet, small), small, out / "torch_googlenet.onnx", "tf")
+    export(settle(googlenet, small), small, out / "torch_googlenet.onnx", "tf")
 
 
 if __name__ == "__main__":
