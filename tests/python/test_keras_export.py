@@ -166,6 +166,12 @@ class Exports(unittest.TestCase):
         self.assertEqual(sorted(os.listdir(words.scratch("served"))), ["assets", "assets.extra", "saved_model.pb"])
         self.assertLess(os.path.getsize(words.scratch("head.onnx")), 1 << 20)
 
+    def test_an_onnx_file_that_decodes(self):
+        picture_model().export(words.scratch("decoder.onnx"), with_decoder=True)
+        self.assertIn(b"ImageDecoder", begin(words.scratch("decoder.onnx"), -1))
+        with self.assertRaisesRegex(errors.InvalidError, "takes numbers: it needs no decoder"):
+            table_model().export(words.scratch("rows.onnx"), with_decoder=True)
+
     def test_a_model_that_brings_its_network(self):
         model = picture_model()
         small, whole, parted = (words.scratch(name) for name in ("small.safetensors", "whole.safetensors", "parted.safetensors"))

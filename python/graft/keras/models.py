@@ -207,10 +207,10 @@ class Model:
         from . import saving
         saving.save(self, path, overwrite, classes, bundle)
 
-    def export(self, path, format="onnx", quantize="none", head_only=False):
+    def export(self, path, format="onnx", quantize="none", head_only=False, with_decoder=False):
         """As graft.export()."""
         from .. import exporting
-        exporting.export(self, path, format, quantize, head_only)
+        exporting.export(self, path, format, quantize, head_only, with_decoder)
 
     def save_weights(self, path, overwrite=True):
         from . import saving
