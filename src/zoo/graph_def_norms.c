@@ -204,19 +204,16 @@ gf_status gf__def_add_norm(const gf__def_op *at, const gf__def_norm *norm, size_
 
 /* ---- a value and a constant ---- */
 
-/* n times a number. */
+/* One number for each channel. */
 static gf_status spread(const gf__def_op *at, gf_tensor **vector, gf_error *err)
 {
     size_t shape[3] = {0};
     gf_tensor *wide = NULL;
-    const float value = gf_tensor_f32(*vector)[0];
     const size_t n_dims = gf__op_shape(at->l->ops, gf__def_value(at, 0), shape);
-    const size_t n = shape[n_dims - 1];
-    const gf_status st = gf_tensor_new(GF_DTYPE_F32, &n, 1, &wide, err);
+    const gf_status st = gf__plain_norm_vector(shape[n_dims - 1], gf_tensor_f32(*vector)[0], &wide,
+                                               err);
     if (st != GF_OK)
         return st;
-    for (size_t i = 0; i < n; i++)
-        ((float *)gf_tensor_mutable_data(wide))[i] = value;
     gf_tensor_free(*vector);
     *vector = wide;
     return GF_OK;

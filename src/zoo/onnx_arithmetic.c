@@ -63,9 +63,11 @@ static bool is_all_same(const double *values, size_t n)
 static gf_status new_vector(const double *values, size_t n_values, size_t n, gf_tensor **out,
                             gf_error *err)
 {
+    if (n_values == 1)
+        return gf__plain_norm_vector(n, (float)values[0], out, err);
     const gf_status st = gf_tensor_new(GF_DTYPE_F32, &n, 1, out, err);
     for (size_t i = 0; st == GF_OK && i < n; i++)
-        ((float *)gf_tensor_mutable_data(*out))[i] = (float)values[n_values == 1 ? 0 : i];
+        ((float *)gf_tensor_mutable_data(*out))[i] = (float)values[i];
     return st;
 }
 
@@ -74,11 +76,10 @@ static gf_status normalize(const gf__onnx_at *at, const gf__onnx_value *value, c
                            size_t *op, gf_error *err)
 {
     const size_t n = gf__onnx_n_channels(at, value);
-    const double zero = 0.0, one = 1.0;
     gf__op_norm norm = {0};
-    gf_status st = new_vector(&zero, 1, n, &norm.mean, err);
+    gf_status st = gf__plain_norm_vector(n, 0.0f, &norm.mean, err);
     if (st == GF_OK)
-        st = new_vector(&one, 1, n, &norm.variance, err);
+        st = gf__plain_norm_vector(n, 1.0f, &norm.variance, err);
     if (st == GF_OK && !(a->scale[0] == 1.0 && is_all_same(a->scale, a->n)))
         st = new_vector(a->scale, a->n, n, &norm.gamma, err);
     if (st == GF_OK)
@@ -136,8 +137,11 @@ static gf_status add_values(const gf__onnx_at *at, gf_error *err)
         return gf__error_nomem(err, "inputs of a node", n * sizeof *ops);
     for (size_t i = 0; i < n && st == GF_OK; i++) {
         const gf__onnx_value *value = gf__onnx_input(at, i);
+        /* The map decides the order of a flattened one's values. */
         if (gf__onnx_is_constant(value) || gf__onnx_is_channel(value) ||
-            value->layout != first->layout)
+            value->layout != first->layout ||
+            (value->layout == GF__ONNX_FLAT_FIRST &&
+             memcmp(value->map, first->map, sizeof first->map) != 0))
             st = gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
                                  "adds \"%.40s\" and \"%.40s\", which are not alike", first->name,
                                  value->name);
@@ -356,7 +360,9 @@ static gf_status transpose_constant(const gf__onnx_at *at, const gf__onnx_value 
         return st;
     }
     const size_t rows = gf_tensor_shape(from)[0], columns = gf_tensor_shape(from)[1];
-    st = gf_tensor_new(GF_DTYPE_F32, (const size_t[]){columns, rows}, 2, &to, err);
+    st = gf__onnx_count_weights(at, gf_tensor_n_values(from), err);
+    if (st == GF_OK)
+        st = gf_tensor_new(GF_DTYPE_F32, (const size_t[]){columns, rows}, 2, &to, err);
     for (size_t i = 0; st == GF_OK && i < rows; i++)
         for (size_t k = 0; k < columns; k++)
             ((float *)gf_tensor_mutable_data(to))[k * rows + i] = gf_tensor_f32(

@@ -64,7 +64,7 @@ static gf_status join(const gf__onnx_at *at, size_t input_op, size_t n_uses, con
                       const double *shift, size_t n, gf_error *err)
 {
     const gf__onnx_value input = {.op = input_op, .layout = GF__ONNX_FIRST, .is_input = true};
-    if (n_uses == n && undoes_imagenet(scale, shift, n)) {
+    if (input_op == at->model->input->op && n_uses == n && undoes_imagenet(scale, shift, n)) {
         at->model->is_imagenet_undone = true;
         gf__onnx_give(at, input_op, GF__ONNX_FIRST);
         return GF_OK;

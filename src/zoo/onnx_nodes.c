@@ -69,6 +69,11 @@ static gf_status need_value(const gf__onnx_at *at, const char *name, int64_t fou
                            (long long)found, (long long)wanted);
 }
 
+static bool has_extra_output(const gf__onnx_at *at)
+{
+    return at->node->n_output > 1 && at->node->output[1][0] != '\0';
+}
+
 /* ---- windows --------------------------------------------------------------------------------- */
 
 /* ONNX' SAME_LOWER has the odd pixel of padding in front, where no layer has it. */
@@ -268,6 +273,9 @@ static gf_status run_batch_normalization(const gf__onnx_at *at, gf_error *err)
         st = need_layout(at, input, GF__ONNX_FIRST, err);
     if (st == GF_OK)
         st = need_value(at, "training_mode", gf__onnx_int_of(at, "training_mode", 0), 0, err);
+    if (st == GF_OK && has_extra_output(at)) /* before opset 14 that says so */
+        st = gf__onnx_refuse(at, GF_EUNSUPPORTED, err,
+                             "gives mean and variance, too, as it does while training");
     for (size_t i = 0; i < 4 && st == GF_OK; i++)
         st = gf__onnx_floats(at, gf__onnx_input(at, i + 1), &weights[i], err);
     if (st == GF_OK) {
@@ -357,11 +365,6 @@ static gf_status run_softmax(const gf__onnx_at *at, gf_error *err)
 }
 
 /* ---- pooling --------------------------------------------------------------------------------- */
-
-static bool has_extra_output(const gf__onnx_at *at)
-{
-    return at->node->n_output > 1 && at->node->output[1][0] != '\0';
-}
 
 static gf_status read_pool(const gf__onnx_at *at, const gf__onnx_value *input, gf__window *window,
                            gf_error *err)

@@ -95,6 +95,8 @@ gf_status gf__onnx_floats(const gf__onnx_at *at, const gf__onnx_value *value, gf
 /* The same of a vector of at most MOST whole numbers, into out. */
 gf_status gf__onnx_whole(const gf__onnx_at *at, const gf__onnx_value *value, int64_t *out,
                          size_t most, size_t *n, gf_error *err);
+/* Before a constant is read, or made from another: GF_ELIMIT once all of them are too many. */
+gf_status gf__onnx_count_weights(const gf__onnx_at *at, size_t n_values, gf_error *err);
 /* Of a value or an attribute: either type. */
 gf_status gf__onnx_load(const gf__onnx_at *at, const GfOnnx__Tensor *tensor, gf_tensor **out,
                         gf_error *err);

@@ -253,10 +253,21 @@ static gf_status widen(gf_tensor *raw, gf_tensor **out, gf_error *err)
     return st;
 }
 
+gf_status gf__onnx_count_weights(const gf__onnx_at *at, size_t n_values, gf_error *err)
+{
+    size_t n_bytes;
+    if (!gf__mul_size(n_values, sizeof(int64_t), &n_bytes) ||
+        !gf__add_size(at->model->n_weight_bytes, n_bytes, &n_bytes) || n_bytes > MAX_WEIGHT_BYTES)
+        return gf__onnx_refuse(at, GF_ELIMIT, err, "constants of more than %zu MB are used",
+                               MAX_WEIGHT_BYTES >> 20);
+    at->model->n_weight_bytes = n_bytes;
+    return GF_OK;
+}
+
 gf_status gf__onnx_load(const gf__onnx_at *at, const GfOnnx__Tensor *tensor, gf_tensor **out,
                         gf_error *err)
 {
-    size_t shape[GF_TENSOR_MAX_DIMS], n_values, n_found, stride, n_bytes;
+    size_t shape[GF_TENSOR_MAX_DIMS], n_values, n_found, stride;
     gf_tensor *raw = NULL;
     const struct constant_type *type = find_type(tensor);
     const char *name = tensor->name != NULL ? tensor->name : "a constant";
@@ -277,11 +288,9 @@ gf_status gf__onnx_load(const gf__onnx_at *at, const GfOnnx__Tensor *tensor, gf_
         return gf__onnx_refuse(at, GF_EFORMAT, err,
                                "\"%.40s\" has %zu values, its dimensions ask for %zu", name,
                                n_found == SIZE_MAX ? 0 : n_found, n_values);
-    if (!gf__mul_size(n_values, sizeof(int64_t), &n_bytes) ||
-        !gf__add_size(at->model->n_weight_bytes, n_bytes, &n_bytes) || n_bytes > MAX_WEIGHT_BYTES)
-        return gf__onnx_refuse(at, GF_ELIMIT, err, "constants of more than %zu MB are used",
-                               MAX_WEIGHT_BYTES >> 20);
-    at->model->n_weight_bytes = n_bytes;
+    st = gf__onnx_count_weights(at, n_values, err);
+    if (st != GF_OK)
+        return st;
     if (is_outside) {
         stride = gf_dtype_size(type->dtype);
         st = gf__onnx_find_outside(at, tensor, n_values * stride, &values, err);

@@ -10,6 +10,9 @@
 
 #include "zoo/operators_priv.h"
 
+/* Which no weights were read for: a few bytes could ask for any number. */
+#define MAX_CHANNELS ((size_t)1 << 20)
+
 gf_status gf__operators_new(const char *name, gf__operators **out, gf_error *err)
 {
     *out = NULL;
@@ -259,6 +262,11 @@ gf_status gf__op_batch_norm(gf__operators *ops, const char *node, size_t in,
 
 gf_status gf__plain_norm_vector(size_t n, float value, gf_tensor **out, gf_error *err)
 {
+    if (n > MAX_CHANNELS)
+        return gf_error_set(err, GF_ELIMIT,
+                            "one number is added to or multiplied with %zu channels, at most %zu "
+                            "can be run",
+                            n, MAX_CHANNELS);
     const gf_status st = gf_tensor_new(GF_DTYPE_F32, &n, 1, out, err);
     float *values = st == GF_OK ? gf_tensor_mutable_data(*out) : NULL;
     for (size_t i = 0; values != NULL && i < n; i++)

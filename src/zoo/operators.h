@@ -71,6 +71,9 @@ typedef struct gf__op_norm {
     gf_tensor *mean, *variance;
     float epsilon;
 } gf__op_norm;
+/* n times this value: the mean and the variance of a normalization that only multiplies or adds. GF_ELIMIT:
+ * more than a million. */
+gf_status gf__plain_norm_vector(size_t n, float value, gf_tensor **out, gf_error *err);
 gf_status gf__op_batch_norm(gf__operators *ops, const char *node, size_t in,
                             const gf__op_norm *norm, size_t *out, gf_error *err);
 /* Whether all values are exactly this: formats that cannot leave out gamma write ones. */

@@ -31,6 +31,8 @@ typedef struct finish {
     size_t *joined_to; /* the item that this one became part of; itself otherwise */
     size_t *layer;     /* index in the graph */
     char **names;
+    size_t *slots; /* item + 1 where the hash of its name falls; a power of 2 */
+    size_t n_slots;
     scope *scopes;
     gf_graph *graph;
 } finish;
@@ -56,8 +58,11 @@ static gf_status prepare(finish *f, gf_error *err)
     f->layer = gf__calloc(n, sizeof *f->layer);
     f->names = gf__calloc(n, sizeof *f->names);
     f->scopes = gf__calloc(n, sizeof *f->scopes);
+    for (f->n_slots = 16; f->n_slots < 2 * n;)
+        f->n_slots *= 2;
+    f->slots = gf__calloc(f->n_slots, sizeof *f->slots);
     if (f->n_users == NULL || f->joined_to == NULL || f->layer == NULL || f->names == NULL ||
-        f->scopes == NULL)
+        f->scopes == NULL || f->slots == NULL)
         return gf__error_nomem(err, "operators", n * sizeof *f->names);
     f->n_users[f->output] = 1;
     for (size_t i = n; i-- > 0;) {
@@ -290,13 +295,22 @@ static void drop_numbers(finish *f)
     }
 }
 
-static bool is_taken(const finish *f, size_t n_named, const char *name)
+/* Of the item that has this name, or the free one where it would be. Four thousand nodes of one name ask for
+ * millions: they are not compared with all. */
+static size_t *slot_of(const finish *f, const char *name)
 {
-    for (size_t k = 0; k < n_named; k++) {
-        if (f->names[k] != NULL && strcmp(f->names[k], name) == 0)
-            return true;
-    }
-    return false;
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (const char *c = name; *c != '\0'; c++)
+        hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+    size_t at = (size_t)hash & (f->n_slots - 1);
+    while (f->slots[at] != 0 && strcmp(f->names[f->slots[at] - 1], name) != 0)
+        at = (at + 1) & (f->n_slots - 1);
+    return &f->slots[at];
+}
+
+static bool is_taken(const finish *f, const char *name)
+{
+    return *slot_of(f, name) != 0;
 }
 
 /* The end of the text, '_' for what separates scopes. */
@@ -326,16 +340,19 @@ static gf_status name_item(finish *f, size_t i, gf_error *err)
         write_name(name, s.text, s.n_chars, MAX_STEM);
     else
         write_name(name, s.own, s.n_own, MAX_STEM);
-    if (name[0] == '\0' || (is_taken(f, i, name) && s.rest[0] != '\0'))
+    if (name[0] == '\0' || (is_taken(f, name) && s.rest[0] != '\0'))
         append_name(name, s.rest);
-    if (name[0] == '\0' || is_taken(f, i, name))
+    if (name[0] == '\0' || is_taken(f, name))
         append_name(name, gf_layer_class_name(layer));
-    for (size_t n = 1; is_taken(f, i, found); n++) {
+    for (size_t n = 1; is_taken(f, found); n++) {
         snprintf(numbered, sizeof numbered, "%s_%zu", name, n);
         found = numbered;
     }
     f->names[i] = gf__strdup(found);
-    return f->names[i] != NULL ? GF_OK : gf__error_nomem(err, "a layer's name", strlen(found));
+    if (f->names[i] == NULL)
+        return gf__error_nomem(err, "a layer's name", strlen(found));
+    *slot_of(f, found) = i + 1;
+    return GF_OK;
 }
 
 /* ---- the graph ------------------------------------------------------------------------------- */
@@ -414,6 +431,7 @@ gf_status gf__operators_finish(gf__operators *ops, size_t output, gf_graph **out
     for (size_t i = 0; f.names != NULL && i < ops->n_items; i++)
         gf__free(f.names[i]);
     gf__free(f.names);
+    gf__free(f.slots);
     gf__free(f.scopes);
     gf__free(f.layer);
     gf__free(f.joined_to);

@@ -39,8 +39,6 @@ struct gf__operators {
 
 /* Padding of a "same" window over this many pixels: its two sides. */
 void gf__same_padding(size_t n_pixels, size_t window, size_t stride, size_t sides[2]);
-/* n times this value: the mean and the variance of a normalization that only multiplies or adds. */
-gf_status gf__plain_norm_vector(size_t n, float value, gf_tensor **out, gf_error *err);
 /* One of one input. *item may be NULL, and is valid until the next is added. */
 gf_status gf__operator_add(gf__operators *ops, const char *node, const gf__layer_config *config,
                            size_t in, size_t *out, gf__operator **item, gf_error *err);

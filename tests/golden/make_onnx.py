@@ -216,6 +216,20 @@ def kernel(*shape):
     return "k", np.zeros(shape)
 
 
+def add_of_two_maps():
+    """Of 1x9 pixels with two channels, and of 1x6 with three: flattened, both are 18 values."""
+    g = Graph()
+    g.weight("k", values=np.ones((2, 3, 1, 1)))
+    g.node("MaxPool", ["x"], "p1", kernel_shape=[2, 3], strides=[2, 3])
+    g.node("Conv", ["x", "k"], "c")
+    g.node("MaxPool", ["c"], "p2", kernel_shape=[2, 2], strides=[2, 2])
+    g.node("Flatten", ["p1"], "f1")
+    g.node("Flatten", ["p2"], "f2")
+    g.node("Add", ["f1", "f2"], "s")
+    g.node("MatMul", ["s", g.weight("w", values=np.ones((18, 2)))], "y")
+    return g.model(["N", 3, 2, 18], "y")
+
+
 def refused():
     conv = {"inputs": ("x", "k")}
     yield "dilations", one_node("Conv", {"dilations": [2, 2]}, [kernel(4, 3, 3, 3)], **conv)
@@ -243,6 +257,15 @@ def refused():
     yield "loose_end", one_node("Relu", inputs=("nowhere",))
     yield "per_row", one_node("Add", {}, [("row", np.zeros((H, 1)))], inputs=("x", "row"))
     yield "flat_output", one_node("Flatten", {"axis": 1})
+    norm = [(f"n{i}", np.ones(3)) for i in range(4)]
+    model = one_node("BatchNormalization", {}, norm, opset=9, inputs=("x", "n0", "n1", "n2", "n3"))
+    model.graph.node[0].output.extend(["m1", "v1", "m2", "v2"])
+    yield "training", model
+    g = Graph()
+    g.node("Relu", ["x"], "r")
+    g.node("Mul", ["r", g.weight("two", values=2.0)], "y")
+    yield "huge_vector", g.model(["N", 1 << 30], "y")
+    yield "channels_first_twice", add_of_two_maps()
     yield "zero", one_node("Div", {}, [("zero", 0.0)], inputs=("x", "zero"))
 
     model = one_node("Relu")

@@ -251,6 +251,20 @@ TEST(operators__names_are_scopes_and_all_different)
     gf__operators_free(ops);
 }
 
+/* Each name that is taken asks for the next number. Not in a minute, as once. */
+TEST(operators__four_thousand_nodes_of_one_name)
+{
+    gf__operators *ops = begin(1, 1, 2);
+    size_t x = 0;
+    for (size_t i = 0; i < 4000; i++)
+        x = activation(ops, "x", x, GF__ACTIVATION_RELU);
+    gf_graph *graph = end(ops, x);
+    check_layer(graph, 2, "Activation", "x_Activation");
+    check_layer(graph, 4000, "Activation", "x_Activation_3998");
+    gf_graph_free(graph);
+    gf__operators_free(ops);
+}
+
 TEST(operators__numbers_behind_all_scopes_are_not_the_layers)
 {
     static const char *const nodes[][3] = {
@@ -318,5 +332,6 @@ TESTS_MAIN(UNIT(operators__biases_and_the_activations_of_a_dense_layer_join_it),
            UNIT(operators__an_input_of_0_to_1_is_known_by_its_scale),
            UNIT(operators__weights_of_another_shape_and_layers_without_input_are_told),
            UNIT(operators__names_are_scopes_and_all_different),
+           UNIT(operators__four_thousand_nodes_of_one_name),
            UNIT(operators__numbers_behind_all_scopes_are_not_the_layers),
            UNIT(operators__survive_every_allocation_failure))

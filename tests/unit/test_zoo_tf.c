@@ -315,7 +315,7 @@ TEST(tf__a_node_with_too_many_inputs_is_told)
 
 TEST(tf__files_of_something_else_are_told)
 {
-    check_bytes(GF_EFORMAT, "has 0 bytes", "", 0);
+    check_bytes(GF_EFORMAT, "is an empty file", "", 0);
     check_bytes(GF_EFORMAT, "is no protobuf message GraphDef", "a text that is no graph", 23);
     check_bytes(GF_EFORMAT, "is no GraphDef: has no nodes", "\x22\x00", 2);
     check_bytes(GF_EFORMAT, "is no SavedModel: has no graph", "\x08\x01", 2);
