@@ -105,7 +105,7 @@ def check_table(program, folder):
 def check_golden():
     """The committed files, whose bytes the unit test compares: every class of layer."""
     inputs = np.load(GOLDEN / "input.npy").reshape(-1, 17, 14, 3)
-    for path in sorted(GOLDEN.glob("*.onnx")):
+    for path in (GOLDEN / "flatten.onnx", GOLDEN / "softmax.onnx"):  # check_onnx_decoder.py has the third
         session, properties = open_exported(path)
         check("preprocessing", json.loads(properties["preprocessing"])["height"] == 17, properties)
         compare(f"every class of layer, {path.name}", session, inputs, np.load(path.with_suffix(".npy")))
