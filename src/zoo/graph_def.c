@@ -9,8 +9,9 @@
 #define MAX_DEPTH     ((size_t)64)      /* of calls */
 #define MAX_MARKS     ((size_t)4 << 20) /* nodes of all frames */
 #define MAX_STEPS     ((size_t)10000) /* through Identity, calls and arguments; more goes in a circle */
-#define MAX_ALL_STEPS ((size_t)20 << 20)
+#define MAX_ALL_STEPS ((size_t)1 << 28) /* and names that are compared on the way */
 #define MAX_INPUTS    ((size_t)65536)
+#define MAX_KEY_BYTES ((size_t)4096) /* of a name in the checkpoint */
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -166,6 +167,7 @@ static gf__def_body *called_function(const gf__def_graph *graph, const GfTf__Nod
 static gf_status enter(gf__def_graph *graph, gf__def_ref call, gf__def_body *body, size_t *out,
                        gf_error *err)
 {
+    graph->n_steps += graph->n_frames;
     for (size_t i = 1; i < graph->n_frames; i++) {
         if (graph->frames[i].parent == call.frame && graph->frames[i].caller == call.node) {
             *out = i;
@@ -187,6 +189,15 @@ static gf_status enter(gf__def_graph *graph, gf__def_ref call, gf__def_body *bod
                      out, err);
 }
 
+static bool restores(const gf__def_body *body)
+{
+    for (size_t i = 0; i < body->n_nodes; i++) {
+        if (body->nodes[i]->op != NULL && strcmp(body->nodes[i]->op, "RestoreV2") == 0)
+            return true;
+    }
+    return false;
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* What restores variables from the bundle: AssignVariableOp(variable, RestoreV2(prefix,
@@ -204,21 +215,13 @@ static gf_status note_restored(gf__def_graph *graph, gf__def_ref assign, gf_erro
         return st;
     const GfTf__AttrValue *list = gf__def_attr(gf__def_node_at(graph, names), "value");
     const GfTf__Tensor *texts = list != NULL ? list->tensor : NULL;
-    if (texts == NULL || value.output >= texts->n_string_val)
+    if (texts == NULL || value.output >= texts->n_string_val ||
+        texts->string_val[value.output].len > MAX_KEY_BYTES)
         return GF_OK; /* who needs the variable says that it has no name */
     const ProtobufCBinaryData *text = &texts->string_val[value.output];
     gf__free((void *)graph->keys[variable.node]);
     graph->keys[variable.node] = gf__strndup((const char *)text->data, text->len);
     return graph->keys[variable.node] != NULL ? GF_OK : gf__error_nomem(err, "a name", text->len);
-}
-
-static bool restores(const gf__def_body *body)
-{
-    for (size_t i = 0; i < body->n_nodes; i++) {
-        if (body->nodes[i]->op != NULL && strcmp(body->nodes[i]->op, "RestoreV2") == 0)
-            return true;
-    }
-    return false;
 }
 
 static gf_status note_variables(gf__def_graph *graph, size_t frame, gf_error *err)
@@ -242,7 +245,7 @@ static gf_status find_variables(gf__def_graph *graph, gf_error *err)
     for (size_t i = 0; i < graph->main.n_nodes && st == GF_OK; i++) {
         gf__def_body *body = called_function(graph, graph->main.nodes[i]);
         size_t frame;
-        if (body == NULL || !restores(body))
+        if (body == NULL || !body->restores)
             continue;
         st = enter(graph, (gf__def_ref){.node = i}, body, &frame, err);
         if (st == GF_OK)
@@ -270,6 +273,7 @@ gf_status gf__def_graph_open(const GfTf__GraphDef *def, gf__tensor_bundle *bundl
         const GfTf__FunctionDef *function = library->function[out->n_functions];
         out->functions[out->n_functions] = (gf__def_body){
             .nodes = function->node_def, .n_nodes = function->n_node_def, .function = function};
+        out->functions[out->n_functions].restores = restores(&out->functions[out->n_functions]);
     }
     st = index_functions(out, err);
     if (st == GF_OK)
@@ -339,6 +343,16 @@ static size_t find_argument(const GfTf__FunctionDef *function, const char *name,
     return i;
 }
 
+/* The number of outputs where there is none of that name, as of an argument. */
+static size_t find_output(const GfTf__OpDef *signature, const char *name, size_t n_chars)
+{
+    size_t i = 0;
+    while (i < signature->n_output_arg && (signature->output_arg[i]->name == NULL ||
+                                           !is_name(signature->output_arg[i]->name, name, n_chars)))
+        i++;
+    return i;
+}
+
 /* Splits "name:output:1" or "name:1". The outputs of an operator that has several names for them
  * are not told apart by number; the only one of use is the batch normalization's, and the first. */
 static gf_status find_direct(gf__def_graph *graph, place at, gf__def_ref *out, gf_error *err)
@@ -359,6 +373,9 @@ static gf_status find_direct(gf__def_graph *graph, place at, gf__def_ref *out, g
         return gf_error_set(err, GF_EUNSUPPORTED, "\"%.120s\" is needed, which graft does not make",
                             at.name);
     out->output = strtoul(colon + 1, NULL, 10);
+    const gf__def_body *called = colon > output ? find_function(graph, body->nodes[i]->op) : NULL;
+    if (called != NULL) /* whose outputs have names of their own */
+        out->output += find_output(called->function->signature, output, (size_t)(colon - output));
     return GF_OK;
 }
 
@@ -400,9 +417,9 @@ static gf_status go_into_call(gf__def_graph *graph, gf__def_ref ref, gf__def_bod
 /* What gives on its first input, where nothing is trained. */
 static bool passes_on(const char *op)
 {
-    static const char *const ops[] = {"Identity",       "StopGradient",          "PreventGradient",
-                                      "Snapshot",       "CheckNumerics",         "EnsureShape",
-                                      "ReadVariableOp", "ReadVariableXlaSplitND"};
+    static const char *const ops[] = {"Identity",      "StopGradient",  "PreventGradient",
+                                      "Snapshot",      "CheckNumerics", "EnsureShape",
+                                      "ReadVariableOp"};
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         if (strcmp(ops[i], op) == 0)
             return true;
@@ -422,6 +439,7 @@ gf_status gf__def_find(gf__def_graph *graph, size_t frame, const char *name, gf_
         const gf__def_body *body = graph->frames[at.frame].body;
         if (body->function != NULL && strchr(at.name, ':') == NULL) {
             const size_t argument = find_argument(body->function, at.name, strlen(at.name));
+            graph->n_steps += argument;
             if (argument < body->function->signature->n_input_arg) {
                 st = go_to_caller(graph, &at, argument, err);
                 continue;

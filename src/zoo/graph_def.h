@@ -17,6 +17,7 @@ typedef struct gf__def_body {
     const GfTf__FunctionDef *function; /* NULL: the main graph */
     size_t *slots; /* index + 1 of the node whose name falls here; a power of 2 */
     size_t n_slots;
+    bool restores; /* a function: variables from the bundle */
 } gf__def_body;
 
 /* A call: the same function called twice is two frames. Frame 0 is the main graph. */

@@ -89,16 +89,73 @@ gf_status gf__def_is_fixed(gf__def_graph *graph, gf__def_ref ref, int depth, boo
     return st;
 }
 
+static bool casts_to_real(const GfTf__NodeDef *node)
+{
+    static const int reals[] = {GF__DEF_TYPE_FLOAT, 2, 14, 19}; /* double, bfloat16, half */
+    const GfTf__AttrValue *to = gf__def_attr(node, "DstT");
+    for (size_t i = 0; to != NULL && i < sizeof reals / sizeof *reals; i++) {
+        if (to->type == reals[i])
+            return true;
+    }
+    return false;
+}
+
+/* Whether a vector of n values is still the channels': (1,...,1,n). */
+static gf_status keeps_channels(gf__def_graph *graph, gf__def_ref ref, size_t n, bool *out,
+                                gf_error *err)
+{
+    int64_t sides[GF_TENSOR_MAX_DIMS] = {0};
+    size_t n_sides = 0;
+    gf__def_ref shape;
+    gf_status st = gf__def_input(graph, ref, 1, &shape, err);
+    if (st == GF_OK)
+        st = gf__def_numbers(graph, shape, sides, GF_TENSOR_MAX_DIMS, &n_sides, err);
+    if (st != GF_OK)
+        return st;
+    if (gf__def_is_op(graph, ref, "ExpandDims")) /* in front of them */
+        *out = n == 1 || sides[0] == 0;
+    else
+        *out = n_sides == 0 || sides[n_sides - 1] == -1 || sides[n_sides - 1] == (int64_t)n;
+    return GF_OK;
+}
+
+/* What unshaped() leaves out must change neither a value nor whose it is. */
+static gf_status check_shapers(const gf__def_op *at, gf__def_ref ref, size_t n_values,
+                               gf_error *err)
+{
+    gf__def_graph *graph = at->l->graph;
+    gf_status st = GF_OK;
+    for (int n = 0; n < 4 && st == GF_OK && IS_ONE_OF(gf__def_node_at(graph, ref)->op, shapers);
+         n++) {
+        bool is_good = true;
+        const GfTf__NodeDef *node = gf__def_node_at(graph, ref);
+        if (strcmp(node->op, "Cast") == 0)
+            is_good = casts_to_real(node);
+        else if (strcmp(node->op, "Squeeze") != 0)
+            st = keeps_channels(graph, ref, n_values, &is_good, err);
+        if (st == GF_OK && !is_good)
+            st = gf__def_refuse(at, "with a constant that is no vector along the channels", err);
+        if (st == GF_OK)
+            st = gf__def_input(graph, ref, 0, &ref, err);
+    }
+    return st;
+}
+
 /* A vector (C), or one that is spread over a map: (1,1,1,C). */
 gf_status gf__def_load_vector(const gf__def_op *at, gf__def_ref ref, gf_tensor **out, gf_error *err)
 {
     gf_tensor *tensor = NULL;
     *out = NULL;
+    const gf__def_ref outside = ref;
     gf_status st = unshaped(at->l->graph, ref, &ref, err);
     if (st == GF_OK)
         st = gf__def_load(at->l->graph, ref, &tensor, err);
-    if (st != GF_OK)
+    if (st == GF_OK)
+        st = check_shapers(at, outside, gf_tensor_n_values(tensor), err);
+    if (st != GF_OK) {
+        gf_tensor_free(tensor);
         return st;
+    }
     const size_t n_dims = gf_tensor_n_dims(tensor), n = gf_tensor_n_values(tensor);
     if (n_dims == 1 && n > 0) {
         *out = tensor;

@@ -262,12 +262,16 @@ static gf_status add_constant(const gf__def_op *at, gf__def_ref constant, bool i
     if (st != GF_OK)
         return st;
     const float c = gf_tensor_f32(vector)[0];
+    size_t shape[3] = {0};
+    const size_t n_dims = gf__op_shape(at->l->ops, gf__def_value(at, 0), shape);
+    const size_t n_channels = shape[n_dims - 1];
     if (!gf__op_is_input(at->l->ops, gf__def_value(at, 0))) {
         if (gf_tensor_n_values(vector) == 1)
             st = spread(at, &vector, err);
         if (st == GF_OK)
             st = scale_layer(at, vector, is_constant_first, out, err);
-    } else if (gf__tensor_is_all(vector, c)) {
+    } else if (gf__tensor_is_all(vector, c) &&
+               (gf_tensor_n_values(vector) == 1 || gf_tensor_n_values(vector) == n_channels)) {
         st = scale_input(at, (double)c, is_constant_first, out, err);
     } else {
         st = gf__def_refuse(at,

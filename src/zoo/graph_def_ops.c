@@ -145,7 +145,7 @@ gf_status gf__def_add_global_pool(const gf__def_op *at, size_t *out, gf_error *e
     for (size_t i = 0; i < n; i++)
         axes[i] = axes[i] < 0 ? axes[i] + 4 : axes[i];
     size_t shape[3];
-    if (n != 2 || axes[0] + axes[1] != 3 || axes[0] < 1 || axes[1] < 1 ||
+    if (n != 2 || axes[0] < 1 || axes[1] < 1 || axes[0] > 2 || axes[0] != 3 - axes[1] ||
         gf__op_shape(at->l->ops, gf__def_value(at, 0), shape) != 3)
         return gf__def_refuse(at, "over other axes than height and width", err);
     return gf__op_global_pool(at->l->ops, at->node->name, gf__def_value(at, 0),

@@ -251,6 +251,16 @@ def write_hostile():
         tensor.float_val.append(1)
         set_shape(nodes["conv/kernel"], 1, 1, 3, 1 << 26)
 
+    def added(graph, *way):
+        """Two numbers on their way to being added to the convolution's two channels."""
+        const(graph, "numbers", np.float32([0.5, 1.5]))
+        last = "numbers"
+        for name, op, *shape, attrs in way:
+            if shape:
+                const(graph, f"{name}/shape", np.int32(shape[0]))
+            last = node(graph, name, op, last, *([f"{name}/shape"] if shape else []), **attrs)
+        insert(graph, "conv/Conv2D", "add", "AddV2", last)
+
     chain("plain", lambda graph, nodes: None)
     chain("lrn", lambda graph, nodes: insert(graph, "conv/Relu", "lrn", "LRN"))
     chain("cycle", lambda graph, nodes: nodes["conv/Conv2D"].input.__setitem__(0, "conv/Relu"))
@@ -266,6 +276,10 @@ def write_hostile():
     chain("absurd", lambda graph, nodes: set_shape(nodes["conv/kernel"], 1 << 40, 1 << 40, 3, 2))
     chain("deep", lambda graph, nodes: set_shape(nodes["conv/kernel"], *[1] * 60, 3, 2))
     chain("short", short)
+    chain("rounded", lambda graph, nodes: added(graph, ("whole", "Cast", {"SrcT": tf.float32, "DstT": tf.int32}),
+                                                ("real", "Cast", {"SrcT": tf.int32, "DstT": tf.float32})))
+    chain("upright", lambda graph, nodes: added(graph, ("up", "Reshape", [2, 1], {"T": tf.float32, "Tshape": tf.int32})))
+    chain("axes", lambda graph, nodes: nodes["pool/axes"].attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.int64([2**63 - 1] * 2))))
     chain("filled", filled)
     chain("channels_first", lambda graph, nodes: nodes["conv/Conv2D"].attr["data_format"].__setattr__("s", b"NCHW"))
     chain("dilated", dilated)
