@@ -116,7 +116,7 @@ static gf_status write_zip(const gf__export_source *source, const gf__buffer *me
                            const gf__buffer *config, const gf__mapping *weights, const char *path,
                            gf_error *err)
 {
-    static char names[3][20] = {"metadata.json", "config.json", "model.weights.h5"};
+    char names[3][20] = {"metadata.json", "config.json", "model.weights.h5"};
     member members[3] = {{source, (const uint8_t *)metadata->data},
                          {source, (const uint8_t *)config->data},
                          {source, weights->data}};

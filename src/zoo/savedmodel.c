@@ -237,7 +237,7 @@ static gf_status make_graph(loaded *l, const char *name, const gf_observer *obs,
     if (st == GF_OK)
         st = l->signature != NULL ? find_output(l, &output, err) : find_end(l, &output, err);
     if (st == GF_OK)
-        st = gf__operators_new(name, &ops, err);
+        st = gf__operators_new("model", &ops, err); /* the same trunk by whatever name */
     if (st == GF_OK)
         st = gf__def_layers(&l->graph, output, is_known ? picture : NULL, obs, ops, &value, err);
     if (st == GF_OK)

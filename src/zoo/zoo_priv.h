@@ -68,7 +68,8 @@ gf_status gf__hdf5_convert_as(const char *path, const char *title, const char *s
 /* GF_EFORMAT: the first bytes of a file are not HDF5's signature. */
 gf_status gf__hdf5_check_begin(const char *head, size_t n, gf_error *err);
 
-/* A SavedModel or a GraphDef; the graph is called `name`. */
+/* A SavedModel or a GraphDef. Where it leaves the picture's size open, it is that of the network that
+ * `name` is known to be. */
 gf_status gf__savedmodel_read(const gf__source *source, const char *name, const gf_observer *obs,
                               gf__checkpoint *out, gf_error *err);
 

@@ -269,6 +269,15 @@ TEST(tf__pictures_of_any_size_have_that_of_a_known_network)
     gf__checkpoint_free(&checkpoint);
 }
 
+TEST(tf__a_trunk_is_the_same_by_whatever_name)
+{
+    char *home = check_temp_dir(), first[GF__SHA256_HEX], second[GF__SHA256_HEX];
+    CHECK_OK(gf_zoo_import(fixture("hostile/plain.pb"), "one", home, first, NULL, &check_err));
+    CHECK_OK(gf_zoo_import(fixture("hostile/plain.pb"), "two", home, second, NULL, &check_err));
+    CHECK_STR(first, second);
+    check_remove_dir(home);
+}
+
 static void check_bytes(gf_status status, const char *message, const void *bytes, size_t n)
 {
     gf__checkpoint checkpoint = {0};
@@ -452,6 +461,7 @@ TESTS_MAIN(UNIT(tf__networks_answer_as_tensorflow_does),
            UNIT(tf__what_graft_exports_comes_back),
            UNIT(tf__what_graft_cannot_say_is_refused_by_node),
            UNIT(tf__pictures_of_any_size_have_that_of_a_known_network),
+           UNIT(tf__a_trunk_is_the_same_by_whatever_name),
            UNIT(tf__a_node_with_too_many_inputs_is_told),
            UNIT(tf__a_million_nodes_cost_bounded_memory),
            UNIT(tf__files_of_something_else_are_told), UNIT(bundle__finds_tensors_by_name),
