@@ -55,12 +55,17 @@ typedef struct allocation {
     alignas(max_align_t) unsigned char bytes[];
 } allocation;
 
+/* A field of one message that comes again is merged with the one before, and each time its lists are copied:
+ * a megabyte of such took minutes. Else only a message's list of fields is given back before the end. */
+#define MOST_TIMES_TAKEN 4
+
 static void *take(void *user, size_t size_bytes)
 {
     gf__unpacked *u = user;
     size_t n_bytes;
     if (!gf__add_size(sizeof(allocation), size_bytes, &n_bytes) ||
-        n_bytes > u->max_bytes - u->n_used_bytes) {
+        n_bytes > u->max_bytes - u->n_used_bytes ||
+        u->n_taken_bytes / MOST_TIMES_TAKEN > u->max_bytes) {
         u->is_over = true;
         return NULL;
     }
@@ -71,6 +76,7 @@ static void *take(void *user, size_t size_bytes)
     }
     made->n_bytes = n_bytes;
     u->n_used_bytes += n_bytes;
+    u->n_taken_bytes += n_bytes;
     return made->bytes;
 }
 

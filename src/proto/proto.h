@@ -45,6 +45,7 @@ gf_status gf__proto_write(const ProtobufCMessage *message, gf__writer *writer,
 typedef struct gf__unpacked {
     ProtobufCMessage *message; /* of the type that was asked for */
     size_t n_used_bytes, max_bytes;
+    size_t n_taken_bytes; /* what was given back, too */
     bool is_over, is_out_of_memory;
 } gf__unpacked;
 

@@ -159,8 +159,27 @@ TEST(proto__writing_stops_when_asked)
     check_remove_dir(dir);
 }
 
+/* GraphDef.library, again and again, a function in each: protobuf-c would copy the list a hundred thousand
+ * times. */
+TEST(proto__a_message_that_comes_again_and_again_ends_soon)
+{
+    static const char again[] = "\x12\x07\x0a\x05\x0a\x03\x0a\x01"
+                                "f";
+    gf__buffer bytes = {0};
+    gf__unpacked unpacked = {0};
+    for (size_t i = 0; i < 100000; i++)
+        gf__buffer_append(&bytes, again, sizeof again - 1);
+    CHECK_FAILS(GF_ELIMIT, "bytes become a GraphDef of more than 512 MB",
+                gf__proto_unpack(&gf_tf__graph_def__descriptor, bytes.data, bytes.size,
+                                 (size_t)512 << 20, &unpacked, &check_err));
+    CHECK_EQ(unpacked.n_used_bytes, 0);
+    gf__unpacked_free(&unpacked);
+    gf__buffer_free(&bytes);
+}
+
 TESTS_MAIN(UNIT(proto__no_message_contains_itself), UNIT(proto__pieces_of_an_arena_are_apart),
            UNIT(proto__what_is_written_is_read_again),
            UNIT(proto__a_message_that_grows_in_memory_is_refused),
+           UNIT(proto__a_message_that_comes_again_and_again_ends_soon),
            UNIT(proto__damaged_messages_leave_nothing),
            UNIT(proto__survives_every_allocation_failure), UNIT(proto__writing_stops_when_asked))
