@@ -121,7 +121,7 @@ TEST(guard__signature_alone_is_not_a_file)
                 import_bytes("\x89HDF\r\n\x1a\n", 8));
     CHECK_FAILS(GF_EFORMAT, "is not a checkpoint that can be read",
                 import_bytes("\x89HDF\r\n\x1a", 7));
-    CHECK_FAILS(GF_EFORMAT, "is not a checkpoint that can be read", import_bytes("", 0));
+    CHECK_FAILS(GF_EFORMAT, "is an empty file", import_bytes("", 0));
 }
 
 /* Damage anywhere gives an error or, where it hit nothing that matters, a trunk: never a crash or a
