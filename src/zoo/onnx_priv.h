@@ -1,6 +1,6 @@
 /* zoo/onnx_priv.h: ONNX models on their way to operators.h. onnx.c has the file and the walk over its
- * nodes, onnx_values.c names, attributes and constants, onnx_nodes.c and onnx_arithmetic.c what the nodes
- * mean.
+ * nodes, onnx_values.c names, attributes and constants, onnx_nodes.c, onnx_windows.c,
+ * onnx_arithmetic.c, onnx_shapes.c and onnx_channels.c what the nodes mean.
  *
  * ONNX has channels first, Keras' layers have them last. Nothing is transposed here: a value knows in
  * which order of dimensions the model sees the map that an operator gives, a Transpose changes that
@@ -129,13 +129,23 @@ size_t gf__onnx_axis(int64_t axis, size_t rank);
 void gf__onnx_give(const gf__onnx_at *at, size_t op, gf__onnx_layout layout);
 /* The node's output is its input, seen in this layout. */
 void gf__onnx_pass(const gf__onnx_at *at, const gf__onnx_value *from, gf__onnx_layout layout);
+/* The same settings of a value that an operator made of it: a map stays a map. */
+void gf__onnx_give_like(const gf__onnx_at *at, const gf__onnx_value *from, size_t op);
+/* For messages: "a map with channels first". */
+const char *gf__onnx_layout_text(const gf__onnx_value *value);
+/* GF_EUNSUPPORTED where it is seen otherwise, or a constant. */
+gf_status gf__onnx_need_layout(const gf__onnx_at *at, const gf__onnx_value *value,
+                               gf__onnx_layout layout, gf_error *err);
+gf_status gf__onnx_need_computed(const gf__onnx_at *at, const gf__onnx_value *value, gf_error *err);
+bool gf__onnx_has_extra_output(const gf__onnx_at *at);
 /* Dispatches: GF_EUNSUPPORTED names the operator. */
 gf_status gf__onnx_run(const gf__onnx_at *at, gf_error *err);
 
 typedef gf_status gf__onnx_meaning(const gf__onnx_at *at, gf_error *err);
 gf__onnx_meaning gf__onnx_arithmetic, gf__onnx_sum, gf__onnx_gemm, gf__onnx_matmul,
     gf__onnx_constant, gf__onnx_transpose, gf__onnx_reshape, gf__onnx_flatten, gf__onnx_squeeze,
-    gf__onnx_unsqueeze, gf__onnx_cast, gf__onnx_same, gf__onnx_gather, gf__onnx_join_channels;
+    gf__onnx_unsqueeze, gf__onnx_cast, gf__onnx_same, gf__onnx_gather, gf__onnx_join_channels,
+    gf__onnx_conv, gf__onnx_max_pool, gf__onnx_average_pool, gf__onnx_global_pool, gf__onnx_reduce;
 
 /* x * scale + shift, of n channels or of all (n 1): of the input, as a bias, or as a normalization. */
 gf_status gf__onnx_apply_affine(const gf__onnx_at *at, const gf__onnx_value *value,
