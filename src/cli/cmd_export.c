@@ -25,6 +25,19 @@ static void preset(void *settings)
     s->quantisation = "none";
 }
 
+static gf_status tell(gf__cli *cli, const export_settings *s, gf_error *err)
+{
+    if (!cli->is_json) {
+        gf__cli_note(cli, "wrote %s", s->output);
+        return GF_OK;
+    }
+    gf__json *document = gf__json_object();
+    gf__json_set_string(document, "model", cli->words[0]);
+    gf__json_set_string(document, "format", s->format);
+    gf__json_set_string(document, "output", s->output);
+    return gf__cli_print_json(document, err);
+}
+
 static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
 {
     const export_settings *s = settings;
@@ -42,9 +55,7 @@ static gf_status run(gf__cli *cli, const void *settings, gf_error *err)
     if (st == GF_OK)
         st = gf_service_export(&request, err);
     gf__bar_end(&cli->bar);
-    if (st == GF_OK)
-        gf__cli_note(cli, "wrote %s", s->output);
-    return st;
+    return st == GF_OK ? tell(cli, s, err) : st;
 }
 
 const gf__command gf__command_export = {

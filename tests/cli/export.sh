@@ -2,6 +2,7 @@
 $graft train $fixtures/cli/data/iris.csv --hidden 8 --epochs 5 -o iris.safetensors --quiet >/dev/null
 try $graft export iris.safetensors -o iris.onnx
 try $graft export iris.safetensors -o again.onnx --head-only --quiet
+try $graft export iris.safetensors -o told.onnx --json
 # a table's model is a head alone: the same file either way, and the same bytes every time
 cmp iris.onnx again.onnx
 grep -c petal_width iris.onnx
