@@ -27,21 +27,21 @@ static bool is_good_name(const char *name)
     return true;
 }
 
-static uint64_t hash(const char *text, size_t n_chars)
+static int compare_names(const void *a, const void *b)
 {
-    uint64_t h = 14695981039346656037u; /* FNV-1a */
-    for (size_t i = 0; i < n_chars; i++)
-        h = (h ^ (unsigned char)text[i]) * 1099511628211u;
-    return h;
+    return strcmp(((const gf__def_name *)a)->text, ((const gf__def_name *)b)->text);
 }
 
-static gf_status new_slots(size_t n, size_t **slots, size_t *n_slots, gf_error *err)
+/* Sorted, and not by a hash: names that somebody has made to collide take no longer than others. */
+static gf_status sort_names(gf__def_name *names, size_t n, const char *what, gf_error *err)
 {
-    *n_slots = 16;
-    while (*n_slots < 2 * n)
-        *n_slots *= 2;
-    *slots = gf__calloc(*n_slots, sizeof **slots);
-    return *slots != NULL ? GF_OK : gf__error_nomem(err, "names", *n_slots * sizeof **slots);
+    qsort(names, n, sizeof *names, compare_names);
+    for (size_t i = 1; i < n; i++) {
+        if (strcmp(names[i - 1].text, names[i].text) == 0)
+            return gf_error_set(err, GF_EFORMAT, "two %s are called \"%.100s\"", what,
+                                names[i].text);
+    }
+    return GF_OK;
 }
 
 static bool is_name(const char *name, const char *text, size_t n_chars)
@@ -49,16 +49,31 @@ static bool is_name(const char *name, const char *text, size_t n_chars)
     return strncmp(name, text, n_chars) == 0 && name[n_chars] == '\0';
 }
 
+typedef struct word {
+    const char *text;
+    size_t n_chars;
+} word;
+
+static int compare_word(const void *key, const void *name)
+{
+    const word *w = key;
+    const char *text = ((const gf__def_name *)name)->text;
+    const int order = strncmp(w->text, text, w->n_chars);
+    return order != 0 ? order : -(text[w->n_chars] != '\0');
+}
+
+/* n where there is none. */
+static size_t find_name(const gf__def_name *names, size_t n, const char *text, size_t n_chars)
+{
+    const word w = {text, n_chars};
+    const gf__def_name *found = n > 0 ? bsearch(&w, names, n, sizeof *names, compare_word) : NULL;
+    return found != NULL ? found->index : n;
+}
+
 static size_t find_node(const gf__def_body *body, const char *text, size_t n_chars)
 {
-    if (body->n_slots == 0)
-        return body->n_nodes;
-    size_t at = (size_t)hash(text, n_chars) & (body->n_slots - 1);
-    for (; body->slots[at] != 0; at = (at + 1) & (body->n_slots - 1)) {
-        if (is_name(body->nodes[body->slots[at] - 1]->name, text, n_chars))
-            return body->slots[at] - 1;
-    }
-    return body->n_nodes;
+    return body->names != NULL ? find_name(body->names, body->n_nodes, text, n_chars)
+                               : body->n_nodes;
 }
 
 static gf_status check_node(const GfTf__NodeDef *node, size_t i, gf_error *err)
@@ -82,49 +97,38 @@ static gf_status index_body(gf__def_body *body, gf_error *err)
     if (body->n_nodes > MAX_NODES)
         return gf_error_set(err, GF_ELIMIT, "has %zu nodes, at most %zu are read", body->n_nodes,
                             MAX_NODES);
-    gf_status st = new_slots(body->n_nodes, &body->slots, &body->n_slots, err);
+    gf_status st = GF_OK;
+    body->names = gf__calloc(body->n_nodes + 1, sizeof *body->names);
+    if (body->names == NULL)
+        return gf__error_nomem(err, "names", body->n_nodes * sizeof *body->names);
     for (size_t i = 0; i < body->n_nodes && st == GF_OK; i++) {
         st = check_node(body->nodes[i], i, err);
-        if (st != GF_OK)
-            return st;
-        const char *name = body->nodes[i]->name;
-        size_t at = (size_t)hash(name, strlen(name)) & (body->n_slots - 1);
-        for (; body->slots[at] != 0; at = (at + 1) & (body->n_slots - 1)) {
-            if (strcmp(body->nodes[body->slots[at] - 1]->name, name) == 0)
-                return gf_error_set(err, GF_EFORMAT, "two nodes are called \"%.100s\"", name);
-        }
-        body->slots[at] = i + 1;
+        body->names[i] = (gf__def_name){body->nodes[i]->name, i};
     }
-    return st;
+    return st == GF_OK ? sort_names(body->names, body->n_nodes, "nodes", err) : st;
 }
 
 static gf_status index_functions(gf__def_graph *graph, gf_error *err)
 {
-    gf_status st = new_slots(graph->n_functions, &graph->slots, &graph->n_slots, err);
-    for (size_t i = 0; i < graph->n_functions && st == GF_OK; i++) {
+    const size_t n = graph->n_functions;
+    graph->names = gf__calloc(n + 1, sizeof *graph->names);
+    if (graph->names == NULL)
+        return gf__error_nomem(err, "names", n * sizeof *graph->names);
+    for (size_t i = 0; i < n; i++) {
         const GfTf__OpDef *signature = graph->functions[i].function->signature;
         if (signature == NULL || !is_good_name(signature->name))
             return gf_error_set(err, GF_EFORMAT, "function %zu has no proper name", i);
-        size_t at = (size_t)hash(signature->name, strlen(signature->name)) & (graph->n_slots - 1);
-        while (graph->slots[at] != 0)
-            at = (at + 1) & (graph->n_slots - 1);
-        graph->slots[at] = i + 1;
+        graph->names[i] = (gf__def_name){signature->name, i};
     }
-    return st;
+    return sort_names(graph->names, n, "functions", err);
 }
 
 /* NULL: there is none of that name. */
 static gf__def_body *find_function(const gf__def_graph *graph, const char *name)
 {
-    if (name == NULL || graph->n_functions == 0)
-        return NULL;
-    size_t at = (size_t)hash(name, strlen(name)) & (graph->n_slots - 1);
-    for (; graph->slots[at] != 0; at = (at + 1) & (graph->n_slots - 1)) {
-        gf__def_body *body = &graph->functions[graph->slots[at] - 1];
-        if (strcmp(body->function->signature->name, name) == 0)
-            return body;
-    }
-    return NULL;
+    const size_t n = graph->n_functions;
+    const size_t i = name != NULL ? find_name(graph->names, n, name, strlen(name)) : n;
+    return i < n ? &graph->functions[i] : NULL;
 }
 
 /* ---- frames ---------------------------------------------------------------------------------- */
@@ -174,7 +178,7 @@ static gf_status enter(gf__def_graph *graph, gf__def_ref call, gf__def_body *bod
             return GF_OK;
         }
     }
-    if (body->n_slots == 0) {
+    if (body->names == NULL) {
         const gf_status st = index_body(body, err);
         if (st != GF_OK) {
             gf__error_prefix(err, "function \"%.100s\"", body->function->signature->name);
@@ -291,14 +295,14 @@ void gf__def_graph_close(gf__def_graph *graph)
     for (size_t i = 0; i < graph->n_frames; i++)
         gf__free(graph->frames[i].marks);
     for (size_t i = 0; i < graph->n_functions; i++)
-        gf__free(graph->functions[i].slots);
+        gf__free(graph->functions[i].names);
     for (size_t i = 0; graph->keys != NULL && i < graph->main.n_nodes; i++)
         gf__free((void *)graph->keys[i]);
     gf__free(graph->keys);
     gf__free(graph->frames);
     gf__free(graph->functions);
-    gf__free(graph->slots);
-    gf__free(graph->main.slots);
+    gf__free(graph->names);
+    gf__free(graph->main.names);
     *graph = (gf__def_graph){0};
 }
 

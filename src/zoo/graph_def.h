@@ -10,14 +10,19 @@
 #include "proto/tensorflow.pb-c.h"
 #include "zoo/tensor_bundle.h"
 
-/* Nodes of the main graph, or of a function, and where each name is. */
+/* A name, and of which node or function it is. */
+typedef struct gf__def_name {
+    const char *text;
+    size_t index;
+} gf__def_name;
+
+/* Nodes of the main graph, or of a function. */
 typedef struct gf__def_body {
     GfTf__NodeDef **nodes;
     size_t n_nodes;
     const GfTf__FunctionDef *function; /* NULL: the main graph */
-    size_t *slots; /* index + 1 of the node whose name falls here; a power of 2 */
-    size_t n_slots;
-    bool restores; /* a function: variables from the bundle */
+    gf__def_name *names;               /* of the nodes, sorted; NULL: not looked at yet */
+    bool restores;                     /* a function: variables from the bundle */
 } gf__def_body;
 
 /* A call: the same function called twice is two frames. Frame 0 is the main graph. */
@@ -38,8 +43,7 @@ typedef struct gf__def_graph {
     gf__def_body main;
     gf__def_body *functions;
     size_t n_functions;
-    size_t *slots; /* of the functions' names */
-    size_t n_slots;
+    gf__def_name *names; /* of the functions, sorted */
     gf__def_frame *frames;
     size_t n_frames, frame_capacity, n_marks, n_steps, n_loaded;
     gf__tensor_bundle *bundle; /* of the variables; NULL: there are none. Borrowed */

@@ -238,18 +238,25 @@ static gf_status name_classes(const gf__source *source, gf__checkpoint *checkpoi
 static gf_status read_checkpoint(const gf__source *source, const char *name, const char *home,
                                  const gf_observer *obs, gf__checkpoint *out, gf_error *err)
 {
-    if (source->kind == GF__SOURCE_TORCH)
-        return gf__torch_read(source->path, name, out, err);
-    if (source->kind == GF__SOURCE_SAFETENSORS)
-        return gf__safetensors_read(source->path, name, out, err);
-    if (source->kind == GF__SOURCE_SAVEDMODEL || source->kind == GF__SOURCE_GRAPHDEF)
+    const char *path = source->path;
+    switch (source->kind) {
+    case GF__SOURCE_TORCH:
+        return gf__torch_read(path, name, out, err);
+    case GF__SOURCE_SAFETENSORS:
+        return gf__safetensors_read(path, name, out, err);
+    case GF__SOURCE_SAVEDMODEL:
+    case GF__SOURCE_GRAPHDEF:
         return gf__savedmodel_read(source, name, obs, out, err);
-    if (source->kind == GF__SOURCE_ONNX)
-        return gf__onnx_read(source->path, name, out, err);
-    if (source->kind == GF__SOURCE_KERAS)
-        return gf__keras_read(source->path, home, obs, out, err);
-    if (source->kind == GF__SOURCE_HDF5)
-        return gf__hdf5_read(source->path, home, obs, out, err);
+    case GF__SOURCE_ONNX:
+        return gf__onnx_read(path, name, out, err);
+    case GF__SOURCE_KERAS:
+        return gf__keras_read(path, home, obs, out, err);
+    case GF__SOURCE_HDF5:
+        return gf__hdf5_read(path, home, obs, out, err);
+    case GF__SOURCE_TFJS:
+    case GF__SOURCE_NPM:
+        break;
+    }
     return gf__tfjs_read(source, obs, out, err);
 }
 

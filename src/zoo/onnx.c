@@ -173,58 +173,28 @@ static gf_status find_output(const gf__onnx_model *model, size_t *op, gf_error *
 
 /* ---- what graft wrote beside the network ----------------------------------------------------- */
 
-static gf_status read_classes(const char *text, gf__checkpoint *out, gf_error *err)
-{
-    gf__json *names = NULL;
-    const size_t n = gf__graph_n_classes(out->graph);
-    if (gf__json_parse(text, strlen(text), &names, NULL) != GF_OK || n == 0 ||
-        gf__json_n_items(names) != n) {
-        gf__json_free(names); /* somebody else's property of that name */
-        return GF_OK;
-    }
-    gf_status st = GF_OK;
-    out->class_names = gf__calloc(n, sizeof *out->class_names);
-    if (out->class_names == NULL)
-        st = gf__error_nomem(err, "class names", n * sizeof *out->class_names);
-    for (; st == GF_OK && out->n_classes < n; out->n_classes++) {
-        char *name = gf__strdup(gf__json_string(gf__json_at(names, out->n_classes), "?"));
-        if (name == NULL)
-            st = gf__error_nomem(err, "a class name", 16);
-        out->class_names[out->n_classes] = name;
-    }
-    gf__json_free(names);
-    return st;
-}
-
-/* pixel * scale + shift, done before the file's input. */
-static void read_preprocessing(const char *text, gf__checkpoint *out)
-{
-    gf__json *json = NULL;
-    if (gf__json_parse(text, strlen(text), &json, NULL) == GF_OK) {
-        const double scale = gf__json_number(gf__json_find(json, "scale"), 0);
-        const double shift = gf__json_number(gf__json_find(json, "shift"), 0);
-        if (scale > 0 && scale < 1e3 && shift > -1e6 && shift < 1e6) {
-            out->has_input = true;
-            out->scale = (float)scale;
-            out->shift = (float)shift;
-        }
-    }
-    gf__json_free(json);
-}
-
 static gf_status read_properties(const GfOnnx__Model *model, gf__checkpoint *out, gf_error *err)
 {
     gf_status st = GF_OK;
     const bool is_own = model->producer_name != NULL && strcmp(model->producer_name, "graft") == 0;
+    gf__json *properties = gf__json_object();
     for (size_t i = 0; is_own && i < model->n_metadata_props && st == GF_OK; i++) {
         const GfOnnx__Property *property = model->metadata_props[i];
-        if (property->key == NULL || property->value == NULL)
+        gf__json *value = NULL;
+        if (property->key == NULL || property->value == NULL ||
+            (strcmp(property->key, "classes") != 0 && strcmp(property->key, "preprocessing") != 0))
             continue;
-        if (strcmp(property->key, "classes") == 0 && out->n_classes == 0)
-            st = read_classes(property->value, out, err);
-        else if (strcmp(property->key, "preprocessing") == 0 && !out->has_input)
-            read_preprocessing(property->value, out);
+        st = gf__json_parse(property->value, strlen(property->value), &value, err);
+        if (st == GF_OK)
+            gf__json_set(properties, property->key, value);
+        else
+            gf__error_prefix(err, "property \"%s\"", property->key);
     }
+    if (st == GF_OK)
+        st = gf__json_status(properties, err);
+    if (st == GF_OK)
+        st = gf__checkpoint_read_properties(properties, out, err);
+    gf__json_free(properties);
     return st;
 }
 

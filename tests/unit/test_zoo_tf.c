@@ -5,6 +5,7 @@
 #include "check.h"
 #include "graft/engine.h"
 #include "small_export.h"
+#include "zoo/graph_def.h"
 #include "zoo/tensor_bundle.h"
 #include "zoo/zoo_priv.h"
 
@@ -453,7 +454,31 @@ TEST(tf__survives_every_allocation_failure)
     }
 }
 
-TESTS_MAIN(UNIT(tf__networks_answer_as_tensorflow_does),
+TEST(tf__two_functions_of_one_name_are_refused)
+{
+    GfTf__GraphDef def = GF_TF__GRAPH_DEF__INIT;
+    GfTf__FunctionDefLibrary library = GF_TF__FUNCTION_DEF_LIBRARY__INIT;
+    GfTf__FunctionDef functions[2] = {GF_TF__FUNCTION_DEF__INIT, GF_TF__FUNCTION_DEF__INIT};
+    GfTf__OpDef signatures[2] = {GF_TF__OP_DEF__INIT, GF_TF__OP_DEF__INIT};
+    GfTf__FunctionDef *list[2] = {&functions[0], &functions[1]};
+    gf__def_graph graph = {0};
+    char once[] = "f", again[] = "f";
+    signatures[0].name = once;
+    signatures[1].name = again;
+    functions[0].signature = &signatures[0];
+    functions[1].signature = &signatures[1];
+    library.function = list;
+    library.n_function = 2;
+    def.library = &library;
+    CHECK_FAILS(GF_EFORMAT, "two functions are called \"f\"",
+                gf__def_graph_open(&def, NULL, &graph, &check_err));
+    again[0] = 'g';
+    CHECK_OK(gf__def_graph_open(&def, NULL, &graph, &check_err));
+    gf__def_graph_close(&graph);
+}
+
+TESTS_MAIN(UNIT(tf__two_functions_of_one_name_are_refused),
+           UNIT(tf__networks_answer_as_tensorflow_does),
            UNIT(tf__layers_are_those_of_keras_by_name_and_order),
            UNIT(tf__layers_of_keras_3_have_their_own_names),
            UNIT(tf__arithmetic_before_the_first_layer_is_the_inputs_scaling),
