@@ -409,7 +409,7 @@ int main(int argc, char **argv)
         return 2;
     }
     limit_self();
-    signal(SIGXFSZ, SIG_IGN); /* a write that fails is told as one */
+    signal(SIGXFSZ, SIG_IGN);              /* a write that fails is told as one */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* one message of ours instead of its stack */
     H5PLset_loading_state(0);              /* no code named by the file */
     H5Lunregister(H5L_TYPE_EXTERNAL);      /* and no other file */
