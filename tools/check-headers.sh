@@ -9,7 +9,7 @@ for header in include/graft/*.h; do
     gcc -std=c11 -pedantic -Wall -Wextra -Werror -fsyntax-only -Iinclude -x c "$header" || failed=1
     g++ -std=c++17 -pedantic -Wall -Wextra -Werror -fsyntax-only -Iinclude -x c++ "$header" || failed=1
 done
-for header in src/*/*.h; do
+for header in src/*/*.h src/*/*/*.h; do
     gcc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -Isrc -I"$build/src" -Iinclude -x c "$header" || failed=1
 done
 exit $failed

@@ -15,8 +15,9 @@ done <src/LAYERS
 failed=0
 complain() { echo "check-layers: $1:$2: $3" >&2; failed=1; }
 
-for dir in src/*/; do
-    folder=$(basename "$dir")
+for dir in src/*/ src/*/*/; do
+    [ -d "$dir" ] || continue
+    folder=${dir#src/}; folder=${folder%/}
     [ -n "${level[$folder]:-}" ] || complain src/LAYERS 0 "src/$folder is not listed"
 done
 
@@ -33,7 +34,15 @@ while IFS=: read -r file line text; do
         complain "$file" "$line" "includes $header, not the door $from/$from.h"
         continue
     fi
-    [ "$from" = "$folder" ] && continue
+    if [ "$from" = "$folder" ]; then
+        room=$(dirname "${file#src/}"); its=$(dirname "$header")
+        # An inner folder's files: their own, the outer folder's, and those of inner folders below.
+        if [ "$room" != "$folder" ] && [ "$its" != "$folder" ] && [ "$its" != "$room" ] &&
+            [ "${level[$its]:-99}" -ge "${level[$room]:-0}" ]; then
+            complain "$file" "$line" "$room includes $header: $its is not below it"
+        fi
+        continue
+    fi
     if [ -z "${level[$from]:-}" ]; then
         complain "$file" "$line" "includes $header of no known folder"
     elif [ "${level[$from]}" -ge "${level[$folder]:-0}" ]; then
@@ -60,7 +69,7 @@ only_in 'gif_lib' src/image/decode_gif.c
 only_in 'cairo' src/image/plot_png.c
 only_in '(oneapi/dnnl/)?dnnl|omp\.h' src/engine/dnnl.c
 only_in 'sqlite3' src/registry/db.c
-only_in 'hdf5' src/zoo/graft-h5.c src/zoo/h5_write.c
+only_in 'hdf5' src/zoo/keras/graft-h5.c src/zoo/keras/h5_write.c
 only_in 'protobuf-c' src/proto/proto.h
 only_in 'seccomp|cap-ng|linux/landlock' src/worker/sandbox.c
 only_in 'archive(_entry)?\.h' src/tasks/archive.c

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "zoo/keras_priv.h"
-#include "zoo/torch_priv.h"
+#include "zoo/keras/keras_priv.h"
+#include "zoo/torch/torch_priv.h"
 
 /* ---- finding ---- */
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "zoo/keras_priv.h"
+#include "zoo/keras/keras_priv.h"
 
 /* A file without tensors: every layer with weights is missed by its group's name. */
 static void assign_nothing(const gf__json *model, gf_graph *graph)

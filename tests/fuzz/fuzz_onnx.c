@@ -1,6 +1,6 @@
 /* fuzz_onnx.c: any bytes as an ONNX model. */
 #include "fuzz.h"
-#include "zoo/onnx_priv.h"
+#include "zoo/onnx/onnx_priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
 {

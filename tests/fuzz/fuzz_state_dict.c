@@ -1,7 +1,7 @@
 /* fuzz_state_dict.c: any bytes as a safetensors file of somebody's Inception-v3, by PyTorch's names or by Keras',
  * and as the config.json beside it. */
 #include "fuzz.h"
-#include "zoo/torch_priv.h"
+#include "zoo/torch/torch_priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
 {

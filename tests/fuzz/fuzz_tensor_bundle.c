@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "zoo/tensor_bundle.h"
+#include "zoo/tensorflow/tensor_bundle.h"
 
 #define N_AROUND 256 /* bytes of a table around the entries */
 

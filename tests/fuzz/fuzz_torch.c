@@ -1,7 +1,7 @@
 /* fuzz_torch.c: any bytes as a file of torch.save(), what comes of it as Inception-v3, and as the pickle inside
  * one. */
 #include "fuzz.h"
-#include "zoo/torch_priv.h"
+#include "zoo/torch/torch_priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
 {

@@ -1,6 +1,6 @@
 /* A Keras .h5 or .keras that is written is read again, to the bit; a failure leaves nothing. */
 #include "small_export.h"
-#include "zoo/keras_priv.h"
+#include "zoo/keras/keras_priv.h"
 
 static const gf_recipe recipe = {.width = 14, .height = 17, .scale = 1 / 127.5f, .shift = -1};
 

@@ -2,7 +2,7 @@
  * gives (tests/golden/zoo/inception_v3_torch.tsv), filled by a formula, against PyTorch's features for it
  * (tests/golden/make_inception_torch.py); and state dicts that are something else. */
 #include "engine_graphs.h"
-#include "zoo/torch_priv.h"
+#include "zoo/torch/torch_priv.h"
 
 #define N_MOST    600
 #define N_SIDE    299

@@ -2,7 +2,7 @@
  * that is damaged, foreign or made to hurt says so in one line. */
 #include "check.h"
 #include "tensor/tensor.h"
-#include "zoo/keras_priv.h"
+#include "zoo/keras/keras_priv.h"
 
 #define GOLDEN "golden/zoo/keras/small_3_12.keras"
 

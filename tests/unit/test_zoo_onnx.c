@@ -1,7 +1,7 @@
 /* ONNX models as exporters write them give the reference evaluator's numbers; graft's own come back to the
  * bit; what cannot be a layer is refused in one line. tests/golden/make_onnx.py makes the files. */
 #include "small_export.h"
-#include "zoo/onnx_priv.h"
+#include "zoo/onnx/onnx_priv.h"
 
 static const char *fixture(const char *name, const char *ending)
 {

@@ -1,7 +1,7 @@
 /* Operators become layers: what belongs together is joined, what graft cannot say is refused,
  * names and order are Keras'. */
 #include "check.h"
-#include "zoo/operators.h"
+#include "zoo/operators/operators.h"
 
 static gf_tensor *numbered(size_t n_dims, const size_t *shape)
 {

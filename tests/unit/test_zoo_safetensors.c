@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "engine_graphs.h"
-#include "zoo/torch_priv.h"
+#include "zoo/torch/torch_priv.h"
 
 /* ---- Keras' names ---------------------------------------------------------------------------- */
 

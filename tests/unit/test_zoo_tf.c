@@ -5,8 +5,8 @@
 #include "check.h"
 #include "graft/engine.h"
 #include "small_export.h"
-#include "zoo/graph_def.h"
-#include "zoo/tensor_bundle.h"
+#include "zoo/tensorflow/graph_def.h"
+#include "zoo/tensorflow/tensor_bundle.h"
 #include "zoo/zoo_priv.h"
 
 static const char *fixture(const char *name)

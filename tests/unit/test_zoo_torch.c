@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "zoo/torch_priv.h"
+#include "zoo/torch/torch_priv.h"
 
 static const float counted[] = {0, 1, 2, 3, 4, 5}, turned[] = {0, 3, 1, 4, 2, 5},
                    halves[] = {0.5f, 1, 1.5f, 2};

@@ -1,0 +1,46 @@
+/* zoo/keras/keras_priv.h: .keras archives, Keras' own format since 2.12: a zip of config.json (the network),
+ * metadata.json (who wrote it) and model.weights.h5. */
+#ifndef GRAFT_ZOO_KERAS_PRIV_H
+#define GRAFT_ZOO_KERAS_PRIV_H
+
+#include "zoo/zoo_priv.h"
+
+/* ---- keras_dialect.c ---- */
+
+/* Refuses what config.json can say and a model configuration of Keras 2 cannot: classes of the sender's own,
+ * quantised layers, calls with more than the output of another layer. What it lets through,
+ * gf__graph_from_config() understands. GF_EUNSUPPORTED names the layer. */
+gf_status gf__keras_check_dialect(const gf__json *model, gf_error *err);
+/* The list of a model's layers; a layer's name as others refer to it. Borrowed, NULL where there is none. */
+const gf__json *gf__keras_layers(const gf__json *model);
+const char *gf__keras_layer_name(const gf__json *layer);
+
+/* ---- keras_groups.c ---- */
+
+/* Gives the graph its weights from a converted model.weights.h5. model: its config.json; NULL: the layers
+ * are the graph's own. */
+gf_status gf__keras_assign(const gf_safetensors *file, const gf__json *model, gf_graph *graph,
+                           gf_error *err);
+
+/* ---- keras_archive.c ---- */
+
+/* What is in an archive, but for the weights' values. Start with {0}. */
+typedef struct gf__keras_archive {
+    gf__archive *zip;
+    gf__json *model;    /* config.json */
+    gf__json *metadata; /* metadata.json, or NULL */
+    gf_graph *graph;    /* of config.json, without weights */
+    char version[24];   /* "3.12.0", or "" */
+    size_t weights;     /* index of model.weights.h5 */
+} gf__keras_archive;
+/* The bytes stay the caller's, and there. */
+gf_status gf__keras_archive_open(const uint8_t *bytes, size_t n_bytes, gf__keras_archive *out,
+                                 gf_error *err);
+void gf__keras_archive_close(gf__keras_archive *archive);
+
+/* Whether the first bytes of a file are those of such an archive. */
+bool gf__keras_archive_begins(const char *head, size_t n);
+gf_status gf__keras_read(const char *path, const char *scratch_dir, const gf_observer *obs,
+                         gf__checkpoint *out, gf_error *err);
+
+#endif
