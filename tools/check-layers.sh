@@ -73,6 +73,6 @@ only_in 'hdf5' src/zoo/keras/graft-h5.c src/zoo/keras/h5_write.c
 only_in 'protobuf-c' src/proto/proto.h
 only_in 'seccomp|cap-ng|linux/landlock' src/worker/sandbox.c
 only_in 'archive(_entry)?\.h' src/tasks/archive.c
-only_in 'microhttpd' src/server/http.c
+only_in 'microhttpd' src/server/http_mhd_priv.h
 
 exit $failed

@@ -1,6 +1,6 @@
 /* server/http.h: requests and responses as handlers see them, and the listener that carries them.
- * The library that speaks HTTP is http.c's secret. Handlers run on the connection's own thread, may
- * block, see no socket, and fail by returning a status: routes.c makes the answer of it. */
+ * The library that speaks HTTP is the secret of http_mhd_priv.h. Handlers run on the connection's own
+ * thread, may block, see no socket, and fail by returning a status: routes.c makes the answer of it. */
 #ifndef GRAFT_SERVER_HTTP_H
 #define GRAFT_SERVER_HTTP_H
 
@@ -25,7 +25,7 @@ typedef struct gf__request {
     int deadline_ms;       /* of its prediction, where that is shorter than the server's; 0: none */
     int refused_code; /* refused with this code (413, 431, 501 ...); 0: with the status's own */
     const struct gf__route *route; /* routes.c: what it was matched with; NULL: nothing */
-    struct gf__exchange *exchange; /* http.c's */
+    struct gf__exchange *exchange; /* http_incoming.c's */
 } gf__request;
 
 /* NULL where there is none. Header names in any case. Borrowed for the request. */

@@ -1,5 +1,5 @@
 /* server/http_priv.h: the parts of a request that are read without the library that speaks HTTP:
- * target, query, headers, identity. http.c fills them, tests and fuzzers too. */
+ * target, query, headers, identity. http_incoming.c fills them, tests and fuzzers too. */
 #ifndef GRAFT_SERVER_HTTP_PRIV_H
 #define GRAFT_SERVER_HTTP_PRIV_H
 

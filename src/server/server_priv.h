@@ -1,6 +1,6 @@
 /* server/server_priv.h: what the parts of the server share.
  *
- *     http.c       the listener: bytes to requests, responses to bytes
+ *     http.c       the listener; http_incoming.c bytes to requests, http_outgoing.c responses to bytes
  *     routes.c     request -> route -> role -> handler -> answer
  *     respond.c    answers and errors in each family's own shape
  *     names.c      "projects/P/models/M/versions/V", put together and taken apart
