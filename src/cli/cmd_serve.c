@@ -1,16 +1,12 @@
-/* cli/cmd_serve.c: graft serve: options and the environment of containers into gf_server_options,
- * signals into drain and reopen. */
+/* cli/cmd_serve.c: graft serve: options into gf_server_options, signals into drain and reopen. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/remote.h"
-#include "registry/registry.h"
-#include "server/server.h"
+#include "cli/serve_container.h"
 
 typedef struct serve_settings {
     const char *address, *project, *tls_cert, *tls_key, *cors_origin, *access_log, *port_file;
@@ -169,157 +165,6 @@ static void wait_for_end(gf_server *server)
     }
 }
 
-/* ---- the environment of containers ----------------------------------------------------------- */
-
-static const char *environment(const char *name)
-{
-    const char *value = getenv(name);
-    return value != NULL && value[0] != '\0' ? value : NULL;
-}
-
-static gf_status read_port(const char *name, const char *text, int *port, gf_error *err)
-{
-    char *end = NULL;
-    const long number = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || number < 0 || number > 65535)
-        return gf_error_set(err, GF_EINVAL, "$%s is %s: expected a port from 0 to 65535", name,
-                            text);
-    *port = (int)number;
-    return GF_OK;
-}
-
-/* Vertex AI says AIP_HTTP_PORT, Knative PORT; both want all addresses, and both keep strangers out by
- * themselves. PORT alone may be anything's: it opens nothing. */
-static gf_status apply_container(const serve_settings *s, gf_server_options *o, gf_error *err)
-{
-    const char *vertex = environment("AIP_HTTP_PORT"), *port = environment("PORT");
-    gf_status st = GF_OK;
-    if (s->port < 0 && vertex != NULL)
-        st = read_port("AIP_HTTP_PORT", vertex, &o->port, err);
-    else if (s->port < 0 && port != NULL)
-        st = read_port("PORT", port, &o->port, err);
-    if (s->address == NULL && (vertex != NULL || port != NULL))
-        o->address = "0.0.0.0";
-    if (vertex != NULL || (port != NULL && environment("K_REVISION") != NULL))
-        o->is_open = !s->needs_tokens;
-    o->health_route = environment("AIP_HEALTH_ROUTE");
-    o->predict_route = environment("AIP_PREDICT_ROUTE");
-    if (environment("AIP_STORAGE_URI") != NULL) {
-        o->vertex_model = environment("AIP_MODEL_NAME");
-        if (o->vertex_model == NULL)
-            o->vertex_model = "model";
-    }
-    return st;
-}
-
-/* ---- the model of AIP_STORAGE_URI ------------------------------------------------------------ */
-
-#define NAME_SIZE 160
-
-/* The version of the model that was made of uri and did not fail; "" where there is none.
- * n_versions: of all. */
-static void find_version_of(gf_registry *registry, const char *model, const char *uri,
-                            char name[NAME_SIZE], size_t *n_versions)
-{
-    char *text = NULL;
-    gf__json *list = NULL;
-    const gf_registry_page page = {.size = 100};
-    *n_versions = 0;
-    name[0] = '\0';
-    if (gf_registry_list_versions(registry, model, &page, &text, NULL) != GF_OK)
-        return;
-    if (gf__json_parse(text, strlen(text), &list, NULL) == GF_OK) {
-        const gf__json *versions = gf__json_find(list, "versions");
-        *n_versions = gf__json_n_items(versions);
-        for (size_t i = 0; i < *n_versions; i++) {
-            const gf__json *version = gf__json_at(versions, i);
-            const char *state = gf__json_string(gf__json_find(version, "state"), "");
-            const char *origin = gf__json_string(gf__json_find(version, "deploymentUri"), "");
-            if (strcmp(origin, uri) == 0 && strcmp(state, "FAILED") != 0)
-                snprintf(name, NAME_SIZE, "%s", gf__short_name(version, "name"));
-        }
-    }
-    gf__json_free(list);
-    gf_registry_free_text(text);
-}
-
-/* The two bodies as the API has them; what is there already is fine. */
-static gf_status create_model(gf_registry *registry, const char *parent, const char *name,
-                              gf_error *err)
-{
-    char *body = gf__asprintf("{\"name\":\"%s\"}", name), *text = NULL;
-    gf_error problem = {0};
-    const gf_status st = body == NULL
-                             ? gf__error_nomem(&problem, "a model", strlen(name))
-                             : gf_registry_create_model(registry, parent, body, &text, &problem);
-    gf_registry_free_text(text);
-    gf__free(body);
-    return st == GF_OK || st == GF_EEXISTS ? GF_OK : gf_error_set(err, st, "%s", problem.message);
-}
-
-static gf_status create_version(gf_registry *registry, const char *model, const char *name,
-                                const char *uri, gf_error *err)
-{
-    gf__json *version = gf__json_object();
-    gf__buffer body = {0};
-    char *operation = NULL;
-    gf__json_set_string(version, "name", name);
-    gf__json_set_string(version, "deploymentUri", uri);
-    gf__json_write(version, false, &body);
-    gf_status st = gf__buffer_status(&body, err);
-    if (st == GF_OK)
-        st = gf_registry_create_version(registry, model, body.data, &operation, err);
-    gf_registry_free_text(operation);
-    gf__buffer_free(&body);
-    gf__json_free(version);
-    return st;
-}
-
-/* The first number from n_versions + 1 on that is free: after deletions there are higher ones. */
-static gf_status add_version(gf_registry *registry, const char *model, size_t n_versions,
-                             const char *uri, char name[NAME_SIZE], gf_error *err)
-{
-    gf_error own = {0};
-    gf_status st = GF_EEXISTS;
-    for (size_t number = n_versions + 1; st == GF_EEXISTS && number < SIZE_MAX; number++) {
-        snprintf(name, NAME_SIZE, "v%zu", number);
-        st = create_version(registry, model, name, uri, &own);
-    }
-    return st == GF_OK ? GF_OK : gf_error_set(err, st, "%s", own.message);
-}
-
-/* Puts the model in the registry before the server opens it; the server then copies and checks it
- * like any other. version: its name there, also where an earlier start has made it; the model's
- * default may be of another address. "" without AIP_STORAGE_URI. */
-static gf_status register_storage(const gf_server_options *o, char version[NAME_SIZE],
-                                  gf_error *err)
-{
-    const char *uri = environment("AIP_STORAGE_URI");
-    gf_registry_options options = gf_registry_options_default();
-    gf_registry *registry = NULL;
-    size_t n_versions = 0;
-    if (uri == NULL)
-        return GF_OK;
-    options.home = o->home;
-    options.takes_local_paths = true;
-    char *parent = gf__asprintf("projects/%s", o->project);
-    char *model = gf__asprintf("projects/%s/models/%s", o->project, o->vertex_model);
-    gf_status st = parent != NULL && model != NULL ? gf_registry_open(&options, &registry, err)
-                                                   : gf__error_nomem(err, "a name", 0);
-    if (st == GF_OK)
-        st = create_model(registry, parent, o->vertex_model, err);
-    if (st == GF_OK)
-        find_version_of(registry, model, uri, version, &n_versions);
-    if (st == GF_OK && version[0] == '\0')
-        st = add_version(registry, model, n_versions, uri, version, err);
-    if (st != GF_OK)
-        gf__error_prefix(err, "%s", "AIP_STORAGE_URI");
-    gf_registry_close(registry);
-    gf__free(parent);
-    gf__free(model);
-    return st;
-}
-
 /* ---- the command ----------------------------------------------------------------------------- */
 
 /* The server's threads log whenever they like, one line each at a time. */
@@ -414,9 +259,12 @@ static gf_status fill_options(const gf__cli *cli, const serve_settings *s, gf_se
     if (s->needs_tokens && s->is_open)
         return gf_error_set(err, GF_EINVAL,
                             "--require-tokens and --allow-unauthenticated: only one of them");
+    const gf__serve_wishes wishes = {.has_port = s->port >= 0,
+                                     .has_address = s->address != NULL,
+                                     .needs_tokens = s->needs_tokens};
     gf_status st = gf_precision_parse(s->precision, &o->precision, err);
     if (st == GF_OK)
-        st = apply_container(s, o, err);
+        st = gf__serve_apply_container(&wishes, o, err);
     return st == GF_OK ? check_places(s, o, err) : st;
 }
 
@@ -448,8 +296,8 @@ static gf_status serve(gf__cli *cli, const serve_settings *s, const gf_server_op
 {
     gf_server *server = NULL;
     gf_server_options options = *o;
-    char version[NAME_SIZE] = "";
-    gf_status st = register_storage(o, version, err);
+    char version[GF__SERVE_NAME_SIZE] = "";
+    gf_status st = gf__serve_register_storage(o, version, err);
     if (version[0] != '\0')
         options.vertex_version = version;
     if (st == GF_OK)
