@@ -7,6 +7,7 @@ import datetime
 import json
 import os
 import re
+import signal
 import sys
 
 import part_article
@@ -65,4 +66,7 @@ def main():
 
 
 if __name__ == "__main__":
+    # Servers have been started, and are ended by whatever ends this program: an exit, not a death.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     sys.exit(main())

@@ -23,13 +23,13 @@ LOADS = (("1 client", 1), ("8 clients", 8), ("32 clients", 32))
 
 
 class Process:
-    """A server, and its memory."""
+    """A server and all that it starts: a process group, which ends as one. LitServe's processes outlive the one that was started."""
 
     def __init__(self, *command):
         self.log = open(os.devnull, "wb")
         self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-                                        env=environment())
-        atexit.register(self.process.kill)  # where the benchmark fails; no harm to one that has ended
+                                        env=environment(), start_new_session=True)
+        atexit.register(self.kill_group)  # where the benchmark fails or is interrupted
 
     def wait_until(self, condition, what):
         end = time.monotonic() + 120
@@ -44,8 +44,17 @@ class Process:
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            pass
+        self.kill_group()
+
+    def kill_group(self):
+        """Once: a group that has ended leaves its number to others."""
+        atexit.unregister(self.kill_group)
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
         self.log.close()
 
 
