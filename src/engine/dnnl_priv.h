@@ -1,6 +1,6 @@
 /* dnnl_priv.h: what the rest of the engine knows of oneDNN: primitives that are made once,
  * packed weights of a layout that only oneDNN understands, and calls that bind a primitive to
- * memory. dnnl.c alone sees its headers, those of version 2 and 3, and OpenMP. */
+ * memory. The files dnnl_*.c alone see its header, of version 2 or 3, through onednn_priv.h. */
 #ifndef GRAFT_ENGINE_DNNL_PRIV_H
 #define GRAFT_ENGINE_DNNL_PRIV_H
 

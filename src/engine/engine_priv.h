@@ -3,7 +3,7 @@
  *     lower.c    graph + outputs     -> program: fused operations over values
  *     places.c   program             -> parts of a Concatenate go to their place at once
  *     layout.c   program             -> where each value lies in the arena
- *     dnnl.c     program             -> primitives: the only file that sees oneDNN and OpenMP
+ *     dnnl_*.c   program             -> primitives: the only files that see oneDNN and OpenMP
  *     weights.c  layers              -> folded and packed, packs.c keeps them in a file
  *     exec.c     plan + arena        -> results
  *
