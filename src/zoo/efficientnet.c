@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "zoo/torch/torch_priv.h"
+#include "zoo/torch/torch.h"
 
 static const struct stage {
     size_t n_blocks, kernel, stride, expansion, n_filters;

@@ -3,8 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "zoo/keras/keras_priv.h"
-#include "zoo/torch/torch_priv.h"
+#include "zoo/keras/keras.h"
+#include "zoo/onnx/onnx.h"
+#include "zoo/tensorflow/tensorflow.h"
+#include "zoo/tfjs/tfjs.h"
+#include "zoo/torch/torch.h"
 
 /* ---- finding ---- */
 
@@ -176,27 +179,6 @@ gf_status gf__source_find(const char *path, const char *name, gf__source *out, g
 
 /* ---- classes ---- */
 
-/* The file of the npm package that names the outputs, where it has one: dist/cjs/nsfw_classes.js
- * beside dist/models/NAME/. */
-static gf__json *read_package_classes(const gf__source *source)
-{
-    char *text = NULL;
-    size_t size, offset;
-    gf__json *classes = NULL;
-    gf__buffer json = {0};
-    const int n_folder = (int)(gf__path_base(source->path) - source->path);
-    char *path = gf__asprintf("%.*s../../cjs/nsfw_classes.js", n_folder, source->path);
-    if (path != NULL && gf__is_file(path) &&
-        gf__read_file(path, 1 << 20, &text, &size, NULL) == GF_OK &&
-        gf__js_find(text, size, "NSFW_CLASSES", &offset, NULL) == GF_OK &&
-        gf__js_to_json(text + offset, size - offset, &json, NULL, NULL) == GF_OK)
-        (void)gf__json_parse(json.data, json.size, &classes, NULL);
-    gf__buffer_free(&json);
-    gf__free(text);
-    gf__free(path);
-    return classes;
-}
-
 /* A name for output k: the package's, ImageNet's where there are 1000, else a number. */
 static char *class_name(const gf__json *package, size_t k, size_t n)
 {
@@ -219,7 +201,7 @@ static gf_status name_classes(const gf__source *source, gf__checkpoint *checkpoi
     if (n > MAX_CLASSES)
         return gf_error_set(err, GF_ELIMIT, "%s: has %zu outputs, at most %d are named",
                             source->path, n, MAX_CLASSES);
-    gf__json *package = source->kind == GF__SOURCE_NPM ? read_package_classes(source) : NULL;
+    gf__json *package = source->kind == GF__SOURCE_NPM ? gf__npm_class_names(source) : NULL;
     checkpoint->class_names = gf__calloc(n, sizeof *checkpoint->class_names);
     if (checkpoint->class_names == NULL)
         st = gf__error_nomem(err, "class names", n * sizeof *checkpoint->class_names);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "zoo/torch/torch_priv.h"
+#include "zoo/torch/torch.h"
 
 #define TITLE "Inception-v3"
 

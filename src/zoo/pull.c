@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "zoo/zoo_priv.h"
+#include "zoo/pull_priv.h"
 
 #define URL_LIMIT ((uint64_t)2 << 30)
 

@@ -1,5 +1,5 @@
 /* zoo_priv.h: what the importers, the architectures and the trunk writer share. Never leaves this
- * folder. */
+ * folder. Each importer has a folder and a door of its own: zoo/onnx/onnx.h. */
 #ifndef GRAFT_ZOO_PRIV_H
 #define GRAFT_ZOO_PRIV_H
 
@@ -26,7 +26,7 @@ void gf__checkpoint_free(gf__checkpoint *checkpoint);
 gf_status gf__checkpoint_read_properties(const gf__json *properties, gf__checkpoint *out,
                                          gf_error *err);
 
-/* ---- importers ---- */
+/* ---- where it is read from; the importers have a folder each, import.c calls them ---- */
 
 typedef enum gf__source_kind {
     GF__SOURCE_TFJS, /* model.json */
@@ -48,37 +48,6 @@ typedef struct gf__source {
  * in. */
 gf_status gf__source_find(const char *path, const char *name, gf__source *out, gf_error *err);
 
-gf_status gf__tfjs_read(const gf__source *source, const gf_observer *obs, gf__checkpoint *out,
-                        gf_error *err);
-/* Gives the graph its weights from the manifest and the shards beside the document. `origin` gets
- * the storage types. */
-gf_status gf__tfjs_read_weights(const gf__source *source, const gf__json *manifest, gf_graph *graph,
-                                const gf_observer *obs, gf__buffer *storage, gf_error *err);
-
-/* scratch_dir: where the converter may write; on the file system of the home, since checkpoints are
- * large. */
-gf_status gf__hdf5_read(const char *path, const char *scratch_dir, const gf_observer *obs,
-                        gf__checkpoint *out, gf_error *err);
-/* Runs graft-h5 on path; *out is the safetensors file it made, already without a name on disk. */
-gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, const gf_observer *obs,
-                           gf_safetensors **out, gf_error *err);
-/* The same with a title in messages, in the place of the path of what is a temporary file. */
-gf_status gf__hdf5_convert_as(const char *path, const char *title, const char *scratch_dir,
-                              const gf_observer *obs, gf_safetensors **out, gf_error *err);
-/* GF_EFORMAT: the first bytes of a file are not HDF5's signature. */
-gf_status gf__hdf5_check_begin(const char *head, size_t n, gf_error *err);
-
-/* A SavedModel or a GraphDef. Where it leaves the picture's size open, it is that of the network that
- * `name` is known to be. */
-gf_status gf__savedmodel_read(const gf__source *source, const char *name, const gf_observer *obs,
-                              gf__checkpoint *out, gf_error *err);
-
-gf_status gf__safetensors_read(const char *path, const char *name, gf__checkpoint *out,
-                               gf_error *err);
-gf_status gf__onnx_read(const char *path, const char *name, gf__checkpoint *out, gf_error *err);
-/* A trunk's own file, its identity checked. */
-gf_status gf__trunk_read(const char *path, gf__checkpoint *out, gf_error *err);
-
 /* ---- input scaling ---- */
 
 /* x = (pixel / 255 - mean) / deviation, for red, green, blue. */
@@ -99,21 +68,6 @@ gf_status gf__read_normalization(const char *checkpoint, gf__normalization *out,
 /* The same from the text of such a file. */
 gf_status gf__parse_normalization(const char *text, size_t n_chars, gf__normalization *out,
                                   bool *is_there, gf_error *err);
-
-/* ---- JavaScript literals, as minifiers write them ---- */
-
-/* Offset of the literal in "KEY = literal", the first place where one follows. GF_EFORMAT without
- * one. */
-gf_status gf__js_find(const char *text, size_t n_chars, const char *key, size_t *offset,
-                      gf_error *err);
-/* The literal at the start of text as JSON, appended to out. *n_used (may be NULL) gets its length
- * in text. */
-gf_status gf__js_to_json(const char *text, size_t n_chars, gf__buffer *out, size_t *n_used,
-                         gf_error *err);
-/* The text of a string literal at the start of text, appended to out as it stands (no quotes,
- * escapes resolved). */
-gf_status gf__js_string(const char *text, size_t n_chars, gf__buffer *out, size_t *n_used,
-                        gf_error *err);
 
 /* ---- architectures ---- */
 
@@ -147,23 +101,9 @@ size_t gf__graph_n_classes(const gf_graph *graph);
 char *gf__trunk_path(const char *home, const char *name);
 /* A name that can be a file's. GF_EINVAL says which letters may be in it. */
 gf_status gf__trunk_check_name(const char *name, gf_error *err);
+/* A trunk's own file, its identity checked. */
+gf_status gf__trunk_read(const char *path, gf__checkpoint *out, gf_error *err);
 gf_status gf__trunk_save(const gf__checkpoint *checkpoint, const char *name, const char *home,
                          char sha256[GF__SHA256_HEX], gf_error *err);
-
-/* ---- pulling ---- */
-
-/* A file at an address. */
-typedef struct gf__publication {
-    const char *address; /* up to the last slash */
-    const char *file;
-    const char *md5;     /* NULL: nothing to check it against */
-    uint64_t size_bytes; /* exact, or the most that is taken where md5 is NULL */
-    bool is_tried_once;  /* without the downloader's retries and their pauses; for tests */
-} gf__publication;
-gf_status gf__publication_check(const gf__publication *publication, const char *path,
-                                gf_error *err);
-/* Downloads into HOME/downloads, checks, imports as `name`. */
-gf_status gf__pull_publication(const gf__publication *publication, const char *name,
-                               const char *home, const gf_observer *obs, gf_error *err);
 
 #endif

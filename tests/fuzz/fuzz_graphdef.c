@@ -1,7 +1,7 @@
 /* fuzz_graphdef.c: any bytes as a .pb file: a SavedModel or a GraphDef, as its first byte says. */
 #include "fuzz.h"
 #include "scratch.h"
-#include "zoo/zoo_priv.h"
+#include "zoo/tensorflow/tensorflow.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
 {

@@ -3,7 +3,7 @@
  * importer. */
 #include "fuzz.h"
 #include "scratch.h"
-#include "zoo/zoo_priv.h"
+#include "zoo/keras/keras.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
 {

@@ -3,7 +3,7 @@
  * far as the weights. */
 #include "fuzz.h"
 #include "scratch.h"
-#include "zoo/zoo_priv.h"
+#include "zoo/tfjs/tfjs_priv.h"
 
 static void read_as(gf__source_kind kind, const char *name, const uint8_t *bytes, size_t n_bytes)
 {

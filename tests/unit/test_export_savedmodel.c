@@ -4,7 +4,7 @@
 
 #include "proto/proto.h"
 #include "proto/tensorflow.pb-c.h"
-#include "zoo/zoo_priv.h"
+#include "zoo/tensorflow/tensorflow.h"
 
 static const gf_recipe recipe = {.width = 14, .height = 17, .scale = 1 / 127.5f, .shift = -1};
 

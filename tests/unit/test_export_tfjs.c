@@ -1,7 +1,7 @@
 /* A layers-model that is written is read again: the same weights to the bit, or as near as its
  * quantisation allows. `make interop` gives the same to TensorFlow.js itself. */
 #include "small_export.h"
-#include "zoo/zoo_priv.h"
+#include "zoo/tfjs/tfjs.h"
 
 /* Not what is taken where a file says nothing. */
 static const gf_recipe recipe = {.width = 14, .height = 17, .scale = 1 / 64.0f, .shift = -0.5f};

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "zoo/zoo_priv.h"
+#include "zoo/keras/keras_priv.h"
 
 static gf_trunk *import_fixture(const char *fixture, const char *name, char *home)
 {

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "zoo/zoo_priv.h"
+#include "zoo/pull_priv.h"
 
 /* A home, a folder that plays the web server, and a publication of the filled Inception-v3 in it.
  */

@@ -7,7 +7,7 @@
 #include "small_export.h"
 #include "zoo/tensorflow/graph_def.h"
 #include "zoo/tensorflow/tensor_bundle.h"
-#include "zoo/zoo_priv.h"
+#include "zoo/tensorflow/tensorflow.h"
 
 static const char *fixture(const char *name)
 {

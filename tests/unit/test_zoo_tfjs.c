@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "zoo/zoo_priv.h"
+#include "zoo/tfjs/tfjs_priv.h"
 
 /* ---- JavaScript literals ---- */
 

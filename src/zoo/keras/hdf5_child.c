@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "zoo/zoo_priv.h"
+#include "zoo/keras/keras_priv.h"
 
 #define FILE_LIMIT ((uint64_t)2 << 30)
 #define TIMEOUT_MS 120000

@@ -3,7 +3,7 @@
 #ifndef GRAFT_ZOO_KERAS_PRIV_H
 #define GRAFT_ZOO_KERAS_PRIV_H
 
-#include "zoo/zoo_priv.h"
+#include "zoo/keras/keras.h"
 
 /* ---- keras_dialect.c ---- */
 
@@ -38,9 +38,15 @@ gf_status gf__keras_archive_open(const uint8_t *bytes, size_t n_bytes, gf__keras
                                  gf_error *err);
 void gf__keras_archive_close(gf__keras_archive *archive);
 
-/* Whether the first bytes of a file are those of such an archive. */
-bool gf__keras_archive_begins(const char *head, size_t n);
-gf_status gf__keras_read(const char *path, const char *scratch_dir, const gf_observer *obs,
-                         gf__checkpoint *out, gf_error *err);
+/* ---- hdf5_child.c ---- */
+
+/* Runs graft-h5 on path; *out is the safetensors file it made, already without a name on disk. */
+gf_status gf__hdf5_convert(const char *path, const char *scratch_dir, const gf_observer *obs,
+                           gf_safetensors **out, gf_error *err);
+/* The same with a title in messages, in the place of the path of what is a temporary file. */
+gf_status gf__hdf5_convert_as(const char *path, const char *title, const char *scratch_dir,
+                              const gf_observer *obs, gf_safetensors **out, gf_error *err);
+/* GF_EFORMAT: the first bytes of a file are not HDF5's signature. */
+gf_status gf__hdf5_check_begin(const char *head, size_t n, gf_error *err);
 
 #endif

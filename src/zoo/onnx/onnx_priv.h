@@ -10,8 +10,8 @@
 
 #include "proto/onnx.pb-c.h"
 #include "proto/proto.h"
+#include "zoo/onnx/onnx.h"
 #include "zoo/operators/operators.h"
-#include "zoo/zoo_priv.h"
 
 /* What the model sees of an operator's value, batch first. */
 typedef enum gf__onnx_layout {

@@ -6,7 +6,7 @@
 
 #include "zoo/operators/operators.h"
 #include "zoo/tensorflow/graph_def.h"
-#include "zoo/zoo_priv.h"
+#include "zoo/tensorflow/tensorflow.h"
 
 #define BASE_MESSAGE_BYTES ((size_t)512 << 20) /* in memory, beside twice what the file has */
 #define MAX_EXTRA_BYTES    ((size_t)16 << 20)

@@ -9,7 +9,7 @@
  * with its offset. Depth and length are bounded. */
 #include <string.h>
 
-#include "zoo/zoo_priv.h"
+#include "zoo/tfjs/tfjs_priv.h"
 
 #define MAX_DEPTH 64
 

@@ -3,7 +3,7 @@
  * object inside an npm module (model.min.js). The weights themselves: tfjs_weights.c. */
 #include <string.h>
 
-#include "zoo/zoo_priv.h"
+#include "zoo/tfjs/tfjs_priv.h"
 
 #define DOCUMENT_LIMIT ((size_t)64 << 20)
 
@@ -83,4 +83,23 @@ gf_status gf__tfjs_read(const gf__source *source, const gf_observer *obs, gf__ch
     gf__json_free(document);
     gf__free(text);
     return st;
+}
+
+gf__json *gf__npm_class_names(const gf__source *source)
+{
+    char *text = NULL;
+    size_t size, offset;
+    gf__json *classes = NULL;
+    gf__buffer json = {0};
+    const int n_folder = (int)(gf__path_base(source->path) - source->path);
+    char *path = gf__asprintf("%.*s../../cjs/nsfw_classes.js", n_folder, source->path);
+    if (path != NULL && gf__is_file(path) &&
+        gf__read_file(path, 1 << 20, &text, &size, NULL) == GF_OK &&
+        gf__js_find(text, size, "NSFW_CLASSES", &offset, NULL) == GF_OK &&
+        gf__js_to_json(text + offset, size - offset, &json, NULL, NULL) == GF_OK)
+        (void)gf__json_parse(json.data, json.size, &classes, NULL);
+    gf__buffer_free(&json);
+    gf__free(text);
+    gf__free(path);
+    return classes;
 }

@@ -9,7 +9,7 @@
  * for what was promised. */
 #include <string.h>
 
-#include "zoo/zoo_priv.h"
+#include "zoo/tfjs/tfjs_priv.h"
 
 #define MAX_WEIGHTS     16384
 #define MAX_GROUP_BYTES ((size_t)2 << 30)

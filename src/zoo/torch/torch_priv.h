@@ -7,7 +7,7 @@
 #ifndef GRAFT_ZOO_TORCH_PRIV_H
 #define GRAFT_ZOO_TORCH_PRIV_H
 
-#include "zoo/zoo_priv.h"
+#include "zoo/torch/torch.h"
 
 typedef enum gf__pickle_kind {
     GF__PICKLE_NONE,
@@ -50,26 +50,12 @@ void gf__pickle_free(gf__pickle *pickle);
 /* The value of a dict's text key; NULL. */
 const gf__pickle_value *gf__pickle_find(const gf__pickle_value *dict, const char *key);
 
-/* The tensors of a file, by name, as contiguous float32 in PyTorch's order of dimensions. */
-typedef struct gf__torch_tensor {
-    char *name;
-    gf_tensor *tensor; /* NULL for whole numbers (num_batches_tracked), which no network needs */
-} gf__torch_tensor;
-typedef struct gf__torch_file {
-    gf__torch_tensor *tensors;
-    size_t n_tensors;
-    bool is_zip;      /* the form since PyTorch 1.6; otherwise the older one */
-    bool is_inside;   /* in an archive, as packages carry it */
-    const char *kind; /* of file, for the origin; static */
-} gf__torch_file;
 /* A state dict, bare or below "state_dict" or "model". Start zeroed; ended with
  * gf__torch_file_free(), also after a failure. */
 gf_status gf__torch_open(const char *path, gf__torch_file *out, gf_error *err);
 /* The same from memory. */
 gf_status gf__torch_parse(const uint8_t *bytes, size_t n_bytes, gf__torch_file *out, gf_error *err);
 void gf__torch_file_free(gf__torch_file *file);
-/* Borrowed; NULL. */
-gf_tensor *gf__torch_find(const gf__torch_file *file, const char *name);
 
 /* ---- into networks: state_dict.c ---- */
 
@@ -78,34 +64,6 @@ gf_tensor *gf__torch_find(const gf__torch_file *file, const char *name);
  * or of another shape. */
 gf_status gf__state_dict_read(const gf__torch_file *file, const char *name, gf__checkpoint *out,
                               gf_error *err);
-/* The same from a file of torch.save(). */
-gf_status gf__torch_read(const char *path, const char *name, gf__checkpoint *out, gf_error *err);
-
-/* A file on its way into a network's graph. Set the first three, then begin, set..., end. */
-typedef struct gf__state_dict {
-    const gf__torch_file *file;
-    const char *title;  /* of the network, for messages */
-    const char *prefix; /* before every name in the file: "", "module." */
-    bool *is_used;      /* for each tensor */
-} gf__state_dict;
-gf_status gf__state_dict_begin(gf__state_dict *dict, gf_error *err);
-/* Gives weight `ours` of layer `index` the tensor MODULE.THEIRS, with its dimensions in our order. */
-gf_status gf__state_dict_set(gf__state_dict *dict, gf_graph *graph, size_t index, const char *ours,
-                             const char *module, const char *theirs, gf_error *err);
-/* The two halves of that: the tensor (borrowed) by its name, for a layer of that name; and giving. */
-gf_status gf__state_dict_find(gf__state_dict *dict, const char *name, const char *layer,
-                              const gf_tensor **out, gf_error *err);
-gf_status gf__state_dict_give(const gf__state_dict *dict, gf_graph *graph, size_t index,
-                              const char *ours, const char *name, const gf_tensor *tensor,
-                              gf_error *err);
-/* Frees what begin made. With err, a tensor that was not used is a failure. */
-gf_status gf__state_dict_end(gf__state_dict *dict, gf_error *err);
-
-/* The networks. prefix: what stands before each name. */
-gf_status gf__inception_v3_read_torch(const gf__torch_file *file, const char *prefix,
-                                      gf__checkpoint *out, gf_error *err);
-gf_status gf__efficientnet_lite0_read_torch(const gf__torch_file *file, const char *prefix,
-                                            gf__checkpoint *out, gf_error *err);
 
 /* ---- names of Keras: keras_names.c ---- */
 
