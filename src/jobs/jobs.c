@@ -11,7 +11,7 @@
 
 gf__jobs_options gf__jobs_options_default(void)
 {
-    return (gf__jobs_options){.runner = GF__RUNNER_LOCAL, .grace_ms = 10000};
+    return (gf__jobs_options){.runner = GF__RUNNER_LOCAL, .grace_ms = 10000, .retry_ms = 2000};
 }
 
 static gf_status copy_text(const char *text, char **out, gf_error *err)

@@ -19,8 +19,8 @@
  *         work/                 the program's working folder; packages/, site-packages/, trials/N/ ...
  *
  * Both documents are written whole (gf__write_file and its rename). An attempt that ended without
- * result.json has crashed and is tried again, GF__JOB_ATTEMPTS in all; progress in the folder may be
- * taken up by the next one.
+ * result.json has crashed and is tried again after a pause that grows, GF__JOB_ATTEMPTS in all;
+ * progress in the folder may be taken up by the next one.
  *
  * spec.json:
  *     {"format": 1, "name": "projects/P/jobs/J", "kind": "training|prediction",
@@ -28,6 +28,7 @@
  *      "program": "/abs/graft", "server": "http://..." (where known),
  *      "python": "python3" | "/abs/python",              that runs packages
  *      "nCpus": 2, "maxMemoryBytes": 0 (no bound), "maxRunningS": 604800, "graceMs": 10000,
+ *      "startTimeMs": 1700000000000 (not of a first attempt), since when maxRunningS counts
  *      "nShards": 1,                                     processes that share the work
  *      "training": {the Job's trainingInput as it is, and "packages": ["/abs/x.tar.gz", ...]},
  *      "prediction": {the Job's predictionInput as it is, and "model": "/abs/model.safetensors",
@@ -54,9 +55,10 @@ typedef struct gf__jobs_options {
     const char *server_url; /* told to the jobs; NULL: none */
     const char *python;     /* of their packages: a path, or a name of the path; NULL: "python3" */
     gf__runner_kind runner;
-    int n_cpus;                  /* that jobs may use together; 0: gf_threads_available() */
-    uint64_t max_memory_bytes;   /* of all jobs together; 0: what the machine or cgroup has */
-    int grace_ms;                /* from SIGTERM to SIGKILL, default 10000 */
+    int n_cpus;                /* that jobs may use together; 0: gf_threads_available() */
+    uint64_t max_memory_bytes; /* of all jobs together; 0: what the machine or cgroup has */
+    int grace_ms;              /* from SIGTERM to SIGKILL, default 10000 */
+    int retry_ms; /* from a first crash to the next attempt, default 2000; later longer */
     const char *slurm_partition; /* NULL: Slurm's default */
     gf_observer observer;        /* log only */
 } gf__jobs_options;

@@ -2,7 +2,9 @@
  *
  *     jobs.c      the door: options, start, wake, what is told to others
  *     keeper.c    the thread: whom to start, whom to stop, when to look again
- *     attempts.c  one job in one round: found, looked at, stopped, started, ended
+ *     attempts.c  one job in one round: found, looked at, stopped
+ *     attempt_start.c  its plan, its wait, its start
+ *     attempt_end.c    what its process left: its end, or another attempt
  *     track.c     open jobs of the registry <-> what the keeper knows of them
  *     outcome.c   progress.json and result.json, read
  *     plan.c      how large a job is, how long it may wait and run
@@ -50,8 +52,10 @@ typedef struct gf__spec_context {
     gf_registry *registry;
     const char *home, *program, *python, *server_url; /* the last may be NULL */
     int grace_ms;
-    const char *name; /* "projects/P/jobs/J" */
-    const char *dir;  /* HOME/jobs/ID, made if missing */
+    int64_t
+        start_time_ms; /* since when the job has been RUNNING, in earlier attempts; 0: it has not */
+    const char *name;  /* "projects/P/jobs/J" */
+    const char *dir;   /* HOME/jobs/ID, made if missing */
 } gf__spec_context;
 /* Writes DIR/spec.json; of an earlier attempt's only what a new server changes, so that all attempts
  * do the same. GF_EIO, GF_ENOMEM, GF_EBUSY: try again later; everything else is the job's own fault, and
@@ -100,7 +104,8 @@ typedef struct gf__track {
     int64_t retry_ms;     /* when to try again what failed for the moment; 0: at once */
     int64_t stop_ms;      /* when it was asked to end; 0: not */
     int64_t force_ms;     /* when it will be killed, again and again */
-    int64_t attempt_ms;   /* when the attempt was first seen running */
+    int64_t running_ms;   /* since when the job runs, on our clock; 0: it is not known to */
+    int n_failures;       /* of its start, in a row, that were none of its own */
     char *end_message;    /* why the keeper itself ends it; NULL: it does not */
     gf__job_state end_as; /* then */
     char progress[96];    /* of progress.json, as it was noted last */
@@ -142,13 +147,39 @@ void gf__jobs_add_one(gf__jobs *jobs, uint64_t *counter);
 
 /* ---- attempts.c ---- failures are of the registry, or memory; a round ends with them and begins again. */
 
-/* Reads the plan, once; ends a job that has none, or that waited too long. */
-gf_status gf__attempt_plan(gf__jobs *jobs, gf__track *track, const gf__job *job, gf_error *err);
 /* Of one that has begun: finds it, looks at it, stops it, takes its end. */
 gf_status gf__attempt_tend(gf__jobs *jobs, gf__track *track, const gf__job *job, gf_error *err);
+/* For the other two: */
+int64_t gf__unix_ms(void);
+gf__attempt gf__attempt_of(const gf__jobs *jobs, const gf__track *track, const gf__job *job);
+/* A client wants its end, or we do. */
+bool gf__attempt_is_to_end(const gf__track *track, const gf__job *job);
+/* What failed for the moment; why becomes the reason for which it waits. */
+void gf__attempt_try_later(gf__track *track, const gf_error *why);
+gf_status gf__attempt_note_place(gf__jobs *jobs, gf__track *track, gf_error *err);
+
+/* ---- attempt_end.c ---- */
+
+/* The job's end, noted and counted. */
+gf_status gf__job_end(gf__jobs *jobs, gf__track *track, gf__job_state state, const char *message,
+                      const char *output, gf_error *err);
+gf_status gf__attempt_note_progress(gf__jobs *jobs, gf__track *track, gf_error *err);
+/* Of an attempt that look says ENDED. */
+gf_status gf__attempt_take_end(gf__jobs *jobs, gf__track *track, const gf__job *job,
+                               const gf__attempt_look *look, gf_error *err);
+/* Of one that is nowhere: counted and not started, or it came to its end while nobody looked. */
+gf_status gf__attempt_take_unplaced(gf__jobs *jobs, gf__track *track, const gf__job *job,
+                                    gf_error *err);
+
+/* ---- attempt_start.c ---- */
+
+/* Reads the plan, once; ends a job that has none, or that waited too long. */
+gf_status gf__attempt_plan(gf__jobs *jobs, gf__track *track, const gf__job *job, gf_error *err);
 /* Whether it is to be started as soon as there is room. */
 bool gf__attempt_is_waiting(const gf__track *track, const gf__job *job);
 gf_status gf__attempt_launch(gf__jobs *jobs, gf__track *track, gf__job *job, gf_error *err);
+/* A line of stream "graft" in the job's log, while no process has it. */
+void gf__attempt_say(const gf__track *track, const char *text);
 
 /* ---- runners.c ---- */
 

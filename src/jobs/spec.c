@@ -317,6 +317,8 @@ static gf_status set_server(const gf__spec_context *context, const gf__job_plan 
     gf__json_set_int(spec, "nCpus", (int64_t)plan->size.n_cpus);
     gf__json_set_int(spec, "maxMemoryBytes", (int64_t)plan->size.max_memory_bytes);
     gf__json_set_int(spec, "graceMs", context->grace_ms);
+    if (context->start_time_ms > 0)
+        gf__json_set_int(spec, "startTimeMs", context->start_time_ms);
     if (st == GF_OK && context->server_url != NULL)
         gf__json_set_string(spec, "server", context->server_url);
     gf__free(buckets);

@@ -30,6 +30,7 @@ static const field spec_fields[] = {
     {"maxMemoryBytes", NUMBER, false, 0, INT64_MAX},
     {"maxRunningS", NUMBER, true, 1, INT64_C(1) << 40},
     {"graceMs", NUMBER, true, 0, 3600000},
+    {"startTimeMs", NUMBER, false, 0, INT64_C(1) << 52},
     {"nShards", NUMBER, true, 1, 65536},
 };
 static const field training_fields[] = {

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tasks/tasks_priv.h"
@@ -124,6 +125,16 @@ static gf_status take_lock(gf__task *task, gf_error *err)
     return st;
 }
 
+/* The time is the job's: what an attempt that died has used of it is gone. */
+static double ran_s(const gf__task *task)
+{
+    struct timespec now;
+    const int64_t start_ms = gf__json_int(gf__json_find(task->spec, "startTimeMs"), 0);
+    clock_gettime(CLOCK_REALTIME, &now);
+    const double s = (double)now.tv_sec - (double)start_ms / 1000;
+    return start_ms > 0 && s > 0 ? s : 0;
+}
+
 static gf_status read_spec(gf__task *task, gf_error *err)
 {
     char *path = gf__path_join(task->options->dir, "spec.json");
@@ -139,7 +150,7 @@ static gf_status read_spec(gf__task *task, gf_error *err)
                             task->options->shard, (long long)n_shards);
     task->name = gf__json_string(gf__json_find(task->spec, "name"), "");
     task->grace_ms = (int)gf__json_int(gf__json_find(task->spec, "graceMs"), 0);
-    task->deadline_s = gf__clock_s() + (double)max_running_s(task);
+    task->deadline_s = gf__clock_s() + (double)max_running_s(task) - ran_s(task);
     return GF_OK;
 }
 

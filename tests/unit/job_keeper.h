@@ -22,6 +22,7 @@ static inline gf__jobs_options keeper_options(void)
     assert_non_null(options.program);
     options.n_cpus = 2;
     options.grace_ms = 200;
+    options.retry_ms = 1;
     return options;
 }
 

@@ -67,6 +67,9 @@ static inline void make_packages(void)
     assert_int_equal(end_program(start_program(argv)), 0);
 }
 
+/* Since when the job of the next specs runs; 0: it has not. */
+static long spec_start_time_ms;
+
 /* training: its members beside pythonModule, with a comma before them; "" for none. */
 typedef struct job_spec {
     const char *module, *training;
@@ -80,11 +83,12 @@ static inline void write_spec(const job_spec *spec)
                       "{\"format\":1,\"name\":\"projects/p/jobs/opera\",\"kind\":\"training\","
                       "\"home\":\"%s\",\"buckets\":\"%s/buckets\",\"program\":\"%s\","
                       "\"server\":\"http://127.0.0.1:1\",\"nCpus\":2,\"maxMemoryBytes\":0,"
-                      "\"maxRunningS\":%ld,\"graceMs\":%ld,\"nShards\":1,"
+                      "\"maxRunningS\":%ld,\"graceMs\":%ld,\"startTimeMs\":%ld,\"nShards\":1,"
                       "\"training\":{\"pythonModule\":\"%s\"%s}}",
                       home, home, getenv("GRAFT_PROGRAM"),
                       spec->max_running_s > 0 ? spec->max_running_s : 300,
-                      spec->grace_ms > 0 ? spec->grace_ms : 20000, spec->module, spec->training);
+                      spec->grace_ms > 0 ? spec->grace_ms : 20000, spec_start_time_ms, spec->module,
+                      spec->training);
     CHECK_OK(gf__write_file(path_in(job, "spec.json"), text.data, text.size, &check_err));
     gf__buffer_free(&text);
 }

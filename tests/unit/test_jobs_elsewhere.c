@@ -119,6 +119,7 @@ static void start_keeper(gf__runner_kind runner)
     options.runner = runner;
     options.n_cpus = 2;
     options.grace_ms = 200;
+    options.retry_ms = 1;
     CHECK_OK(gf__jobs_start(&options, &jobs, &check_err));
 }
 

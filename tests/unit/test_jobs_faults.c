@@ -268,7 +268,7 @@ TEST(keeper__ends_one_that_does_not_keep_its_time)
     stop_thread(by_hand);
     wait_file("a", "here");
     CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));
-    by_hand->tracks->attempt_ms -= 70000; /* so long it has been running */
+    by_hand->tracks->running_ms -= 70000; /* so long it has been running */
     const int64_t until_ms = gf__clock_ms() + WAIT_MS;
     while (!has_state("a", "FAILED")) {
         CHECK(gf__clock_ms() < until_ms);
@@ -278,6 +278,120 @@ TEST(keeper__ends_one_that_does_not_keep_its_time)
     gf__jobs_free(by_hand);
     check_message("a", "ran longer than maxRunningTime (1s)"); /* and not that it was cancelled */
     check_no_orphan("a");
+    start_keeper();
+}
+
+/* What this keeper has not seen begin has been running all the same. */
+TEST(keeper__ends_one_whose_time_was_over_before_it_came)
+{
+    int wait_ms = 0;
+    gf__jobs *by_hand = NULL;
+    gf__job_list list;
+    const gf__jobs_options options = keeper_options();
+    submit("a", "\"note\", \"x\", \"touch\", \"here\", \"hang\"",
+           ", \"scheduling\": {\"maxRunningTime\": \"100s\"}");
+    wait_state("a", "RUNNING");
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    CHECK_OK(gf__jobs_start(&options, &by_hand, &check_err));
+    stop_thread(by_hand);
+    gf__track *track = by_hand->tracks;
+    CHECK(track->running_ms != 0 && track->end_message == NULL);
+    track->running_ms = 0; /* as on its first look */
+    CHECK_OK(gf__registry_open_jobs(registry, &list, &check_err));
+    CHECK_EQ(list.n_jobs, 1);
+    list.jobs[0].start_time_ms -= 161000;
+    CHECK_OK(gf__attempt_tend(by_hand, track, &list.jobs[0], &check_err));
+    gf__job_list_free(&list);
+    assert_non_null(track->end_message);
+    const int64_t until_ms = gf__clock_ms() + WAIT_MS;
+    while (!has_state("a", "FAILED")) {
+        CHECK(gf__clock_ms() < until_ms);
+        CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));
+        pause_a_little();
+    }
+    gf__jobs_free(by_hand);
+    check_message("a", "ran longer than maxRunningTime (100s)");
+    check_no_orphan("a");
+    start_keeper();
+}
+
+TEST(keeper__tells_a_later_attempt_since_when_its_job_runs)
+{
+    submit("a", "\"note\", \"x\", \"wait\", \"go\", \"crash-until\", \"2\", \"succeed\"", "");
+    wait_state("a", "RUNNING");
+    char *before = read_of("a", "spec.json");
+    CHECK(strstr(before, "startTimeMs") == NULL);
+    put("a", "go");
+    wait_state("a", "SUCCEEDED");
+    char *after = read_of("a", "spec.json");
+    CHECK(strstr(after, "startTimeMs") != NULL);
+    gf__free(before);
+    gf__free(after);
+}
+
+/* ---- pauses ---- */
+
+static void round_until(gf__jobs *by_hand, const gf__track *track, int n_attempts)
+{
+    const int64_t until_ms = gf__clock_ms() + WAIT_MS;
+    int wait_ms = 0;
+    while (track->n_attempts < n_attempts) {
+        CHECK(gf__clock_ms() < until_ms);
+        CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));
+        pause_a_little();
+    }
+}
+
+/* They last minutes here, and are ended by hand. */
+TEST(keeper__pauses_longer_after_each_crash_and_says_why)
+{
+    int wait_ms = 0;
+    gf__jobs *by_hand = NULL;
+    gf__jobs_options options = keeper_options();
+    options.retry_ms = 60000;
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    submit("a", "\"crash\"", "");
+    CHECK_OK(gf__jobs_start(&options, &by_hand, &check_err));
+    stop_thread(by_hand);
+    gf__track *track = by_hand->tracks;
+    for (int attempt = 2; attempt <= GF__JOB_ATTEMPTS; attempt++) {
+        round_until(by_hand, track, attempt);
+        CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));
+        CHECK_EQ(n_runs("a"), (size_t)attempt - 1); /* and no more */
+        CHECK(track->retry_ms - gf__clock_ms() > (attempt == 2 ? 50000 : 290000));
+        assert_non_null(strstr(track->reason, "killed by signal 9"));
+        track->retry_ms = 0;
+        CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));
+    }
+    gf__jobs_free(by_hand);
+    start_keeper();
+    wait_state("a", "FAILED");
+    CHECK_EQ(n_runs("a"), GF__JOB_ATTEMPTS);
+    char *log = read_of("a", "log");
+    assert_non_null(strstr(log, "killed by signal 9; attempt 2 of 3 begins 60 s later"));
+    assert_non_null(strstr(log, "killed by signal 9; attempt 3 of 3 begins 300 s later"));
+    gf__free(log);
+}
+
+TEST(keeper__a_cancel_ends_the_pause)
+{
+    int wait_ms = 0;
+    gf__jobs *by_hand = NULL;
+    gf__jobs_options options = keeper_options();
+    options.retry_ms = 600000;
+    gf__jobs_free(jobs);
+    jobs = NULL;
+    submit("a", "\"crash\"", "");
+    CHECK_OK(gf__jobs_start(&options, &by_hand, &check_err));
+    stop_thread(by_hand);
+    round_until(by_hand, by_hand->tracks, 2);
+    CHECK_OK(gf_registry_cancel_job(registry, PROJECT "/jobs/a", &check_err));
+    CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));
+    CHECK(has_state("a", "CANCELLED"));
+    CHECK_EQ(n_runs("a"), 1);
+    gf__jobs_free(by_hand);
     start_keeper();
 }
 
@@ -444,6 +558,10 @@ TESTS_MAIN(JOB_UNIT(keeper__cancels_a_running_job_with_all_its_processes),
            JOB_UNIT(keeper__waits_while_the_disk_is_full),
            JOB_UNIT(keeper__survives_every_allocation_failure),
            JOB_UNIT(keeper__ends_one_that_does_not_keep_its_time),
+           JOB_UNIT(keeper__ends_one_whose_time_was_over_before_it_came),
+           JOB_UNIT(keeper__tells_a_later_attempt_since_when_its_job_runs),
+           JOB_UNIT(keeper__pauses_longer_after_each_crash_and_says_why),
+           JOB_UNIT(keeper__a_cancel_ends_the_pause),
            JOB_UNIT(keeper__cancels_one_that_waits_too_long),
            JOB_UNIT(keeper__a_process_that_somebody_else_ended_is_tried_again),
            JOB_UNIT(keeper__jobs_get_the_servers_python),

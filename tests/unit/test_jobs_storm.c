@@ -122,6 +122,7 @@ static void start_keeper(void)
     options.program = getenv("GRAFT_PROGRAM");
     options.n_cpus = 8;
     options.grace_ms = 300;
+    options.retry_ms = 1;
     assert_non_null(options.program);
     CHECK_OK(gf__jobs_start(&options, &jobs, &check_err));
 }

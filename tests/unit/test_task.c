@@ -2,6 +2,8 @@
  * what it does when it is cancelled, too slow, killed, or not alone. */
 #include "task_home.h"
 
+#include <time.h>
+
 #include "base/base.h"
 
 /* ---- spec.json ---- */
@@ -321,6 +323,16 @@ TEST(time_limit__ends_an_endless_loop)
     check_result("FAILED", "the job ran longer than maxRunningTime (5s)");
 }
 
+TEST(time_limit__is_of_the_job_and_not_of_each_attempt)
+{
+    make_packages();
+    spec_start_time_ms = ((long)time(NULL) - 101) * 1000;
+    write_spec(&(job_spec){"op.task", ",\"packages\":[],\"args\":[\"succeed\"]", 100, 0});
+    spec_start_time_ms = 0;
+    CHECK_EQ(run_job(), 0);
+    check_result("FAILED", "the job ran longer than maxRunningTime (100s)");
+}
+
 TEST(daemons__do_not_outlive_the_job)
 {
     int pipe;
@@ -427,6 +439,7 @@ TESTS_MAIN(CASE(spec__errors_name_the_field), CASE(spec__survives_every_allocati
            CASE(module__killed_by_a_signal_says_which), CASE(cancel__while_it_runs),
            CASE(cancel__is_not_the_end_of_one_that_is_started_again),
            CASE(cancel__of_one_that_ignores_it), CASE(time_limit__ends_an_endless_loop),
+           CASE(time_limit__is_of_the_job_and_not_of_each_attempt),
            CASE(daemons__do_not_outlive_the_job),
            CASE(killed_process__leaves_no_child_and_no_result),
            CASE(flood__of_ten_megabytes_without_a_newline_is_in_the_log),
