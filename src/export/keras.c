@@ -96,37 +96,54 @@ static gf_status collect(const gf__export_source *source, keras_model *model, gf
     return st;
 }
 
-static gf_status write_config(const gf_graph *graph, gf__buffer *text, gf_error *err)
+static gf_status write_json(const gf__json *json, gf__buffer *text, gf_error *err)
 {
-    gf__json *config = NULL;
-    gf_status st = gf__graph_to_config(graph, &config, err);
-    if (st == GF_OK)
-        gf__json_write(config, false, text);
+    gf__json_write(json, false, text);
     gf__buffer_append(text, "", 1);
-    gf__json_free(config);
-    return st == GF_OK ? gf__buffer_status(text, err) : st;
+    return gf__buffer_status(text, err);
 }
 
-static gf_status save_tensors(const keras_model *model, const gf_graph *graph, const char *path,
-                              gf_error *err)
+/* A group's weights need no more than their list: the archive has the rest beside them. */
+static gf_status save_archived(const keras_model *model, const char *layers, const char *path,
+                               gf_error *err)
 {
-    gf__buffer layers = {0}, config = {0};
-    gf__json_write(model->layers, false, &layers);
-    gf__buffer_append(&layers, "", 1);
-    gf_status st = gf__buffer_status(&layers, err);
-    if (st == GF_OK && !model->is_archive)
-        st = write_config(graph, &config, err);
+    const gf_metadata metadata[] = {{"layers", layers}, {"root", "layers"}};
+    return gf_safetensors_save(path, model->tensors, model->n_tensors, metadata, 2, err);
+}
+
+static gf_status save_whole(const gf__export_source *source, const keras_model *model,
+                            const char *layers, const char *path, gf_error *err)
+{
+    gf__buffer config_text = {0}, properties_text = {0};
+    gf__json *config = NULL, *properties = gf__export_properties(source);
+    gf_status st = gf__graph_to_config(source->graph, &config, err);
+    if (st == GF_OK)
+        st = write_json(config, &config_text, err);
+    if (st == GF_OK)
+        st = write_json(properties, &properties_text, err);
     if (st == GF_OK) {
-        const gf_metadata archive[] = {{"layers", layers.data}, {"root", "layers"}};
-        const gf_metadata whole[] = {{"layers", layers.data},
-                                     {"model_config", config.data},
-                                     {"backend", "tensorflow"},
-                                     {"keras_version", "2.3.0"}}; /* the dialect of the config */
-        st = gf_safetensors_save(path, model->tensors, model->n_tensors,
-                                 model->is_archive ? archive : whole, model->is_archive ? 2 : 4,
-                                 err);
+        const gf_metadata metadata[] = {{"layers", layers},
+                                        {"model_config", config_text.data},
+                                        {"backend", "tensorflow"},
+                                        {"keras_version", "2.3.0"}, /* the dialect of the config */
+                                        {"graft_properties", properties_text.data}};
+        st = gf_safetensors_save(path, model->tensors, model->n_tensors, metadata, 5, err);
     }
-    gf__buffer_free(&config);
+    gf__json_free(properties);
+    gf__json_free(config);
+    gf__buffer_free(&properties_text);
+    gf__buffer_free(&config_text);
+    return st;
+}
+
+static gf_status save_tensors(const gf__export_source *source, const keras_model *model,
+                              const char *path, gf_error *err)
+{
+    gf__buffer layers = {0};
+    gf_status st = write_json(model->layers, &layers, err);
+    if (st == GF_OK)
+        st = model->is_archive ? save_archived(model, layers.data, path, err)
+                               : save_whole(source, model, layers.data, path, err);
     gf__buffer_free(&layers);
     return st;
 }
@@ -141,7 +158,7 @@ static gf_status write_files(const gf__export_source *source, keras_model *model
                        ? collect(source, model, err)
                        : gf__error_nomem(err, "a path", strlen(path));
     if (st == GF_OK)
-        st = save_tensors(model, source->graph, tensors, err);
+        st = save_tensors(source, model, tensors, err);
     if (st == GF_OK)
         st = gf__hdf5_write(tensors, model->is_archive ? weights : path, source->observer, err);
     if (tensors != NULL)

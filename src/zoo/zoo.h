@@ -22,9 +22,9 @@ typedef struct gf__trunk_parts {
 gf_status gf__trunk_take(const gf__trunk_parts *parts, gf_trunk **out, gf_error *err);
 
 /* Makes a Keras HDF5 model of a safetensors file, in a process of its own: tensors "LAYER/WEIGHT", metadata
- * model_config, backend, keras_version, layers ([["LAYER", ["WEIGHT", ...]], ...]). With metadata "root"
- * instead of the first three: model.weights.h5 of a .keras archive, whose weights are called
- * "GROUP/vars/0". GF_ENOTFOUND: no program graft-h5. */
+ * model_config, backend, keras_version, graft_properties (may be missing), layers ([["LAYER", ["WEIGHT",
+ * ...]], ...]). With metadata "root" instead of the first four: model.weights.h5 of a .keras archive, whose
+ * weights are called "GROUP/vars/0". GF_ENOTFOUND: no program graft-h5. */
 gf_status gf__hdf5_write(const char *tensors, const char *path, const gf_observer *obs,
                          gf_error *err);
 

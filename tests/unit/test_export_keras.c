@@ -2,7 +2,7 @@
 #include "small_export.h"
 #include "zoo/keras/keras_priv.h"
 
-static const gf_recipe recipe = {.width = 14, .height = 17, .scale = 1 / 127.5f, .shift = -1};
+static const gf_recipe recipe = {.width = 14, .height = 17, .scale = 1 / 64.0f, .shift = -0.5f};
 
 static void end_source(const gf__export_source *source)
 {
@@ -27,13 +27,18 @@ static void comes_back(const char *name)
     CHECK_OK(gf__graph_sha256(source.graph, want, &check_err));
     CHECK_OK(gf__graph_sha256(checkpoint.graph, got, &check_err));
     CHECK_STR(got, want);
+    CHECK(checkpoint.has_input);
+    CHECK(checkpoint.scale == 1 / 64.0f && checkpoint.shift == -0.5f);
+    CHECK_EQ(checkpoint.n_classes, source.n_classes);
+    for (size_t k = 0; k < source.n_classes; k++)
+        CHECK_STR(checkpoint.class_names[k], source.class_names[k]);
     gf__checkpoint_free(&checkpoint);
     end_source(&source);
     gf__free(path);
     check_remove_dir(dir);
 }
 
-TEST(export_keras__comes_back_to_the_bit)
+TEST(export_keras__comes_back_to_the_bit_with_classes_and_scaling)
 {
     comes_back("small.h5");
     comes_back("small.keras");
@@ -149,7 +154,7 @@ TEST(export_keras__an_archive_takes_no_name_with_a_slash)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT(export_keras__comes_back_to_the_bit),
+        UNIT(export_keras__comes_back_to_the_bit_with_classes_and_scaling),
         UNIT(export_keras__writes_the_same_bytes_twice),
         UNIT(export_keras__leaves_nothing_where_it_fails),
         UNIT(export_keras__an_archive_has_class_names_and_preprocessing),

@@ -100,6 +100,60 @@ TEST(hdf5__weights_of_another_network_are_refused)
     check_home_is_clean(home);
 }
 
+/* ---- what graft says about its own ---- */
+
+/* A model of one Dense layer that says `properties` of itself. */
+static gf_status import_with(const char *properties, gf__checkpoint *out)
+{
+    static const char *const config =
+        "{\"class_name\": \"Sequential\", \"config\": {\"name\": \"net\", \"layers\": "
+        "[{\"class_name\": \"Dense\", \"config\": {\"name\": \"d\", \"units\": 2, \"use_bias\": "
+        "false, \"activation\": \"softmax\", \"batch_input_shape\": [null, 3]}}]}}";
+    char *home = check_temp_dir(), *path = gf__path_join(home, "net.h5");
+    char *tensors = gf__path_join(home, "net.safetensors");
+    gf_tensor *kernel = NULL;
+    gf_error err = {.message = ""};
+    const gf_metadata metadata[] = {{"layers", "[[\"d\", [\"d/kernel:0\"]]]"},
+                                    {"model_config", config},
+                                    {"backend", "tensorflow"},
+                                    {"keras_version", "2.3.0"},
+                                    {"graft_properties", properties}};
+    CHECK_OK(gf_tensor_new(GF_DTYPE_F32, (const size_t[]){3, 2}, 2, &kernel, &check_err));
+    const gf_named_tensor named = {"d/d/kernel:0", kernel};
+    CHECK_OK(gf_safetensors_save(tensors, &named, 1, metadata, 5, &check_err));
+    CHECK_OK(gf__hdf5_write(tensors, path, NULL, &check_err));
+    const gf_status st = gf__hdf5_read(path, home, NULL, out, &err);
+    gf_tensor_free(kernel);
+    gf__free(tensors);
+    gf__free(path);
+    check_remove_dir(home);
+    check_err = err;
+    return st;
+}
+
+TEST(hdf5__what_graft_wrote_about_it_comes_back)
+{
+    gf__checkpoint checkpoint = {0};
+    CHECK_OK(import_with("{\"classes\": [\"rosé\", \"tulip\"], "
+                         "\"preprocessing\": {\"scale\": 0.25, \"shift\": -2}}",
+                         &checkpoint));
+    CHECK_EQ(checkpoint.n_classes, 2);
+    CHECK_STR(checkpoint.class_names[0], "rosé");
+    CHECK(checkpoint.has_input && checkpoint.scale == 0.25F && checkpoint.shift == -2.0F);
+    gf__checkpoint_free(&checkpoint);
+}
+
+TEST(hdf5__what_cannot_be_about_it_is_refused)
+{
+    gf__checkpoint checkpoint = {0};
+    CHECK_FAILS(GF_EFORMAT, "net.h5: graft_properties: JSON", import_with("{", &checkpoint));
+    gf__checkpoint_free(&checkpoint);
+    checkpoint = (gf__checkpoint){0};
+    CHECK_FAILS(GF_EFORMAT, "net.h5: graft_properties: scales the input by 0",
+                import_with("{\"preprocessing\": {\"scale\": 0, \"shift\": 0}}", &checkpoint));
+    gf__checkpoint_free(&checkpoint);
+}
+
 /* ---- the guard ---- */
 
 static gf_status import_bytes(const char *bytes, size_t size)
@@ -175,6 +229,8 @@ TEST(guard__import_survives_every_allocation_failure)
 TESTS_MAIN(UNIT(hdf5__whole_model_equals_the_same_model_from_tensorflow_js),
            UNIT(hdf5__inception_weights_go_to_layers_by_order), UNIT(hdf5__inception_without_top),
            UNIT(hdf5__weights_of_another_network_are_refused),
+           UNIT(hdf5__what_graft_wrote_about_it_comes_back),
+           UNIT(hdf5__what_cannot_be_about_it_is_refused),
            UNIT(guard__signature_alone_is_not_a_file),
            UNIT(guard__damaged_files_end_the_child_at_most),
            UNIT(guard__what_is_no_plain_file_is_refused),

@@ -334,9 +334,11 @@ static gf_status read_archived(conversion *c)
 
 static gf_status write_output(conversion *c, hid_t file, const char *output)
 {
-    static const char *const keys[] = {"model_config", "backend", "keras_version"};
-    gf_metadata metadata[5];
-    char *texts[3] = {NULL};
+    static const char *const keys[] = {"model_config", "backend", "keras_version",
+                                       "graft_properties"};
+    enum { N_KEYS = sizeof keys / sizeof *keys };
+    gf_metadata metadata[2 + N_KEYS];
+    char *texts[N_KEYS] = {NULL};
     size_t n = 0;
     gf__buffer layers = {0};
     gf_status st = gf__json_status(c->layers, c->err);
@@ -346,14 +348,14 @@ static gf_status write_output(conversion *c, hid_t file, const char *output)
     metadata[n++] = (gf_metadata){"layers", layers.data};
     if (c->root_name != NULL)
         metadata[n++] = (gf_metadata){"root", c->root_name};
-    for (size_t i = 0; i < 3 && st == GF_OK; i++) {
+    for (size_t i = 0; i < N_KEYS && st == GF_OK; i++) {
         st = read_text(H5Aexists(file, keys[i]) > 0 ? file : c->root, keys[i], &texts[i], c->err);
         if (texts[i] != NULL)
             metadata[n++] = (gf_metadata){keys[i], texts[i]};
     }
     if (st == GF_OK)
         st = gf_safetensors_save(output, c->tensors, c->n_tensors, metadata, n, c->err);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < N_KEYS; i++)
         gf__free(texts[i]);
     gf__buffer_free(&layers);
     return st;

@@ -1,6 +1,6 @@
 /* zoo/keras/h5_write.c: the other way through graft-h5: a safetensors file with the tensors, metadata and list of
- * layers that reading makes, as a Keras HDF5 model: attributes model_config, backend, keras_version, and
- * the group model_weights with a group a layer. With metadata "root" it is the model.weights.h5 of a .keras
+ * layers that reading makes, as a Keras HDF5 model: attributes model_config, backend, keras_version, where it is
+ * there graft_properties, which Keras does not look at, and the group model_weights with a group a layer. With metadata "root" it is the model.weights.h5 of a .keras
  * archive: groups LAYER/vars below that root, whose datasets are called 0, 1 ... */
 #include <hdf5.h>
 
@@ -169,7 +169,10 @@ static gf_status write_model(hid_t out, const gf_safetensors *file, const gf__js
     const hid_t root = make_group(out, "model_weights");
     if (root < 0)
         return gf_error_set(err, GF_EIO, "the group model_weights cannot be made");
+    const char *properties = gf_safetensors_metadata(file, "graft_properties");
     gf_status st = write_texts(out, file, true, err);
+    if (st == GF_OK && properties != NULL)
+        st = write_text(out, "graft_properties", properties, err);
     if (st == GF_OK)
         st = write_texts(root, file, false, err);
     if (st == GF_OK)

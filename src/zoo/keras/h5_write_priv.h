@@ -5,7 +5,8 @@
 #include "graft/base.h"
 
 /* input: a safetensors file as reading makes it: tensors "LAYER/WEIGHT", metadata model_config, backend,
- * keras_version, and layers: [["LAYER", ["WEIGHT", ...]], ...]. GF_EFORMAT, GF_EIO. */
+ * keras_version, graft_properties (may be missing), and layers: [["LAYER", ["WEIGHT", ...]], ...].
+ * GF_EFORMAT, GF_EIO. */
 gf_status gf__h5_write(const char *input, const char *output, gf_error *err);
 
 #endif

@@ -5,6 +5,7 @@
  *     layers         [["conv2d_1", ["conv2d_1/kernel:0"]], ...] in the file's order
  *     model_config   Keras' configuration; only a whole model has it
  *     backend, keras_version
+ *     graft_properties  what graft wrote about its own model: classes, scaling of the input
  *     root           of the weights of a .keras archive, which save_weights() writes alone, too; instead of
  *                    the three before (keras_groups.c)
  *
@@ -167,6 +168,21 @@ static gf_status assign_weights(const contents *c, gf_graph *graph, gf_error *er
     return GF_OK;
 }
 
+static gf_status read_properties(gf__checkpoint *out, gf_error *err)
+{
+    gf__json *properties = NULL;
+    const char *text = gf_safetensors_metadata(out->file, "graft_properties");
+    if (text == NULL)
+        return GF_OK;
+    gf_status st = gf__json_parse(text, strlen(text), &properties, err);
+    if (st == GF_OK)
+        st = gf__checkpoint_read_properties(properties, out, err);
+    if (st != GF_OK)
+        gf__error_prefix(err, "graft_properties");
+    gf__json_free(properties);
+    return st;
+}
+
 gf_status gf__hdf5_read(const char *path, const char *scratch_dir, const gf_observer *obs,
                         gf__checkpoint *out, gf_error *err)
 {
@@ -189,6 +205,9 @@ gf_status gf__hdf5_read(const char *path, const char *scratch_dir, const gf_obse
     if (st != GF_OK)
         goto done;
     st = assign_weights(&c, out->graph, err);
+    if (st != GF_OK)
+        goto done;
+    st = read_properties(out, err);
     if (st != GF_OK)
         goto done;
     const bool is_whole = gf_safetensors_metadata(out->file, "model_config") != NULL;
