@@ -57,7 +57,7 @@ GF_API gf_status gf_graph_cut(const gf_graph *graph, const char *layer, gf_graph
 
 typedef struct gf_dense_options {
     size_t units;           /* outputs, at least 1 */
-    const char *activation; /* "linear" (also NULL), "relu" or "softmax" */
+    const char *activation; /* "linear" (also NULL), "relu", "tanh", "sigmoid" or "softmax" */
     const char *name;       /* NULL: "dense", "dense_1", ... */
 } gf_dense_options;
 /* Appends a layer after the last one. A spatial end needs pooling first: GF_ESHAPE says so. Weights

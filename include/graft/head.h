@@ -20,7 +20,9 @@ GF_BEGIN_DECLS
 typedef enum gf_head_activation {
     GF_HEAD_LINEAR,
     GF_HEAD_RELU,
-    GF_HEAD_SOFTMAX
+    GF_HEAD_SOFTMAX, /* of the last layer only */
+    GF_HEAD_TANH,
+    GF_HEAD_SIGMOID
 } gf_head_activation;
 
 typedef struct gf_head_layer {

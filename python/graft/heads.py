@@ -8,7 +8,7 @@ from .errors import CanceledError, InvalidError, UnsupportedError
 
 
 class HeadLayer:
-    """units, activation ('linear', 'relu', 'softmax'), dropout of the input, name or None."""
+    """units, activation (a key of native.ACTIVATION), dropout of the input, name or None."""
 
     def __init__(self, units, activation, dropout=0.0, name=None):
         self.units, self.activation, self.dropout, self.name = units, activation, dropout, name

@@ -27,7 +27,7 @@ c_void_pp = ctypes.POINTER(ctypes.c_void_p)
 
 POOL_NONE, POOL_AVG, POOL_MAX = range(3)
 PRECISION = {"auto": 0, "f32": 1, "bf16": 2}
-ACTIVATION = {"linear": 0, "relu": 1, "softmax": 2}
+ACTIVATION = {"linear": 0, "relu": 1, "softmax": 2, "tanh": 3, "sigmoid": 4}
 OPTIMIZER = {"adam": 0, "sgd": 1, "rmsprop": 2}
 SAMPLE_PIXELS, SAMPLE_NUMBERS = 1, 3
 

@@ -106,6 +106,15 @@ static void apply_relu(float *values, size_t n, gf__activation activation)
         values[i] = values[i] < 6.0f ? values[i] : 6.0f;
 }
 
+/* In double, so that a float's worth is left of small values, too. */
+static void apply_curve(float *values, size_t n, gf__activation activation)
+{
+    for (size_t i = 0; activation == GF__ACTIVATION_TANH && i < n; i++)
+        values[i] = (float)tanh((double)values[i]);
+    for (size_t i = 0; activation == GF__ACTIVATION_SIGMOID && i < n; i++)
+        values[i] = (float)(1.0 / (1.0 + exp(-(double)values[i])));
+}
+
 /* The mean is summed in double: 71 x 71 floats of one size would lose three digits in a float. */
 static void pool_channels(float *dst, const void *src, gf_dtype dtype, size_t P, size_t C,
                           size_t first, size_t n, bool is_max)
@@ -188,6 +197,7 @@ void gf__activate(void *dst, const void *src, gf_dtype dtype, size_t P, size_t C
         const size_t n = P * C - first < CHUNK ? P * C - first : CHUNK;
         memcpy(out, load(in, src, dtype, first, n), n * sizeof *out);
         apply_relu(out, n, activation);
+        apply_curve(out, n, activation);
         store(dst, dtype, first, out, n);
     }
 }

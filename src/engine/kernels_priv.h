@@ -25,7 +25,7 @@ void gf__affine(void *dst, const void *src, gf_dtype dtype, const float *scale, 
                 size_t P, size_t C, gf__activation activation);
 void gf__add(void *dst, const void *a, const void *b, gf_dtype dtype, size_t n,
              gf__activation activation);
-/* relu and relu6 of each number, softmax over the C of each row. */
+/* relu, relu6, tanh and sigmoid of each number, softmax over the C of each row. */
 void gf__activate(void *dst, const void *src, gf_dtype dtype, size_t P, size_t C,
                   gf__activation activation);
 /* Zeros around a picture. padding top, bottom, left, right. */

@@ -16,6 +16,13 @@ static gf_status activation_of(const gf__lowering *low, size_t i, gf__activation
     return GF_OK;
 }
 
+/* Whether primitives and kernels apply it to what they write. The others are operations of their
+ * own: they stand at the ends of networks, where few values are. */
+static bool is_fused(gf__activation activation)
+{
+    return activation == GF__ACTIVATION_RELU || activation == GF__ACTIVATION_RELU6;
+}
+
 /* Follows the chain of layers after *i that op can take in, and moves *i to the last of them. */
 static gf_status absorb(gf__lowering *low, gf__op *op, size_t *i)
 {
@@ -32,7 +39,8 @@ static gf_status absorb(gf__lowering *low, gf__op *op, size_t *i)
             gf_status st = activation_of(low, next, &activation);
             if (st != GF_OK)
                 return st;
-            if (op->activation != GF__ACTIVATION_LINEAR || activation == GF__ACTIVATION_SOFTMAX)
+            if (op->activation != GF__ACTIVATION_LINEAR ||
+                (activation != GF__ACTIVATION_LINEAR && !is_fused(activation)))
                 return GF_OK;
             op->activation = activation;
         } else if (class_id != GF__LAYER_DROPOUT) {
@@ -44,27 +52,28 @@ static gf_status absorb(gf__lowering *low, gf__op *op, size_t *i)
     return GF_OK;
 }
 
-/* Adds op with what it can take in; a softmax becomes an operation of its own. The result
- * belongs to the last layer taken in. */
+/* Adds op with what it can take in; an activation that is not fused becomes an operation of its own.
+ * The result belongs to the last layer taken in. */
 static gf_status add_fused(gf__lowering *low, gf__op *op, size_t i)
 {
-    const bool has_softmax = op->activation == GF__ACTIVATION_SOFTMAX;
-    if (!has_softmax) {
+    const bool is_alone = op->activation != GF__ACTIVATION_LINEAR && !is_fused(op->activation);
+    if (!is_alone) {
         gf_status st = absorb(low, op, &i);
         if (st != GF_OK)
             return st;
     }
-    gf__op softmax = gf__op_of(GF__OP_ACTIVATION, op->dst, GF__NONE);
-    softmax.activation = GF__ACTIVATION_SOFTMAX;
-    if (has_softmax)
+    gf__op next = gf__op_of(GF__OP_ACTIVATION, op->dst, GF__NONE);
+    if (is_alone) {
+        next.activation = op->activation;
         op->activation = GF__ACTIVATION_LINEAR;
+    }
     gf_status st = gf__lowering_add_op(low, op);
-    if (st != GF_OK || !has_softmax)
+    if (st != GF_OK || !is_alone)
         return st != GF_OK ? st : gf__lowering_finish(low, i, op->dst);
-    st = gf__lowering_add_layer_value(low, i, &softmax.dst);
+    st = gf__lowering_add_layer_value(low, i, &next.dst);
     if (st == GF_OK)
-        st = gf__lowering_add_op(low, &softmax);
-    return st == GF_OK ? gf__lowering_finish(low, i, softmax.dst) : st;
+        st = gf__lowering_add_op(low, &next);
+    return st == GF_OK ? gf__lowering_finish(low, i, next.dst) : st;
 }
 
 static gf_status lower_conv(gf__lowering *low, size_t i)

@@ -41,6 +41,10 @@ static void apply_activation(map *m, gf__activation activation)
             m->data[i] = fmaxf(m->data[i], 0.0f);
         if (activation == GF__ACTIVATION_RELU6)
             m->data[i] = fminf(m->data[i], 6.0f);
+        if (activation == GF__ACTIVATION_TANH)
+            m->data[i] = (float)tanh((double)m->data[i]);
+        if (activation == GF__ACTIVATION_SIGMOID)
+            m->data[i] = (float)(1.0 / (1.0 + exp(-(double)m->data[i])));
     }
     for (float *row = m->data; activation == GF__ACTIVATION_SOFTMAX && row < m->data + size_of(m);
          row += C) {

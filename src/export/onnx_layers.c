@@ -88,6 +88,12 @@ static void add_activation(const layer_at *at, gf__activation activation, const 
         gf__onnx_node(onnx, "Clip", output, INPUTS(value, low, high));
         return;
     }
+    case GF__ACTIVATION_TANH:
+        gf__onnx_node(onnx, "Tanh", output, INPUTS(value));
+        return;
+    case GF__ACTIVATION_SIGMOID:
+        gf__onnx_node(onnx, "Sigmoid", output, INPUTS(value));
+        return;
     case GF__ACTIVATION_SOFTMAX:
         gf__onnx_int(onnx, gf__onnx_node(onnx, "Softmax", output, INPUTS(value)), "axis",
                      is_map(at->layer) ? 1 : -1);

@@ -81,6 +81,10 @@ static const char *add_activation(const layer_at *at, gf__activation activation,
         return add(at, "Relu6", "Relu6", value, "float");
     case GF__ACTIVATION_SOFTMAX:
         return add(at, "Softmax", "Softmax", value, "float");
+    case GF__ACTIVATION_TANH:
+        return add(at, "Tanh", "Tanh", value, "float");
+    case GF__ACTIVATION_SIGMOID:
+        return add(at, "Sigmoid", "Sigmoid", value, "float");
     }
     return value;
 }

@@ -53,10 +53,9 @@ gf__layer_class gf__class_find(const char *name)
 }
 
 static const char *const activation_names[] = {
-    [GF__ACTIVATION_LINEAR] = "linear",
-    [GF__ACTIVATION_RELU] = "relu",
-    [GF__ACTIVATION_RELU6] = "relu6",
-    [GF__ACTIVATION_SOFTMAX] = "softmax",
+    [GF__ACTIVATION_LINEAR] = "linear", [GF__ACTIVATION_RELU] = "relu",
+    [GF__ACTIVATION_RELU6] = "relu6",   [GF__ACTIVATION_SOFTMAX] = "softmax",
+    [GF__ACTIVATION_TANH] = "tanh",     [GF__ACTIVATION_SIGMOID] = "sigmoid",
 };
 #define N_ACTIVATIONS (sizeof activation_names / sizeof activation_names[0])
 
@@ -74,8 +73,8 @@ gf_status gf__activation_parse(const char *layer, const char *name, gf__activati
             return GF_OK;
         }
     }
-    return gf_error_set(
-        err, GF_EUNSUPPORTED,
-        "layer \"%s\": activation \"%.40s\" is not one of linear, relu, relu6, softmax", layer,
-        name);
+    return gf_error_set(err, GF_EUNSUPPORTED,
+                        "layer \"%s\": activation \"%.40s\" is not one of linear, relu, relu6, "
+                        "softmax, tanh, sigmoid",
+                        layer, name);
 }

@@ -30,7 +30,9 @@ typedef enum gf__activation {
     GF__ACTIVATION_LINEAR,
     GF__ACTIVATION_RELU,
     GF__ACTIVATION_RELU6,
-    GF__ACTIVATION_SOFTMAX
+    GF__ACTIVATION_SOFTMAX,
+    GF__ACTIVATION_TANH,
+    GF__ACTIVATION_SIGMOID
 } gf__activation;
 const char *gf__activation_name(gf__activation activation);
 

@@ -261,8 +261,11 @@ void gf_head_initialise(gf_head *head, uint64_t seed)
     }
 }
 
-static const char *const activation_names[] = {
-    [GF_HEAD_LINEAR] = "linear", [GF_HEAD_RELU] = "relu", [GF_HEAD_SOFTMAX] = "softmax"};
+static const char *const activation_names[] = {[GF_HEAD_LINEAR] = "linear",
+                                               [GF_HEAD_RELU] = "relu",
+                                               [GF_HEAD_SOFTMAX] = "softmax",
+                                               [GF_HEAD_TANH] = "tanh",
+                                               [GF_HEAD_SIGMOID] = "sigmoid"};
 
 const char *gf__head_activation_name(gf_head_activation activation)
 {
@@ -292,6 +295,12 @@ void gf__head_activate(const gf__head_part *part, float *rows, size_t n)
         return;
     case GF_HEAD_SOFTMAX:
         gf__softmax_rows(rows, n, part->layer.units);
+        return;
+    case GF_HEAD_TANH:
+        gf__tanh(rows, n_values);
+        return;
+    case GF_HEAD_SIGMOID:
+        gf__sigmoid(rows, n_values);
         return;
     }
 }

@@ -25,7 +25,7 @@ gf_status gf__head_new_view(size_t n_features, const gf_head_layer *layers, size
 const float *gf__head_kernel_of(const gf_head *head, size_t i);
 const float *gf__head_bias_of(const gf_head *head, size_t i);
 
-/* "linear", "relu", "softmax": as Keras and our files write them. parse is false for another
+/* "linear", "relu", "softmax", "tanh", "sigmoid": as Keras and our files write them. parse is false for another
  * word. */
 const char *gf__head_activation_name(gf_head_activation activation);
 bool gf__head_activation_parse(const char *name, gf_head_activation *out);
@@ -88,5 +88,7 @@ void gf__dense_backward_weights(float *dw, const float *x, const float *d, size_
 void gf__dense_backward_weights_ref(float *dw, const float *x, const float *d, size_t N, size_t D,
                                     size_t K, size_t first, size_t n_rows);
 void gf__softmax_rows(float *x, size_t N, size_t K); /* in place, largest value subtracted first */
+void gf__sigmoid(float *x, size_t n);                /* in place, as the next */
+void gf__tanh(float *x, size_t n);
 
 #endif

@@ -21,12 +21,19 @@ static gf_status convert_activation(gf__activation from, const gf_layer *layer,
     case GF__ACTIVATION_SOFTMAX:
         *to = GF_HEAD_SOFTMAX;
         return GF_OK;
+    case GF__ACTIVATION_TANH:
+        *to = GF_HEAD_TANH;
+        return GF_OK;
+    case GF__ACTIVATION_SIGMOID:
+        *to = GF_HEAD_SIGMOID;
+        return GF_OK;
     case GF__ACTIVATION_RELU6:
         break;
     }
-    return gf_error_set(err, GF_EUNSUPPORTED,
-                        "layer \"%s\": a head knows linear, relu and softmax, not %s",
-                        gf_layer_name(layer), gf__activation_name(from));
+    return gf_error_set(
+        err, GF_EUNSUPPORTED,
+        "layer \"%s\": a head knows linear, relu, tanh, sigmoid and softmax, not %s",
+        gf_layer_name(layer), gf__activation_name(from));
 }
 
 /* What was read so far. */

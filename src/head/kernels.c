@@ -166,3 +166,21 @@ void gf__softmax_rows(float *x, size_t N, size_t K)
             x[k] = (float)((double)x[k] / sum);
     }
 }
+
+/* Both in double, then rounded once: as exact as a float is. exp() overflows to infinity for a very
+ * negative x, whose sigmoid is 0. */
+void gf__sigmoid(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)(1.0 / (1.0 + exp(-(double)x[i])));
+}
+
+/* Below 1e-4 the difference would cancel; there x and tanh x are the same float. */
+void gf__tanh(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const double e = exp(-2.0 * fabs((double)x[i]));
+        const float t = (float)copysign((1.0 - e) / (1.0 + e), (double)x[i]);
+        x[i] = fabsf(x[i]) < 1e-4f ? x[i] : t;
+    }
+}

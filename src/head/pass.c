@@ -175,6 +175,30 @@ static void start_backward(gf__head_pass *pass, size_t n_classes)
     }
 }
 
+/* The gradient before the activation from the one behind it: each derivative is told by the output. */
+static void activation_backward(gf_head_activation activation, pass_layer *layer, size_t n_values)
+{
+    const float *y = layer->output;
+    float *delta = layer->delta;
+    switch (activation) {
+    case GF_HEAD_RELU:
+        for (size_t v = 0; v < n_values; v++)
+            delta[v] = y[v] > 0.0f ? delta[v] : 0.0f;
+        return;
+    case GF_HEAD_TANH:
+        for (size_t v = 0; v < n_values; v++)
+            delta[v] *= 1.0f - y[v] * y[v];
+        return;
+    case GF_HEAD_SIGMOID:
+        for (size_t v = 0; v < n_values; v++)
+            delta[v] *= y[v] * (1.0f - y[v]);
+        return;
+    case GF_HEAD_LINEAR:
+    case GF_HEAD_SOFTMAX: /* of the last layer: see start_backward() */
+        return;
+    }
+}
+
 void gf__head_backward(gf__head_pass *pass, const gf_head *head)
 {
     start_backward(pass, gf_head_n_classes(head));
@@ -188,9 +212,7 @@ void gf__head_backward(gf__head_pass *pass, const gf_head *head)
         if (pass->is_dropping && layer->mask != NULL)
             for (size_t v = 0; v < n_values; v++)
                 below->delta[v] *= layer->mask[v];
-        if (head->parts[i - 1].layer.activation == GF_HEAD_RELU)
-            for (size_t v = 0; v < n_values; v++)
-                below->delta[v] = below->output[v] > 0.0f ? below->delta[v] : 0.0f;
+        activation_backward(head->parts[i - 1].layer.activation, below, n_values);
     }
 }
 

@@ -181,10 +181,24 @@ def channels():
     return scale_channels(Graph(), [0.5, 1, 2], [0.1, 0, -0.1])
 
 
+def curves():
+    """Sigmoid of a map, tanh and sigmoid behind matrices: answers of their own instead of a distribution."""
+    g = Graph()
+    g.node("Conv", ["x", g.weight("conv.weight", 6, 3, 3, 3), g.weight("conv.bias", 6, scale=0.1)], "conv", name="conv")
+    g.node("Sigmoid", ["conv"], "squashed", name="squash")
+    g.node("GlobalAveragePool", ["squashed"], "mean", name="pool")
+    g.node("Flatten", ["mean"], "flat", name="flat")
+    g.node("Gemm", ["flat", g.weight("hidden.weight", 5, 6), g.weight("hidden.bias", 5, scale=0.1)], "hidden", name="hidden", transB=1)
+    g.node("Tanh", ["hidden"], "curved", name="curve")
+    g.node("Gemm", ["curved", g.weight("last.weight", 2, 5), g.weight("last.bias", 2, scale=0.1)], "last", name="last", transB=1)
+    g.node("Sigmoid", ["last"], "y", name="answers")
+    return g.model(["batch", 3, H, W], "y")
+
+
 def write_good():
     pictures = random.integers(0, 256, (3, H, W, 3), np.uint8)
     np.save(OUT / "input.npy", pictures)
-    for make in (torch_like, tf_like, old, fresh, affine, transform, channels, outside):
+    for make in (torch_like, tf_like, old, fresh, affine, transform, channels, outside, curves):
         model = make()
         onnx.checker.check_model(model, full_check=True)
         is_raw, is_last = make is tf_like, make is tf_like
@@ -197,7 +211,8 @@ def write_good():
         if y.ndim == 4:
             y = y.transpose(0, 2, 3, 1)
         np.save(OUT / f"{make.__name__}.npy", y.reshape(3, -1).astype(np.float32))
-        (OUT / "outside.bin").unlink(missing_ok=True)
+        if make is outside:
+            (OUT / "outside.bin").unlink(missing_ok=True)
         onnx.save(model, OUT / f"{make.__name__}.onnx", save_as_external_data=make is outside, location="outside.bin", size_threshold=0)
 
 
@@ -244,7 +259,7 @@ def refused():
     yield "gather", one_node("Gather", {"axis": 2}, inputs=("x", "p"))
     yield "channel", one_node("Gather", {"axis": 1}, inputs=("x", "p"))
     yield "clip", one_node("Clip", {}, [("low", -1.0), ("high", 1.0)], inputs=("x", "low", "high"))
-    yield "sigmoid", one_node("Sigmoid")
+    yield "elu", one_node("Elu")
     yield "reflect", one_node("Pad", {"mode": "reflect"}, inputs=("x", "p"))
     yield "transpose", one_node("Transpose", {"perm": [0, 1, 3, 2]})
     yield "softmax_of_a_map", one_node("Softmax", {"axis": 2})

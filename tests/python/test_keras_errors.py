@@ -131,7 +131,8 @@ class Options(Case):
     def test_layers(self):
         self.fails("units is 0", Dense, 0)
         self.fails("units is 2.5", Dense, 2.5)
-        self.fails("activation 'tanh', graft has linear, relu and softmax", Dense, 2, activation="tanh")
+        self.fails("activation 'swish', graft has linear, relu, tanh, sigmoid, softmax", Dense, 2,
+                   activation="swish")
         self.fails("have a bias", Dense, 2, use_bias=False)
         self.fails("kernel_initializer 'he_normal'", Dense, 2, kernel_initializer="he_normal")
         self.fails("kernel_regularizer 'l2'", Dense, 2, kernel_regularizer="l2")

@@ -188,11 +188,11 @@ static double numeric_gradient(problem *p, float *weight)
     return (above - below) / (2.0 * (double)step);
 }
 
-static void check_gradients(double dropout)
+static void check_gradients(gf_head_activation first, gf_head_activation second, double dropout)
 {
     const gf_head_layer layers[] = {
-        {.units = 5, .activation = GF_HEAD_LINEAR, .dropout = dropout},
-        {.units = 4, .activation = GF_HEAD_RELU, .dropout = dropout},
+        {.units = 5, .activation = first, .dropout = dropout},
+        {.units = 4, .activation = second, .dropout = dropout},
         {.units = 3, .activation = GF_HEAD_SOFTMAX, .dropout = dropout}};
     problem p = {.head = new_head(7, layers, 3),
                  .labels = {0, 1, 2, 2, 1, 0},
@@ -235,12 +235,34 @@ static void check_gradients(double dropout)
 
 TEST(head_backward__agrees_with_finite_differences)
 {
-    check_gradients(0.0);
+    check_gradients(GF_HEAD_LINEAR, GF_HEAD_RELU, 0.0);
+    check_gradients(GF_HEAD_TANH, GF_HEAD_SIGMOID, 0.0);
+    check_gradients(GF_HEAD_SIGMOID, GF_HEAD_TANH, 0.0);
 }
 
 TEST(head_backward__agrees_with_finite_differences_under_dropout)
 {
-    check_gradients(0.4);
+    check_gradients(GF_HEAD_LINEAR, GF_HEAD_RELU, 0.4);
+    check_gradients(GF_HEAD_TANH, GF_HEAD_SIGMOID, 0.4);
+}
+
+TEST(head_activations__are_exact_to_a_float_from_end_to_end)
+{
+    const float points[] = {0.0f,   -0.0f, 1e-30f, -3e-5f, 9.99e-5f, 1.01e-4f, -1e-3f,
+                            -0.25f, 0.7f,  -3.5f,  9.0f,   -20.0f,   88.0f,    -200.0f};
+    enum { POINTS = sizeof points / sizeof *points };
+    float curved[POINTS], squashed[POINTS];
+    memcpy(curved, points, sizeof points);
+    memcpy(squashed, points, sizeof points);
+    gf__tanh(curved, POINTS);
+    gf__sigmoid(squashed, POINTS);
+    for (size_t i = 0; i < POINTS; i++) {
+        const double x = (double)points[i];
+        CHECK_NEAR((double)curved[i], tanh(x), 1e-7 * fabs(tanh(x)));
+        CHECK_NEAR((double)squashed[i], 1.0 / (1.0 + exp(-x)), 1e-7 / (1.0 + exp(-x)) + 1e-37);
+    }
+    CHECK(signbit(curved[1]));
+    CHECK(squashed[POINTS - 1] >= 0.0f && squashed[POINTS - 1] < 1e-30f);
 }
 
 TEST(head_forward__drops_inputs_only_while_training_and_keeps_their_mean)
@@ -334,6 +356,7 @@ TESTS_MAIN(UNIT(head_view__predicts_from_weights_where_they_lie),
            UNIT(head_initialise__is_glorot_uniform_and_repeatable),
            UNIT(head_copy__has_the_same_weights_and_its_own_memory),
            UNIT(head_predict__gives_a_row_the_same_bytes_alone_and_among_others),
+           UNIT(head_activations__are_exact_to_a_float_from_end_to_end),
            UNIT(head_backward__agrees_with_finite_differences),
            UNIT(head_backward__agrees_with_finite_differences_under_dropout),
            UNIT(head_forward__drops_inputs_only_while_training_and_keeps_their_mean))

@@ -9,9 +9,9 @@
 
 enum { N = 12, D = 7, H = 5, K = 3, BATCH = 5 };
 
-static gf_head *golden_head(void)
+static gf_head *golden_head(gf_head_activation hidden)
 {
-    const gf_head_layer layers[] = {{.units = H, .activation = GF_HEAD_RELU},
+    const gf_head_layer layers[] = {{.units = H, .activation = hidden},
                                     {.units = K, .activation = GF_HEAD_SOFTMAX}};
     gf_head *head = NULL;
     CHECK_OK(gf_head_new(D, layers, 2, &head, &check_err));
@@ -37,10 +37,11 @@ static void check_weights(gf_head *head, const float *want)
 }
 
 /* Three epochs in the order of the rows, as the golden ones. */
-static void check_golden(gf_train_options options, const float *class_weights, const double *losses,
-                         const double *accuracies, const float *weights)
+static void check_golden(gf_head_activation hidden, gf_train_options options,
+                         const float *class_weights, const double *losses, const double *accuracies,
+                         const float *weights)
 {
-    gf_head *head = golden_head();
+    gf_head *head = golden_head(hidden);
     gf__head_pass *pass = NULL;
     gf__optimizer *optimizer = NULL;
     CHECK_OK(gf__head_pass_new(head, BATCH, NULL, &pass, &check_err));
@@ -77,33 +78,46 @@ static gf_train_options options_of(gf_optimizer optimizer, double learning_rate,
 
 TEST(adam__trains_as_keras)
 {
-    check_golden(options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), NULL, golden_adam_loss,
+    check_golden(GF_HEAD_RELU, options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), NULL, golden_adam_loss,
                  golden_adam_accuracy, golden_adam_weights);
 }
 
 TEST(adam__trains_as_keras_with_class_weights)
 {
     const float class_weights[] = {0.5f, 1.0f, 1.5f};
-    check_golden(options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), class_weights, golden_adam_weighted_loss,
-                 golden_adam_weighted_accuracy, golden_adam_weighted_weights);
+    check_golden(GF_HEAD_RELU, options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), class_weights,
+                 golden_adam_weighted_loss, golden_adam_weighted_accuracy,
+                 golden_adam_weighted_weights);
 }
 
 TEST(sgd__trains_as_keras)
 {
-    check_golden(options_of(GF_OPTIMIZER_SGD, 0.05, 0.0), NULL, golden_sgd_loss,
+    check_golden(GF_HEAD_RELU, options_of(GF_OPTIMIZER_SGD, 0.05, 0.0), NULL, golden_sgd_loss,
                  golden_sgd_accuracy, golden_sgd_weights);
 }
 
 TEST(sgd_with_momentum__trains_as_keras)
 {
-    check_golden(options_of(GF_OPTIMIZER_SGD, 0.05, 0.9), NULL, golden_momentum_loss,
+    check_golden(GF_HEAD_RELU, options_of(GF_OPTIMIZER_SGD, 0.05, 0.9), NULL, golden_momentum_loss,
                  golden_momentum_accuracy, golden_momentum_weights);
 }
 
 TEST(rmsprop__trains_as_keras)
 {
-    check_golden(options_of(GF_OPTIMIZER_RMSPROP, 0.01, 0.0), NULL, golden_rmsprop_loss,
-                 golden_rmsprop_accuracy, golden_rmsprop_weights);
+    check_golden(GF_HEAD_RELU, options_of(GF_OPTIMIZER_RMSPROP, 0.01, 0.0), NULL,
+                 golden_rmsprop_loss, golden_rmsprop_accuracy, golden_rmsprop_weights);
+}
+
+TEST(hidden_tanh__trains_as_keras)
+{
+    check_golden(GF_HEAD_TANH, options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), NULL, golden_tanh_loss,
+                 golden_tanh_accuracy, golden_tanh_weights);
+}
+
+TEST(hidden_sigmoid__trains_as_keras)
+{
+    check_golden(GF_HEAD_SIGMOID, options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), NULL,
+                 golden_sigmoid_loss, golden_sigmoid_accuracy, golden_sigmoid_weights);
 }
 
 TEST(optimizer_step__gives_the_same_bytes_on_any_number_of_threads)
@@ -233,7 +247,8 @@ TEST(train_options_check__names_the_option_its_value_and_what_is_allowed)
     CHECK_FAILS(GF_EINVAL, "number 9", gf_train_options_check(&bad, &check_err));
 }
 
-TESTS_MAIN(UNIT(adam__trains_as_keras), UNIT(adam__trains_as_keras_with_class_weights),
+TESTS_MAIN(UNIT(adam__trains_as_keras), UNIT(hidden_tanh__trains_as_keras),
+           UNIT(hidden_sigmoid__trains_as_keras), UNIT(adam__trains_as_keras_with_class_weights),
            UNIT(sgd__trains_as_keras), UNIT(sgd_with_momentum__trains_as_keras),
            UNIT(rmsprop__trains_as_keras),
            UNIT(optimizer_step__gives_the_same_bytes_on_any_number_of_threads),

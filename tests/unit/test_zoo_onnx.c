@@ -76,6 +76,7 @@ TEST(onnx__models_of_torch_tensorflow_and_others_give_their_numbers)
     gf__checkpoint outside = check_model("outside", "ONNX, opset 17", 5);
     gf__checkpoint transform = check_model("transform", "ONNX, opset 17", 4);
     gf__checkpoint channels = check_model("channels", "ONNX, opset 17", 5);
+    gf__checkpoint curves = check_model("curves", "ONNX, opset 17", 6);
     CHECK(!torch.has_input && !channels.has_input && !old.has_input && !fresh.has_input &&
           !affine.has_input);
     CHECK(tf.has_input); /* pixels / 127.5 - 1, which the file does itself */
@@ -84,6 +85,7 @@ TEST(onnx__models_of_torch_tensorflow_and_others_give_their_numbers)
     CHECK(transform.has_input); /* the file undoes ImageNet's, which leaves [-1,1] */
     CHECK(transform.scale == 1 / 127.5f);
     CHECK(transform.shift == -1.0f);
+    gf__checkpoint_free(&curves);
     gf__checkpoint_free(&outside);
     gf__checkpoint_free(&transform);
     gf__checkpoint_free(&channels);
@@ -202,7 +204,7 @@ static const struct refused {
     {"reflect", GF_EUNSUPPORTED, "pads with something else than zeros"},
     {"reshape", GF_EUNSUPPORTED, "only flattening can be run"},
     {"short", GF_EFORMAT, "\"k\" has 107 values, its dimensions ask for 108"},
-    {"sigmoid", GF_EUNSUPPORTED, "node \"odd\" (Sigmoid): graft has no layer for this operator"},
+    {"elu", GF_EUNSUPPORTED, "node \"odd\" (Elu): graft has no layer for this operator"},
     {"softmax_of_a_map", GF_EUNSUPPORTED, "over axis 2 of a map with channels first"},
     {"strides", GF_EFORMAT, "a window or stride of 0"},
     {"strings", GF_EUNSUPPORTED, "\"k\" has data type 8"},

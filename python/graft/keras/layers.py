@@ -5,13 +5,14 @@ import numpy as np
 from ..errors import InvalidError, UnsupportedError
 from .engine import Layer, Tensor, check_weight
 
-ACTIVATIONS = ("linear", "relu", "softmax")
+ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "softmax")
 
 
 def _activation(value, layer):
     name = "linear" if value is None else getattr(value, "__name__", value)
     if name not in ACTIVATIONS:
-        raise UnsupportedError(f"{layer}: activation {name!r}, graft has linear, relu and softmax")
+        raise UnsupportedError(f"{layer}: activation {name!r}, graft has "
+                               f"{', '.join(ACTIVATIONS)}")
     return name
 
 
@@ -44,7 +45,8 @@ def Input(shape=None, batch_shape=None, name=None, dtype=None, tensor=None):
 
 
 class Dense(Layer):
-    """activation(x kernel + bias); activation None ('linear'), 'relu' or 'softmax'."""
+    """activation(x kernel + bias); activation None ('linear'), 'relu', 'tanh', 'sigmoid' or
+    'softmax'."""
 
     def __init__(self, units=None, activation=None, use_bias=True,
                  kernel_initializer="glorot_uniform", bias_initializer="zeros", output_dim=None,

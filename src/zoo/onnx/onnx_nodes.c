@@ -120,13 +120,23 @@ static gf_status activate(const gf__onnx_at *at, gf__activation activation, gf_e
         st = gf__op_activation(at->model->ops, at->name, input->op, activation, &op, err);
     if (st == GF_OK)
         gf__onnx_give_like(at, input, op);
-    at->out->is_not_negative = true;
+    at->out->is_not_negative = activation != GF__ACTIVATION_TANH;
     return st;
 }
 
 static gf_status run_relu(const gf__onnx_at *at, gf_error *err)
 {
     return activate(at, GF__ACTIVATION_RELU, err);
+}
+
+static gf_status run_sigmoid(const gf__onnx_at *at, gf_error *err)
+{
+    return activate(at, GF__ACTIVATION_SIGMOID, err);
+}
+
+static gf_status run_tanh(const gf__onnx_at *at, gf_error *err)
+{
+    return activate(at, GF__ACTIVATION_TANH, err);
 }
 
 /* A bound of Clip: an input of one number, or an attribute before opset 11. */
@@ -313,10 +323,12 @@ static const struct operator_row {
     {"ReduceMean", gf__onnx_reduce, 1, 2},
     {"Relu", run_relu, 1, 1},
     {"Reshape", gf__onnx_reshape, 2, 2},
+    {"Sigmoid", run_sigmoid, 1, 1},
     {"Softmax", run_softmax, 1, 1},
     {"Squeeze", gf__onnx_squeeze, 1, 2},
     {"Sub", gf__onnx_arithmetic, 2, 2},
     {"Sum", gf__onnx_sum, 1, 1024},
+    {"Tanh", run_tanh, 1, 1},
     {"Transpose", gf__onnx_transpose, 1, 1},
     {"Unsqueeze", gf__onnx_unsqueeze, 1, 2},
 };

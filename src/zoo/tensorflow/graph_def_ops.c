@@ -111,10 +111,18 @@ gf_status gf__def_add_bias(const gf__def_op *at, size_t *out, gf_error *err)
 
 gf_status gf__def_add_activation(const gf__def_op *at, size_t *out, gf_error *err)
 {
-    const char *op = at->node->op;
-    const gf__activation activation = strcmp(op, "Relu") == 0    ? GF__ACTIVATION_RELU
-                                      : strcmp(op, "Relu6") == 0 ? GF__ACTIVATION_RELU6
-                                                                 : GF__ACTIVATION_SOFTMAX;
+    static const struct {
+        const char *op;
+        gf__activation activation;
+    } known[] = {{"Relu", GF__ACTIVATION_RELU},
+                 {"Relu6", GF__ACTIVATION_RELU6},
+                 {"Sigmoid", GF__ACTIVATION_SIGMOID},
+                 {"Softmax", GF__ACTIVATION_SOFTMAX},
+                 {"Tanh", GF__ACTIVATION_TANH}};
+    size_t i = 0;
+    while (strcmp(known[i].op, at->node->op) != 0)
+        i++; /* one is: rows of graph_def_layers.c send here */
+    const gf__activation activation = known[i].activation;
     return gf__op_activation(at->l->ops, at->node->name, gf__def_value(at, 0), activation, out,
                              err);
 }

@@ -2,7 +2,8 @@
 """Golden values for tests/unit/test_optimizer.c, test_metrics.c and test_probe.c.
 
 Training: 12 rows of 7 features, Dense(5, relu) + Dense(3, softmax), 3 epochs in the order given, batches of 5 (the last one
-shorter), once with every optimizer of Keras. Metrics: scikit-learn on made-up scores. Probe: scikit-learn's Ridge.
+shorter), once with every optimizer of Keras, and with other activations. Then heads that end in a sigmoid, with
+binary_crossentropy and sample weights: Dense(1) and, of three answers each, Dense(3). Metrics: scikit-learn on made-up scores. Probe: scikit-learn's Ridge.
 Written as C tables, one header for each test.
 
 Made with Python 3.11, tensorflow 2.15.1 (keras 2.15.0), numpy 1.26.4, scikit-learn 1.9.1:
@@ -44,9 +45,9 @@ def table(kind, name, values):
     print(f"static const {kind} {name}[] = {{{', '.join(text)}}};")
 
 
-def train(name, optimizer, weighted):
+def train(name, optimizer, weighted, activation="relu"):
     inputs = tf.keras.Input((D,))
-    hidden = tf.keras.layers.Dense(H, activation="relu")(inputs)
+    hidden = tf.keras.layers.Dense(H, activation=activation)(inputs)
     outputs = tf.keras.layers.Dense(K, activation="softmax")(hidden)
     model = tf.keras.Model(inputs, outputs)
     model.set_weights(weights)
@@ -55,6 +56,21 @@ def train(name, optimizer, weighted):
                         shuffle=False, verbose=0, class_weight=class_weights if weighted else None)
     table("double", f"golden_{name}_loss", history.history["loss"])
     table("double", f"golden_{name}_accuracy", history.history["accuracy"])
+    table("float", f"golden_{name}_weights", np.concatenate([w.ravel() for w in model.get_weights()]))
+
+
+def train_sigmoid(name, optimizer, targets, is_weighted):
+    n = targets.shape[1]
+    inputs = tf.keras.Input((D,))
+    hidden = tf.keras.layers.Dense(H, activation="tanh")(inputs)
+    outputs = tf.keras.layers.Dense(n, activation="sigmoid")(hidden)
+    model = tf.keras.Model(inputs, outputs)
+    model.set_weights([*weights[:2], weights[2][:, :n], weights[3][:n]])
+    model.compile(optimizer, "binary_crossentropy", metrics=["binary_accuracy"])
+    history = model.fit(features, targets, batch_size=5, epochs=3, shuffle=False, verbose=0,
+                        sample_weight=row_weights if is_weighted else None)
+    table("double", f"golden_{name}_loss", history.history["loss"])
+    table("double", f"golden_{name}_accuracy", history.history["binary_accuracy"])
     table("float", f"golden_{name}_weights", np.concatenate([w.ravel() for w in model.get_weights()]))
 
 
@@ -68,6 +84,17 @@ train("adam_weighted", opt.Adam(0.01), True)
 train("sgd", opt.SGD(0.05), False)
 train("momentum", opt.SGD(0.05, momentum=0.9), False)
 train("rmsprop", opt.RMSprop(0.01), False)
+train("tanh", opt.Adam(0.01), False, "tanh")
+train("sigmoid", opt.Adam(0.01), False, "sigmoid")
+binary_targets = (labels[:, None] == 1).astype(np.float32)
+answers = (features[:, :K] + features[:, K:2 * K] > 0).astype(np.float32)
+row_weights = (np.arange(N) % 4 * 0.5).astype(np.float32)
+table("float", "golden_binary_targets", binary_targets)
+table("float", "golden_answers", answers)
+table("float", "golden_row_weights", row_weights)
+train_sigmoid("binary", opt.Adam(0.01), binary_targets, False)
+train_sigmoid("binary_weighted", opt.SGD(0.05), binary_targets, True)
+train_sigmoid("answers", opt.Adam(0.01), answers, False)
 
 # Metrics: 40 rows, 4 classes; class 3 is never predicted (its precision is 0/0), some scores are equal.
 scores = rng.dirichlet(np.ones(4), 40).astype(np.float32)
