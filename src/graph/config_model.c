@@ -1,129 +1,76 @@
 /* config_model.c: Keras' configuration of a whole model into a graph. The document is a list of
  * nodes that name their inputs, in any order; they are put into the graph in the document's order,
- * a node's inputs before it. A Sequential model is a chain. Everything is checked: the document may
- * come from anywhere. */
+ * a node's inputs before it. Models among the layers are taken apart: their layers become the
+ * graph's. Everything is checked: the document may come from anywhere. */
+#include <math.h>
 #include <string.h>
 
 #include "graph/config_priv.h"
 
-/* Each is looked up by name among all layers; DenseNet-264 has about a thousand. */
-#define MAX_LINKS 65536
+#define MAX_SCALING 1e6
 
-typedef enum mark { UNSEEN, IN_PROGRESS, ADDED } mark;
-
-typedef struct node {
-    const gf__json *json;   /* {"class_name", "config", "inbound_nodes"} */
-    const gf__json *config; /* its settings */
-    const char *name;       /* borrowed from the document, or owned_name */
-    char *owned_name;       /* of an input that Sequential only implies */
-    const char **inputs;    /* names; owned array of borrowed names */
-    size_t n_inputs;
-    size_t index; /* in the graph, once added */
-    bool is_used; /* is an input of another */
-    mark mark;
-} node;
-
-typedef struct model {
-    node *nodes;
-    size_t n_nodes;
+typedef struct reading {
+    gf__config_tree tree;
     gf_graph *graph;
-} model;
+    gf__config_value input; /* how the network's input is scaled */
+    bool has_input;         /* a layer has read it */
+} reading;
 
-static void free_nodes(model *m)
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static const char *name_in_graph(const gf__config_node *n)
 {
-    for (size_t i = 0; i < m->n_nodes; i++) {
-        gf__free(m->nodes[i].inputs);
-        gf__free(m->nodes[i].owned_name);
-    }
-    gf__free(m->nodes);
+    return n->graph_name != NULL ? n->graph_name : n->name;
 }
 
-/* ---- a node and the names of its inputs ---- */
-
-static gf_status add_input_name(node *n, const char *name, gf_error *err)
+/* By a layer of the whole, which keep their names, or by one that has its name already. */
+static bool is_taken(const gf__config_tree *tree, size_t self, const char *name)
 {
-    const char **inputs = gf__realloc(n->inputs, (n->n_inputs + 1) * sizeof *inputs);
-    if (inputs == NULL)
-        return gf__error_nomem(err, "a layer's inputs", sizeof *inputs);
-    n->inputs = inputs;
-    n->inputs[n->n_inputs++] = name;
+    for (size_t i = 1; i < tree->n_nodes; i++) {
+        const gf__config_node *n = &tree->nodes[i];
+        if (n->kind == GF__NODE_LAYER && (n->model == 0 || i < self) &&
+            strcmp(name_in_graph(n), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A layer of an inner model is called as there, or after its model, too, where that is taken. */
+static gf_status name_layer(gf__config_tree *tree, size_t i, gf_error *err)
+{
+    gf__config_node *n = &tree->nodes[i];
+    const char *model = tree->nodes[n->model].name;
+    if (!is_taken(tree, i, n->name))
+        return GF_OK;
+    for (size_t number = 1; number <= tree->n_nodes; number++) {
+        gf__free(n->graph_name);
+        n->graph_name = number == 1 ? gf__asprintf("%.60s_%.60s", model, n->name)
+                                    : gf__asprintf("%.50s_%.60s_%zu", model, n->name, number);
+        if (n->graph_name == NULL)
+            return gf__error_nomem(err, "a layer's name", strlen(n->name));
+        char *made = n->graph_name;
+        n->graph_name = NULL; /* not to find itself */
+        const bool is_free = !is_taken(tree, i, made);
+        n->graph_name = made;
+        if (is_free)
+            break;
+    }
     return GF_OK;
 }
 
-/* ["conv2d_1", 0, 0, {...}]: layer, call number, output number. */
-static gf_status read_reference(node *n, const gf__json *reference, gf_error *err)
+static gf_status name_layers(gf__config_tree *tree, gf_error *err)
 {
-    const char *name = gf__json_string(gf__json_at(reference, 0), NULL);
-    if (name == NULL)
-        return gf_error_set(err, GF_EFORMAT,
-                            "layer \"%.128s\": inbound_nodes: expected [\"layer\",0,0]", n->name);
-    if (gf__json_int(gf__json_at(reference, 1), 0) != 0 ||
-        gf__json_int(gf__json_at(reference, 2), 0) != 0)
-        return gf_error_set(err, GF_EUNSUPPORTED,
-                            "layer \"%.128s\": takes a second output or call of \"%.128s\"; layers "
-                            "with one of each can be run",
-                            n->name, name);
-    return add_input_name(n, name, err);
-}
-
-/* Keras 3 hides the same reference somewhere in the call's arguments, under "keras_history". The
- * parser has bounded the depth. */
-static gf_status read_histories(node *n, const gf__json *value, gf_error *err)
-{
-    const gf__json *history = gf__json_find(value, "keras_history");
-    if (history != NULL)
-        return read_reference(n, history, err);
     gf_status st = GF_OK;
-    const gf__json *item = NULL;
-    const char *key = gf__json_is_object(value) ? gf__json_next(value, NULL, &item) : NULL;
-    for (; key != NULL && st == GF_OK; key = gf__json_next(value, key, &item))
-        st = read_histories(n, item, err);
-    const size_t n_items = gf__json_is_array(value) ? gf__json_n_items(value) : 0;
-    for (size_t i = 0; i < n_items && st == GF_OK; i++)
-        st = read_histories(n, gf__json_at(value, i), err);
+    for (size_t i = 1; i < tree->n_nodes && st == GF_OK; i++) {
+        if (tree->nodes[i].kind == GF__NODE_LAYER && tree->nodes[i].model > 0)
+            st = name_layer(tree, i, err);
+    }
     return st;
 }
 
-static gf_status read_inputs(node *n, gf_error *err)
-{
-    const gf__json *calls = gf__json_find(n->json, "inbound_nodes");
-    const size_t n_calls = gf__json_n_items(calls);
-    if (n_calls == 0)
-        return GF_OK;
-    if (n_calls > 1)
-        return gf_error_set(err, GF_EUNSUPPORTED,
-                            "layer \"%.128s\" is called %zu times; shared layers cannot be run",
-                            n->name, n_calls);
-    const gf__json *call = gf__json_at(calls, 0);
-    if (gf__json_is_object(call))
-        return read_histories(n, gf__json_find(call, "args"), err);
-    for (size_t i = 0; i < gf__json_n_items(call); i++) {
-        const gf_status st = read_reference(n, gf__json_at(call, i), err);
-        if (st != GF_OK)
-            return st;
-    }
-    return GF_OK;
-}
+/* ---- nodes into the graph -------------------------------------------------------------------- */
 
-static gf_status read_node(const gf__json *json, size_t i, node *n, gf_error *err)
-{
-    const gf__json *config = gf__json_find(json, "config");
-    const char *name = gf__json_string(gf__json_find(json, "name"), NULL);
-    if (!gf__json_is_string(gf__json_find(json, "class_name")))
-        return gf_error_set(err, GF_EFORMAT, "layers[%zu] has no class_name", i);
-    n->json = json;
-    n->config = config;
-    n->name = gf__json_string(gf__json_find(config, "name"), name);
-    if (name != NULL)
-        n->name = name; /* the one that others refer to */
-    if (n->name == NULL)
-        return gf_error_set(err, GF_EFORMAT, "layers[%zu] has no name", i);
-    return GF_OK;
-}
-
-/* ---- nodes into the graph ---- */
-
-static gf_status node_class(const node *n, gf__layer_class *out, gf_error *err)
+static gf_status node_class(const gf__config_node *n, gf__layer_class *out, gf_error *err)
 {
     const char *name = gf__json_string(gf__json_find(n->json, "class_name"), "InputLayer");
     if (strcmp(name, "Merge") == 0)
@@ -136,203 +83,184 @@ static gf_status node_class(const node *n, gf__layer_class *out, gf_error *err)
     return GF_OK;
 }
 
-static gf_status add_node(model *m, node *n, const size_t *inputs, gf_error *err)
+static gf_status add_node(reading *r, gf__config_node *n, const size_t *inputs, gf_error *err)
 {
-    gf__layer_config config = {.name = n->name};
+    gf__layer_config config = {.name = n->graph_name != NULL ? n->graph_name : n->name};
     gf_status st = node_class(n, &config.class_id, err);
     if (st != GF_OK)
         return st;
     config.is_trainable = gf__json_bool(gf__json_find(n->config, "trainable"), true);
     if (config.class_id == GF__LAYER_INPUT)
         config.is_trainable = true; /* it has nothing to train; Keras writes no such setting */
-    st = gf__check_fixed_settings(n->config, n->name, err);
+    st = gf__check_fixed_settings(n->config, config.name, err);
     if (st == GF_OK)
         st = gf__classes[config.class_id].read(n->config, &config, err);
     if (st == GF_OK)
-        st = gf__graph_add(m->graph, &config, inputs, n->n_inputs, &n->index, err);
+        st = gf__graph_add(r->graph, &config, inputs, n->n_inputs, &n->layer, err);
     return st;
 }
 
-static node *find_node(const model *m, const char *name)
+/* Only the network's input may be scaled, and for all that read it alike: then pixels are. */
+static gf_status note_scaling(reading *r, const gf__config_node *reader,
+                              const gf__config_value *value, gf_error *err)
 {
-    for (size_t i = 0; i < m->n_nodes; i++) {
-        if (strcmp(m->nodes[i].name, name) == 0)
-            return &m->nodes[i];
+    const gf__config_node *source = &r->tree.nodes[value->node];
+    if (!gf__config_is_input(source)) {
+        if (value->by == GF__NO_NODE)
+            return GF_OK;
+        return gf_error_set(err, GF_EUNSUPPORTED,
+                            "layer \"%.100s\" scales what \"%.100s\" puts out; only the network's "
+                            "input can be scaled",
+                            r->tree.nodes[value->by].name, source->name);
     }
-    return NULL;
+    if (!r->has_input)
+        r->input = *value;
+    r->has_input = true;
+    if (r->input.scale == value->scale && r->input.shift == value->shift)
+        return GF_OK;
+    return gf_error_set(
+        err, GF_EUNSUPPORTED,
+        "layer \"%.128s\" sees the input scaled in another way than others do; it can "
+        "be scaled once",
+        reader->name);
 }
 
-/* Depth first, so that a node's inputs are there before it. At most GF__GRAPH_MAX_LAYERS deep. */
-static gf_status place_node(model *m, node *n, gf_error *err)
+static gf_status place_node(reading *r, gf__config_node *n, gf_error *err);
+
+static gf_status place_inputs(reading *r, gf__config_node *n, size_t *inputs, gf_error *err)
 {
-    gf_status st = GF_OK;
-    if (n->mark == ADDED)
+    for (size_t i = 0; i < n->n_inputs; i++) {
+        gf__config_value value;
+        gf_status st = gf__config_follow(&r->tree, n->inputs[i], &value, err);
+        if (st == GF_OK)
+            st = place_node(r, &r->tree.nodes[value.node], err);
+        if (st == GF_OK)
+            st = note_scaling(r, n, &value, err);
+        if (st != GF_OK)
+            return st;
+        inputs[i] = r->tree.nodes[value.node].layer;
+    }
+    return GF_OK;
+}
+
+/* Depth first, so that a node's inputs are there before it. At most as deep as there are nodes. */
+static gf_status place_node(reading *r, gf__config_node *n, gf_error *err)
+{
+    if (n->mark == GF__ADDED)
         return GF_OK;
-    if (n->mark == IN_PROGRESS)
+    if (n->mark == GF__IN_PROGRESS)
         return gf_error_set(err, GF_EFORMAT, "layer \"%.128s\" is computed from itself (a cycle)",
                             n->name);
-    n->mark = IN_PROGRESS;
+    n->mark = GF__IN_PROGRESS;
     size_t *inputs = gf__calloc(n->n_inputs, sizeof *inputs);
     if (inputs == NULL)
         return gf__error_nomem(err, "a layer's inputs", n->n_inputs * sizeof *inputs);
-    for (size_t i = 0; i < n->n_inputs; i++) {
-        node *input = find_node(m, n->inputs[i]);
-        if (input == NULL) {
-            st = gf_error_set(err, GF_EFORMAT, "layer \"%.128s\": its input \"%.128s\" is missing",
-                              n->name, n->inputs[i]);
-            goto done;
-        }
-        st = place_node(m, input, err);
-        if (st != GF_OK)
-            goto done;
-        input->is_used = true;
-        inputs[i] = input->index;
-    }
-    st = add_node(m, n, inputs, err);
-    n->mark = ADDED;
-done:
+    gf_status st = place_inputs(r, n, inputs, err);
+    if (st == GF_OK)
+        st = add_node(r, n, inputs, err);
+    n->mark = GF__ADDED;
     gf__free(inputs);
     return st;
 }
 
-static gf_status place_nodes(model *m, gf_error *err)
+static gf_status place_nodes(reading *r, gf_error *err)
 {
-    const node *output = NULL;
-    for (size_t i = 0; i < m->n_nodes; i++) {
-        const gf_status st = place_node(m, &m->nodes[i], err);
-        if (st != GF_OK)
-            return st;
+    gf__config_value end;
+    gf_status st = GF_OK;
+    for (size_t i = 1; i < r->tree.n_nodes && st == GF_OK; i++) {
+        if (r->tree.nodes[i].kind == GF__NODE_LAYER)
+            st = place_node(r, &r->tree.nodes[i], err);
     }
-    for (size_t i = 0; i < m->n_nodes; i++) {
-        const node *n = &m->nodes[i];
-        if (n->is_used)
-            continue;
-        if (output != NULL)
-            return gf_error_set(err, GF_EUNSUPPORTED,
-                                "layers \"%.128s\" and \"%.128s\" are both outputs; networks with "
-                                "one output can be run",
-                                output->name, n->name);
-        output = n;
-    }
-    return GF_OK;
-}
-
-/* ---- the two kinds of model ---- */
-
-/* A Sequential model's first layer may carry the input's shape instead of following an InputLayer.
- */
-static gf_status read_implied_input(model *m, const node *first, gf_error *err)
-{
-    node *input = &m->nodes[m->n_nodes];
-    input->owned_name = gf__asprintf("%.120s_input", first->name);
-    if (input->owned_name == NULL)
-        return gf__error_nomem(err, "a layer's name", strlen(first->name));
-    input->name = input->owned_name;
-    input->config = first->config;
-    m->n_nodes++;
-    return GF_OK;
-}
-
-static gf_status link_chain(model *m, gf_error *err)
-{
-    const size_t n = m->n_nodes;
-    const char *class_name = gf__json_string(gf__json_find(m->nodes[0].json, "class_name"), "");
-    if (strcmp(class_name, "InputLayer") != 0) {
-        gf_status st = read_implied_input(m, &m->nodes[0], err);
-        if (st == GF_OK)
-            st = add_input_name(&m->nodes[0], m->nodes[n].name, err);
-        if (st != GF_OK)
-            return st;
-    }
-    for (size_t i = 1; i < n; i++) {
-        const gf_status st = add_input_name(&m->nodes[i], m->nodes[i - 1].name, err);
-        if (st != GF_OK)
-            return st;
-    }
-    return GF_OK;
-}
-
-static gf_status link_tree(model *m, gf_error *err)
-{
-    size_t n_links = 0;
-    for (size_t i = 0; i < m->n_nodes; i++) {
-        const gf_status st = read_inputs(&m->nodes[i], err);
-        if (st != GF_OK)
-            return st;
-        n_links += m->nodes[i].n_inputs;
-        if (n_links > MAX_LINKS)
-            return gf_error_set(err, GF_ELIMIT,
-                                "the layers have more than %d inputs in all, no more are read",
-                                MAX_LINKS);
-    }
-    return GF_OK;
-}
-
-/* [["dense",0,0]], or ["dense",0,0] in Keras 3. */
-static gf_status check_single_output(const gf__json *config, gf_error *err)
-{
-    const gf__json *outputs = gf__json_find(config, "output_layers");
-    if (gf__json_is_array(gf__json_at(outputs, 0)) && gf__json_n_items(outputs) > 1)
-        return gf_error_set(err, GF_EUNSUPPORTED,
-                            "the model has %zu outputs; networks with one output can be run",
-                            gf__json_n_items(outputs));
-    return GF_OK;
-}
-
-static gf_status read_nodes(model *m, const gf__json *layers, gf_error *err)
-{
-    const size_t n = gf__json_n_items(layers);
-    if (!gf__json_is_array(layers) || n == 0)
-        return gf_error_set(err, GF_EFORMAT, "the model configuration has no layers");
-    if (n > GF__GRAPH_MAX_LAYERS)
-        return gf_error_set(err, GF_ELIMIT, "the model has %zu layers, at most %d are read", n,
-                            GF__GRAPH_MAX_LAYERS);
-    m->nodes = gf__calloc(n + 1, sizeof *m->nodes); /* one more for an implied input */
-    if (m->nodes == NULL)
-        return gf__error_nomem(err, "layers", n * sizeof *m->nodes);
-    for (size_t i = 0; i < n; i++) {
-        const gf_status st = read_node(gf__json_at(layers, i), i, &m->nodes[i], err);
-        if (st != GF_OK)
-            return st;
-        m->n_nodes++;
-    }
-    return GF_OK;
-}
-
-gf_status gf__graph_from_config(const gf__json *json, gf_graph **out, gf_error *err)
-{
-    gf_status st;
-    model m = {0};
-    const char *class_name = gf__json_string(gf__json_find(json, "class_name"), "");
-    const gf__json *config = gf__json_find(json, "config");
-    const bool is_chain = strcmp(class_name, "Sequential") == 0;
-
-    *out = NULL;
-    if (!is_chain && strcmp(class_name, "Model") != 0 && strcmp(class_name, "Functional") != 0)
-        return gf_error_set(err, GF_EUNSUPPORTED,
-                            "class_name is \"%.60s\", expected Model, Functional or Sequential",
-                            class_name);
-    st = check_single_output(config, err);
-    if (st != GF_OK)
-        goto done;
-    /* Sequential was a bare list of layers before Keras 2.2.3. */
-    st = read_nodes(&m, gf__json_is_array(config) ? config : gf__json_find(config, "layers"), err);
-    if (st != GF_OK)
-        goto done;
-    st = is_chain ? link_chain(&m, err) : link_tree(&m, err);
-    if (st != GF_OK)
-        goto done;
-    st = gf__graph_new(gf__json_string(gf__json_find(config, "name"), "model"), &m.graph, err);
-    if (st != GF_OK)
-        goto done;
-    st = place_nodes(&m, err);
-    if (st != GF_OK)
-        goto done;
-
-    *out = m.graph;
-    m.graph = NULL; /* moved to the caller */
-done:
-    gf_graph_free(m.graph);
-    free_nodes(&m);
+    if (st == GF_OK)
+        st = gf__config_find_output(&r->tree, 0, err);
+    if (st == GF_OK)
+        st = gf__config_follow(&r->tree, r->tree.nodes[0].output, &end, err);
+    if (st == GF_OK && end.by != GF__NO_NODE)
+        st = gf_error_set(err, GF_EUNSUPPORTED,
+                          "layer \"%.128s\" scales the network's output; only its input can be "
+                          "scaled",
+                          r->tree.nodes[end.by].name);
     return st;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+static gf_status make_graph(reading *r, const gf__json *model, gf_error *err)
+{
+    gf_status st = gf__config_list(&r->tree, model, err);
+    if (st == GF_OK)
+        st = gf__config_link(&r->tree, err);
+    if (st == GF_OK)
+        st = name_layers(&r->tree, err);
+    if (st == GF_OK)
+        st = gf__graph_new(r->tree.nodes[0].name, &r->graph, err);
+    if (st == GF_OK)
+        st = place_nodes(r, err);
+    return st;
+}
+
+static bool is_scaled(const reading *r)
+{
+    return r->has_input && r->input.by != GF__NO_NODE;
+}
+
+static gf_status write_notes(const reading *r, gf__config_notes *notes, gf_error *err)
+{
+    const gf__config_tree *tree = &r->tree;
+    notes->is_scaled = is_scaled(r);
+    notes->scale = r->input.scale;
+    notes->shift = r->input.shift;
+    if (notes->is_scaled && !(fabs(notes->scale) > 0.0 && fabs(notes->scale) < MAX_SCALING &&
+                              fabs(notes->shift) < MAX_SCALING))
+        return gf_error_set(err, GF_EFORMAT, "layer \"%.128s\" scales the input by %g and adds %g",
+                            tree->nodes[r->input.by].name, notes->scale, notes->shift);
+    notes->entries = gf__calloc(tree->n_nodes, sizeof *notes->entries);
+    if (notes->entries == NULL)
+        return gf__error_nomem(err, "layers", tree->n_nodes * sizeof *notes->entries);
+    for (size_t i = 0; i < tree->n_nodes; i++) {
+        const gf__config_node *n = &tree->nodes[i];
+        notes->entries[i] = (gf__config_entry){.json = n->json,
+                                               .name = n->json != NULL ? n->name : NULL,
+                                               .n_inner = n->n_inner,
+                                               .layer = n->layer};
+    }
+    notes->n_entries = tree->n_nodes;
+    return GF_OK;
+}
+
+void gf__config_notes_free(gf__config_notes *notes)
+{
+    gf__free(notes->entries);
+    *notes = (gf__config_notes){0};
+}
+
+static gf_status refuse_scaling(const reading *r, gf_error *err)
+{
+    return gf_error_set(err, GF_EUNSUPPORTED,
+                        "layer \"%.128s\" scales the input, which is no part of a graph",
+                        r->tree.nodes[r->input.by].name);
+}
+
+gf_status gf__graph_from_noted_config(const gf__json *model, gf__config_notes *notes,
+                                      gf_graph **out, gf_error *err)
+{
+    reading r = {0};
+    *out = NULL;
+    gf_status st = make_graph(&r, model, err);
+    if (st == GF_OK && notes == NULL && is_scaled(&r))
+        st = refuse_scaling(&r, err);
+    if (st == GF_OK && notes != NULL)
+        st = write_notes(&r, notes, err);
+    if (st == GF_OK) {
+        *out = r.graph;
+        r.graph = NULL; /* moved to the caller */
+    }
+    gf_graph_free(r.graph);
+    gf__config_tree_free(&r.tree);
+    return st;
+}
+
+gf_status gf__graph_from_config(const gf__json *model, gf_graph **out, gf_error *err)
+{
+    return gf__graph_from_noted_config(model, NULL, out, err);
 }

@@ -86,11 +86,39 @@ size_t gf__layer_weight_shape(const gf_layer *layer, size_t i, size_t shape[4]);
 size_t gf__graph_output(const gf_graph *graph);
 
 /* Keras' model configuration: {"class_name": "Model"|"Functional"|"Sequential", "config": {"name",
- * "layers": [...]}}. Reading understands Keras 1.2 to 2.x spellings (dilation 1 only) and refuses,
+ * "layers": [...]}}. Reading understands the spellings of Keras 1.2 to 3 (dilation 1 only) and refuses,
  * naming the layer, what graft cannot run. Layers keep the order of the document. The tree is
- * checked: unknown inputs, cycles, two outputs. */
+ * checked: unknown inputs, cycles, two outputs. A model that is a layer gives the graph its own
+ * layers, under their names, with its name in front of those that are taken; what does nothing once
+ * training is over (RandomFlip, GaussianNoise ...) gives none. */
 gf_status gf__graph_from_config(const gf__json *model, gf_graph **out, gf_error *err);
 gf_status gf__graph_to_config(const gf_graph *graph, gf__json **out, gf_error *err);
+
+/* A layer of a configuration, in the document's order. Behind a model come its own layers. */
+typedef struct gf__config_entry {
+    const gf__json *json; /* borrowed from the document; NULL: an input that is only implied */
+    const char *name;     /* as the document calls it; borrowed */
+    size_t n_inner;       /* entries behind it that lie in it: more than 0 for a model, only */
+    size_t layer;         /* in the graph; SIZE_MAX: a model, or what gives none */
+} gf__config_entry;
+
+/* What a graph does not say: where weights are to be looked for, and what is done with the input first. */
+typedef struct gf__config_notes {
+    gf__config_entry *entries; /* entry 0 is the whole */
+    size_t n_entries;
+    bool is_scaled; /* the input is multiplied and added to before the first layers read it */
+    double scale, shift;
+} gf__config_notes;
+/* The same with notes; start them with {0}. Without them, a configuration that scales the input is
+ * refused. */
+gf_status gf__graph_from_noted_config(const gf__json *model, gf__config_notes *notes,
+                                      gf_graph **out, gf_error *err);
+void gf__config_notes_free(gf__config_notes *notes);
+/* Whether a layer's class is a model, which lists layers in its configuration. */
+bool gf__config_is_model(const gf__json *layer);
+/* Whether a layer is an operation of one input and settings, as `x / 127.5` leaves it: among the
+ * arguments of its call are numbers. */
+bool gf__config_is_operation(const gf__json *layer);
 
 /* The first layer of the tail of Dense, Dropout and Activation layers that a head is made of;
  * n_layers where there is none. */

@@ -9,6 +9,9 @@
 #include "zoo/zoo_priv.h"
 
 #define MAX_CONFIG_BYTES ((size_t)1 << 20)
+#define UNIT_SCALE \
+    (1.0 / 16)          /* pixels of 0 to 255 are scaled by 1/58 at most (a deviation of 58) ... */
+#define UNIT_SHIFT 16.0 /* ... or not at all, and then shifted by their mean, near 128 */
 
 static const gf__normalization imagenet = {{0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}};
 
@@ -197,4 +200,21 @@ bool gf__is_plain_normalization(const gf__normalization *n)
         if (n->mean[c] != 0.5 || n->deviation[c] != 0.5)
             return false;
     return true;
+}
+
+/* ---- networks that scale their input themselves ---------------------------------------------- */
+
+void gf__pixel_scaling(double scale, double shift, float *pixel_scale, float *pixel_shift)
+{
+    const bool is_unit = fabs(scale) > UNIT_SCALE && fabs(shift) <= UNIT_SHIFT;
+    *pixel_scale = (float)(is_unit ? scale / 255.0 : scale);
+    *pixel_shift = (float)shift;
+}
+
+void gf__checkpoint_scale_input(const gf__config_notes *notes, gf__checkpoint *out)
+{
+    if (!notes->is_scaled)
+        return;
+    out->has_input = true;
+    gf__pixel_scaling(notes->scale, notes->shift, &out->scale, &out->shift);
 }

@@ -50,6 +50,12 @@ gf_status gf__source_find(const char *path, const char *name, gf__source *out, g
 
 /* ---- input scaling ---- */
 
+/* A network that scales its input itself: what is done with pixels of 0 to 255. One that spreads its input
+ * (scale above 1/16, shift of at most 16) was made for pictures of 0 to 1: its scale is divided by 255. */
+void gf__pixel_scaling(double scale, double shift, float *pixel_scale, float *pixel_shift);
+/* What a Keras configuration says of it, if it does. */
+void gf__checkpoint_scale_input(const gf__config_notes *notes, gf__checkpoint *out);
+
 /* x = (pixel / 255 - mean) / deviation, for red, green, blue. */
 typedef struct gf__normalization {
     double mean[3], deviation[3];

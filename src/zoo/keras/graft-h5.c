@@ -1,8 +1,8 @@
 /* graft-h5: INPUT.h5 OUTPUT.safetensors, and the other way with --write (h5_write.c). The one program that links libhdf5; zoo/keras/hdf5_child.c runs
  * it and hdf5.c says what it writes. It reads what Keras 2 wrote: groups of weights in the order of
  * the attributes layer_names and weight_names, of a weights file or of a whole model; and the
- * model.weights.h5 of a .keras archive, where layers have groups in no order and weights numbers. It
- * limits itself before it opens anything: the input is not to be trusted. */
+ * model.weights.h5 of a .keras archive, where layers have groups in no order (a model's layers in one
+ * of its own) and weights numbers. It limits itself before it opens anything: the input is not to be trusted. */
 #include <hdf5.h>
 
 #include <signal.h>
@@ -18,6 +18,7 @@
 #include "zoo/keras/h5_write_priv.h"
 
 #define MAX_NAMES    65536
+#define MAX_DEPTH    16 /* of models in models */
 #define MAX_NAME     512
 #define MAX_TEXT     ((size_t)64 << 20) /* model_config */
 #define MAX_VALUES   ((size_t)512 << 20)
@@ -36,6 +37,7 @@ typedef struct conversion {
     size_t n_values; /* of all tensors so far */
     gf__json *layers;
     const char *root_name; /* of an archive's weights; NULL: Keras 2 */
+    size_t n_groups;       /* of an archive's layers so far: links may go in circles */
     gf_error *err;
 } conversion;
 
@@ -317,16 +319,44 @@ static gf_status read_numbered(conversion *c, const char *layer)
     return st;
 }
 
-static gf_status read_archived(conversion *c)
+static gf_status read_group(conversion *c, const char *path, size_t depth);
+
+/* A layer's weights, and those of its own layers where it is a model: "functional/layers/conv2d". */
+static gf_status read_member(conversion *c, const char *path, size_t depth)
 {
-    names layers = {0};
+    if (++c->n_groups > MAX_NAMES)
+        return gf_error_set(c->err, GF_ELIMIT, "the group %s has more than %d layers in all",
+                            c->root_name, MAX_NAMES);
+    gf_status st = read_numbered(c, path);
+    char *inner = gf__asprintf("%s/%s", path, c->root_name);
+    if (inner == NULL)
+        return gf__error_nomem(c->err, "a group's name", strlen(path));
+    if (st == GF_OK && H5Lexists(c->root, inner, H5P_DEFAULT) > 0)
+        st = read_group(c, inner, depth + 1);
+    gf__free(inner);
+    return st;
+}
+
+/* path: from the root, or "." for itself. */
+static gf_status read_group(conversion *c, const char *path, size_t depth)
+{
+    names members = {0};
     gf_status st = GF_OK;
-    if (H5Literate(c->root, H5_INDEX_NAME, H5_ITER_INC, NULL, add_link, &layers) < 0)
+    if (depth > MAX_DEPTH)
+        return gf_error_set(c->err, GF_ELIMIT, "models are more than %d deep in one another",
+                            MAX_DEPTH);
+    if (H5Literate_by_name(c->root, path, H5_INDEX_NAME, H5_ITER_INC, NULL, add_link, &members,
+                           H5P_DEFAULT) < 0)
         st = gf_error_set(c->err, GF_EFORMAT, "the group %s cannot be read, or has more than %d",
                           c->root_name, MAX_NAMES);
-    for (size_t i = 0; i < layers.n && st == GF_OK; i++)
-        st = read_numbered(c, layers.items[i]);
-    names_free(&layers);
+    for (size_t i = 0; i < members.n && st == GF_OK; i++) {
+        char *member = depth == 1 ? gf__strdup(members.items[i])
+                                  : gf__asprintf("%s/%s", path, members.items[i]);
+        st = member != NULL ? read_member(c, member, depth)
+                            : gf__error_nomem(c->err, "a group's name", strlen(path));
+        gf__free(member);
+    }
+    names_free(&members);
     return st;
 }
 
@@ -386,7 +416,7 @@ static gf_status convert(const char *input, const char *output, gf_error *err)
     if (c.root < 0)
         st = gf_error_set(err, GF_EFORMAT, "its groups cannot be opened");
     if (st == GF_OK)
-        st = c.root_name != NULL ? read_archived(&c) : read_layers(&c);
+        st = c.root_name != NULL ? read_group(&c, ".", 1) : read_layers(&c);
     if (st == GF_OK)
         st = write_output(&c, file, output);
     for (size_t i = 0; i < c.n_tensors; i++) {

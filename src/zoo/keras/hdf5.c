@@ -11,14 +11,17 @@
  *
  * Weights go to layers by order, as Keras' own load_weights does: the n-th layer with weights of
  * the file is the n-th of the network. Names cannot be used, because they depend on what else the
- * writing program had built before. */
+ * writing program had built before. A model that is a layer is one layer of the file, with all its
+ * weights (hdf5_order.c). */
 #include <string.h>
 
 #include "zoo/keras/keras_priv.h"
 
-/* The layers of the file that have weights. */
+/* The layers of the file that have weights, and those of the network. */
 typedef struct contents {
     const gf_safetensors *file;
+    gf__json *config; /* NULL: a file of weights alone */
+    gf__config_notes notes;
     gf__json *layers;
     size_t *with_weights; /* indices into layers */
     size_t n_with_weights;
@@ -65,14 +68,20 @@ static gf_tensor *find_tensor(const contents *c, size_t i, size_t k)
 
 /* ---- the graph ---- */
 
-/* Keras' files of theano hold kernels turned by 180 degrees. */
+/* Keras' files of theano hold kernels turned by 180 degrees; Keras 3 writes the same with all its backends. */
 static gf_status check_backend(const gf_safetensors *file, gf_error *err)
 {
+    static const char *const good[] = {"tensorflow", "jax", "torch", "numpy", "openvino"};
     const char *backend = gf_safetensors_metadata(file, "backend");
-    if (backend == NULL || strcmp(backend, "tensorflow") == 0)
-        return GF_OK;
-    return gf_error_set(err, GF_EUNSUPPORTED,
-                        "was written with the backend %.40s, expected tensorflow", backend);
+    for (size_t i = 0; backend != NULL && i < sizeof good / sizeof *good; i++)
+        if (strcmp(backend, good[i]) == 0)
+            return GF_OK;
+    return backend == NULL
+               ? GF_OK
+               : gf_error_set(
+                     err, GF_EUNSUPPORTED,
+                     "was written with the backend %.40s, expected tensorflow, jax or torch",
+                     backend);
 }
 
 /* A file of weights alone says nothing of its network but this: the classes of its last layer, if
@@ -107,37 +116,50 @@ static gf_status build_known(const contents *c, gf_graph **out, gf_error *err)
     return gf__inception_v3_layers(n_classes, out, err);
 }
 
-static gf_status build_graph(const contents *c, gf_graph **out, gf_error *err)
+/* As a configuration of these layers would be noted. */
+static gf_status note_layers(const gf_graph *graph, gf__config_notes *notes, gf_error *err)
 {
-    gf__json *config = NULL;
+    const size_t n = gf_graph_n_layers(graph);
+    notes->entries = gf__calloc(n + 1, sizeof *notes->entries);
+    if (notes->entries == NULL)
+        return gf__error_nomem(err, "layers", n * sizeof *notes->entries);
+    notes->n_entries = n + 1;
+    notes->entries[0] = (gf__config_entry){.n_inner = n, .layer = SIZE_MAX};
+    for (size_t i = 0; i < n; i++)
+        notes->entries[i + 1] = (gf__config_entry){
+            .name = gf_layer_name(gf_graph_layer_at(graph, (ptrdiff_t)i)), .layer = i};
+    return GF_OK;
+}
+
+static gf_status build_graph(contents *c, gf_graph **out, gf_error *err)
+{
     const char *text = gf_safetensors_metadata(c->file, "model_config");
-    if (text == NULL)
-        return build_known(c, out, err);
-    gf_status st = gf__json_parse(text, strlen(text), &config, err);
+    if (text == NULL) {
+        const gf_status st = build_known(c, out, err);
+        return st == GF_OK ? note_layers(*out, &c->notes, err) : st;
+    }
+    gf_status st = gf__json_parse(text, strlen(text), &c->config, err);
     if (st == GF_OK)
-        st = gf__graph_from_config(config, out, err);
-    gf__json_free(config);
+        st = gf__keras_check_dialect(c->config, err);
+    if (st == GF_OK)
+        st = gf__graph_from_noted_config(c->config, &c->notes, out, err);
     return st;
 }
 
 /* ---- its weights ---- */
 
-static gf_status assign_layer(const contents *c, size_t i, gf_graph *graph, size_t index,
-                              gf_error *err)
+static gf_status assign_layer(const contents *c, size_t i, gf_graph *graph,
+                              const gf__weight_place *places, gf_error *err)
 {
-    const gf_layer *layer = gf_graph_layer_at(graph, (ptrdiff_t)index);
-    const size_t n = gf__layer_n_weights(layer);
-    const size_t n_found = gf__json_n_items(weight_names_at(c, i));
-    if (n_found != n)
-        return gf_error_set(err, GF_EMISMATCH,
-                            "layer \"%s\" has %zu weights, \"%.128s\" of the file has %zu",
-                            gf_layer_name(layer), n, layer_name_at(c, i), n_found);
+    const size_t n = gf__json_n_items(weight_names_at(c, i));
     for (size_t k = 0; k < n; k++) {
+        const gf_layer *layer = gf_graph_layer_at(graph, (ptrdiff_t)places[k].layer);
         gf_tensor *tensor = find_tensor(c, i, k);
         if (tensor == NULL)
             return gf_error_set(err, GF_EFORMAT, "layer \"%.128s\": weight %zu is missing",
                                 layer_name_at(c, i), k);
-        const gf_status st = gf__graph_set_weight(graph, index, gf__layer_weight_name(layer, k),
+        const gf_status st = gf__graph_set_weight(graph, places[k].layer,
+                                                  gf__layer_weight_name(layer, places[k].weight),
                                                   gf__tensor_ref(tensor), err);
         if (st != GF_OK) {
             gf_tensor_free(tensor); /* the reference that was not taken */
@@ -148,24 +170,57 @@ static gf_status assign_layer(const contents *c, size_t i, gf_graph *graph, size
     return GF_OK;
 }
 
+/* Entry e of the network is layer i with weights of the file. */
+static gf_status assign_entry(const contents *c, size_t e, size_t i, gf_graph *graph, gf_error *err)
+{
+    gf__weight_place *places = NULL;
+    const size_t n = gf__hdf5_n_weights(graph, &c->notes, e);
+    const size_t n_found = gf__json_n_items(weight_names_at(c, i));
+    if (n_found != n)
+        return gf_error_set(err, GF_EMISMATCH,
+                            "layer \"%.128s\" has %zu weights, \"%.128s\" of the file has %zu",
+                            c->notes.entries[e].name, n, layer_name_at(c, i), n_found);
+    gf_status st = gf__hdf5_order(graph, &c->notes, e, weight_names_at(c, i), &places, err);
+    if (st == GF_OK)
+        st = assign_layer(c, i, graph, places, err);
+    gf__free(places);
+    return st;
+}
+
+static size_t count_entries(const contents *c, const gf_graph *graph)
+{
+    size_t n = 0;
+    const gf__config_entry *entries = c->notes.entries;
+    for (size_t e = 1; e < c->notes.n_entries; e += 1 + entries[e].n_inner)
+        n += gf__hdf5_n_weights(graph, &c->notes, e) > 0;
+    return n;
+}
+
 static gf_status assign_weights(const contents *c, gf_graph *graph, gf_error *err)
 {
-    const size_t n = count_with_weights(graph);
+    gf_status st = GF_OK;
+    const gf__config_entry *entries = c->notes.entries;
+    const size_t n = count_entries(c, graph);
     size_t next = 0;
     if (n != c->n_with_weights)
         return gf_error_set(err, GF_EMISMATCH,
                             "has %zu layers with weights, the network \"%s\" has %zu",
                             c->n_with_weights, gf_graph_name(graph), n);
     if (gf_safetensors_metadata(c->file, "root") != NULL)
-        return gf__keras_assign(c->file, NULL, graph, err);
-    for (size_t i = 0; i < gf_graph_n_layers(graph); i++) {
-        if (gf__layer_n_weights(gf_graph_layer_at(graph, (ptrdiff_t)i)) == 0)
-            continue;
-        const gf_status st = assign_layer(c, next++, graph, i, err);
-        if (st != GF_OK)
-            return st;
+        return gf__keras_assign(c->file, &c->notes, graph, err);
+    for (size_t e = 1; e < c->notes.n_entries && st == GF_OK; e += 1 + entries[e].n_inner) {
+        if (gf__hdf5_n_weights(graph, &c->notes, e) > 0)
+            st = assign_entry(c, e, next++, graph, err);
     }
-    return GF_OK;
+    return st;
+}
+
+static void contents_free(contents *c)
+{
+    gf__config_notes_free(&c->notes);
+    gf__json_free(c->config);
+    gf__json_free(c->layers);
+    gf__free(c->with_weights);
 }
 
 static gf_status read_properties(gf__checkpoint *out, gf_error *err)
@@ -207,18 +262,17 @@ gf_status gf__hdf5_read(const char *path, const char *scratch_dir, const gf_obse
     st = assign_weights(&c, out->graph, err);
     if (st != GF_OK)
         goto done;
+    gf__checkpoint_scale_input(&c.notes, out);
     st = read_properties(out, err);
     if (st != GF_OK)
         goto done;
-    const bool is_whole = gf_safetensors_metadata(out->file, "model_config") != NULL;
-    out->origin = gf__asprintf("Keras HDF5 %s, %s", is_whole ? "model" : "weights",
+    out->origin = gf__asprintf("Keras HDF5 %s, %s", c.config != NULL ? "model" : "weights",
                                gf__path_base(path));
     if (out->origin == NULL)
         st = gf__error_nomem(err, "an origin", strlen(path));
 done:
     if (st != GF_OK)
         gf__error_prefix(err, "%s", path);
-    gf__json_free(c.layers);
-    gf__free(c.with_weights);
+    contents_free(&c);
     return st;
 }

@@ -97,7 +97,7 @@ gf_status gf__keras_archive_open(const uint8_t *bytes, size_t n_bytes, gf__keras
         return st;
     st = gf__keras_check_dialect(out->model, err);
     if (st == GF_OK)
-        st = gf__graph_from_config(out->model, &out->graph, err);
+        st = gf__graph_from_noted_config(out->model, &out->notes, &out->graph, err);
     if (st != GF_OK) {
         gf__error_prefix(err, CONFIG_NAME);
         return st;
@@ -110,6 +110,7 @@ gf_status gf__keras_archive_open(const uint8_t *bytes, size_t n_bytes, gf__keras
 void gf__keras_archive_close(gf__keras_archive *archive)
 {
     gf__archive_close(archive->zip);
+    gf__config_notes_free(&archive->notes);
     gf__json_free(archive->model);
     gf__json_free(archive->metadata);
     gf_graph_free(archive->graph);
@@ -190,7 +191,7 @@ static gf_status read_weights(gf__keras_archive *archive, const char *path, cons
     if (st == GF_OK)
         st = gf__observe_progress(obs, "import", 1, 2, gf__path_base(path), err);
     if (st == GF_OK) {
-        st = gf__keras_assign(out->file, archive->model, archive->graph, err);
+        st = gf__keras_assign(out->file, &archive->notes, archive->graph, err);
         if (st != GF_OK)
             gf__error_prefix(err, "%s", title);
     }
@@ -238,6 +239,7 @@ gf_status gf__keras_read(const char *path, const char *scratch_dir, const gf_obs
     if (st == GF_OK) {
         out->graph = archive.graph;
         archive.graph = NULL;
+        gf__checkpoint_scale_input(&archive.notes, out);
         st = gf__checkpoint_read_properties(gf__json_find(archive.metadata, "graft"), out, err);
         if (st != GF_OK)
             gf__error_prefix(err, "%s: " METADATA_NAME, path);

@@ -5,12 +5,12 @@
 
 #include "zoo/keras/keras_priv.h"
 
-const gf__json *gf__keras_layers(const gf__json *model)
+static const gf__json *layers_of(const gf__json *model)
 {
     return gf__json_find(gf__json_find(model, "config"), "layers");
 }
 
-const char *gf__keras_layer_name(const gf__json *layer)
+static const char *name_of(const gf__json *layer)
 {
     const char *name = gf__json_string(gf__json_find(layer, "name"), NULL);
     return name != NULL
@@ -45,11 +45,13 @@ static gf_status check_class(const gf__json *object, const char *name, gf_error 
 
 /* "float32", or {"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}. Floats of another width
  * become float32, in which the network then runs. */
-static gf_status check_dtype(const gf__json *config, const char *name, gf_error *err)
+static gf_status check_dtype(const gf__json *layer, const char *name, gf_error *err)
 {
     static const char *const known[] = {"float32",       "float16",        "bfloat16", "float64",
                                         "mixed_float16", "mixed_bfloat16", "half"};
-    const gf__json *dtype = gf__json_find(config, "dtype");
+    const char *class_name = gf__json_string(gf__json_find(layer, "class_name"), "");
+    const bool is_input = strcmp(class_name, "InputLayer") == 0;
+    const gf__json *dtype = gf__json_find(gf__json_find(layer, "config"), "dtype");
     const char *text = gf__json_is_object(dtype)
                            ? gf__json_string(gf__json_find(gf__json_find(dtype, "config"), "name"),
                                              "?")
@@ -57,6 +59,8 @@ static gf_status check_dtype(const gf__json *config, const char *name, gf_error 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(text, known[i]) == 0)
             return GF_OK;
+    if (is_input && strcmp(text, "uint8") == 0) /* pixels are that before they are anything else */
+        return GF_OK;
     return gf_error_set(err, GF_EUNSUPPORTED,
                         "layer \"%.128s\": dtype is %.60s; only float ones can be run", name, text);
 }
@@ -105,31 +109,51 @@ static gf_status check_call(const gf__json *call, const char *name, gf_error *er
     return st;
 }
 
-static gf_status check_layer(const gf__json *layer, gf_error *err)
+/* Of an operation, what is called with is looked at where its numbers are read. */
+static gf_status check_calls(const gf__json *layer, const char *name, gf_error *err)
 {
-    const char *name = gf__keras_layer_name(layer);
+    gf_status st = GF_OK;
     const gf__json *calls = gf__json_find(layer, "inbound_nodes");
-    if (name == NULL)
-        name = "?"; /* which is refused when the graph is made */
-    if (gf__keras_layers(layer) != NULL)
-        return gf_error_set(
-            err, GF_EUNSUPPORTED,
-            "layer \"%.128s\" is a model of its own; networks whose layers are all in "
-            "one can be run",
-            name);
-    gf_status st = check_class(layer, name, err);
-    if (st == GF_OK)
-        st = check_dtype(gf__json_find(layer, "config"), name, err);
+    if (gf__config_is_operation(layer))
+        return GF_OK;
     for (size_t i = 0; i < gf__json_n_items(calls) && st == GF_OK; i++)
         st = check_call(gf__json_at(calls, i), name, err);
     return st;
 }
 
+static gf_status check_layer(const gf__json *layer, gf_error *err)
+{
+    const char *name = name_of(layer);
+    if (name == NULL)
+        name = "?"; /* which is refused when the graph is made */
+    if (layers_of(layer) != NULL && !gf__config_is_model(layer))
+        return gf_error_set(
+            err, GF_EUNSUPPORTED,
+            "layer \"%.128s\" is a model of its own, of the class %.60s; of those in others, "
+            "Functional and Sequential ones can be run",
+            name, gf__json_string(gf__json_find(layer, "class_name"), "?"));
+    gf_status st = check_class(layer, name, err);
+    if (st == GF_OK)
+        st = check_dtype(layer, name, err);
+    return st == GF_OK ? check_calls(layer, name, err) : st;
+}
+
+/* The parser has bounded the depth. */
+static gf_status check_layers(const gf__json *model, gf_error *err)
+{
+    const gf__json *layers = layers_of(model);
+    gf_status st = GF_OK;
+    for (size_t i = 0; i < gf__json_n_items(layers) && st == GF_OK; i++) {
+        const gf__json *layer = gf__json_at(layers, i);
+        st = check_layer(layer, err);
+        if (st == GF_OK && layers_of(layer) != NULL)
+            st = check_layers(layer, err);
+    }
+    return st;
+}
+
 gf_status gf__keras_check_dialect(const gf__json *model, gf_error *err)
 {
-    const gf__json *layers = gf__keras_layers(model);
-    gf_status st = check_class(model, "the model", err);
-    for (size_t i = 0; i < gf__json_n_items(layers) && st == GF_OK; i++)
-        st = check_layer(gf__json_at(layers, i), err);
-    return st;
+    const gf_status st = check_class(model, "the model", err);
+    return st == GF_OK ? check_layers(model, err) : st;
 }

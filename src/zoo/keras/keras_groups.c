@@ -1,6 +1,7 @@
 /* keras_groups.c: which group of model.weights.h5 is whose. Not a layer's name decides, which depends on what
  * else the program had built, but its class in lower case and how many of that class came before:
- * conv2d, conv2d_1, ... in the order of the model's layers. */
+ * conv2d, conv2d_1, ... in the order of the model's layers. A model that is a layer has a group like any
+ * other, and in it another root: functional/layers/conv2d. */
 #include <ctype.h>
 #include <string.h>
 
@@ -66,8 +67,8 @@ void gf__keras_groups_free(gf__keras_groups *groups)
 
 typedef struct assignment {
     const gf_safetensors *file;
+    const gf__config_notes *notes;
     gf_graph *graph;
-    gf__keras_groups groups;
     const char *root;
     bool is_counted_twice;
     gf_error *err;
@@ -76,13 +77,9 @@ typedef struct assignment {
 /* Then all numbers are even: no second layer of a class is number 1. */
 static bool is_counted_twice(const gf_safetensors *file, const char *root)
 {
-    static const char end[] = "_1/vars/0";
     bool is_twice = strcmp(root, OLD_ROOT) == 0;
-    for (size_t i = 0; is_twice && i < gf_safetensors_n_tensors(file); i++) {
-        const char *name = gf_safetensors_name_at(file, i);
-        const size_t n = strlen(name);
-        is_twice = n < sizeof end - 1 || strcmp(name + n - (sizeof end - 1), end) != 0;
-    }
+    for (size_t i = 0; is_twice && i < gf_safetensors_n_tensors(file); i++)
+        is_twice = strstr(gf_safetensors_name_at(file, i), "_1/") == NULL;
     return is_twice;
 }
 
@@ -133,44 +130,68 @@ static gf_status assign_layer(const assignment *a, size_t index, const char *gro
     return st;
 }
 
-static gf_status assign(assignment *a, const char *class_name, size_t index)
+static const char *class_of(const assignment *a, const gf__config_entry *entry)
 {
-    const size_t n = gf__layer_n_weights(gf_graph_layer_at(a->graph, (ptrdiff_t)index));
-    char *group = gf__keras_group_next(&a->groups, class_name,
-                                       n > 0 && a->is_counted_twice ? 2 : 1);
-    if (group == NULL)
-        return gf__error_nomem(a->err, "a group's name", strlen(class_name));
-    const gf_status st = n > 0 ? assign_layer(a, index, group) : GF_OK;
-    gf__free(group);
+    return entry->json != NULL
+               ? gf__json_string(gf__json_find(entry->json, "class_name"), "")
+               : gf_layer_class_name(gf_graph_layer_at(a->graph, (ptrdiff_t)entry->layer));
+}
+
+static bool has_weights(const assignment *a, size_t i)
+{
+    const gf__config_entry *entries = a->notes->entries;
+    for (size_t k = i; k <= i + entries[i].n_inner; k++) {
+        const gf_layer *layer = gf_graph_layer_at(a->graph, (ptrdiff_t)entries[k].layer);
+        if (entries[k].layer != SIZE_MAX && gf__layer_n_weights(layer) > 0)
+            return true;
+    }
+    return false;
+}
+
+static gf_status assign_model(const assignment *a, size_t m, const char *prefix);
+
+static gf_status assign_entry(const assignment *a, size_t i, const char *group)
+{
+    const gf__config_entry *entry = &a->notes->entries[i];
+    if (entry->n_inner == 0)
+        return has_weights(a, i) ? assign_layer(a, entry->layer, group) : GF_OK;
+    char *prefix = gf__asprintf("%s/%s/", group, a->root);
+    if (prefix == NULL)
+        return gf__error_nomem(a->err, "a group's name", strlen(group));
+    const gf_status st = assign_model(a, i, prefix);
+    gf__free(prefix);
     return st;
 }
 
-static gf_status assign_own(assignment *a)
+/* As deep as the notes are, which are bounded. */
+static gf_status assign_model(const assignment *a, size_t m, const char *prefix)
 {
     gf_status st = GF_OK;
-    for (size_t i = 0; i < gf_graph_n_layers(a->graph) && st == GF_OK; i++)
-        st = assign(a, gf_layer_class_name(gf_graph_layer_at(a->graph, (ptrdiff_t)i)), i);
+    gf__keras_groups groups = {0};
+    const gf__config_entry *entries = a->notes->entries;
+    const size_t end = m + 1 + entries[m].n_inner;
+    for (size_t i = m + 1; i < end && st == GF_OK; i += 1 + entries[i].n_inner) {
+        if (entries[i].json == NULL && entries[i].layer == SIZE_MAX)
+            continue; /* an input that nobody wrote down */
+        const size_t n_uses = a->is_counted_twice && has_weights(a, i) ? 2 : 1;
+        char *name = gf__keras_group_next(&groups, class_of(a, &entries[i]), n_uses);
+        char *group = name != NULL ? gf__asprintf("%s%s", prefix, name) : NULL;
+        st = group != NULL ? assign_entry(a, i, group)
+                           : gf__error_nomem(a->err, "a group's name", strlen(prefix));
+        gf__free(group);
+        gf__free(name);
+    }
+    gf__keras_groups_free(&groups);
     return st;
 }
 
-gf_status gf__keras_assign(const gf_safetensors *file, const gf__json *model, gf_graph *graph,
-                           gf_error *err)
+gf_status gf__keras_assign(const gf_safetensors *file, const gf__config_notes *notes,
+                           gf_graph *graph, gf_error *err)
 {
     const char *root = gf_safetensors_metadata(file, "root");
-    const gf__json *layers = gf__keras_layers(model);
-    assignment a = {.file = file, .graph = graph, .root = root, .err = err};
+    assignment a = {.file = file, .notes = notes, .graph = graph, .root = root, .err = err};
     if (root == NULL)
         return gf_error_set(err, GF_EFORMAT, "its layers are not in groups of a .keras archive");
     a.is_counted_twice = is_counted_twice(file, root);
-    gf_status st = model == NULL ? assign_own(&a) : GF_OK;
-    for (size_t i = 0; i < gf__json_n_items(layers) && st == GF_OK; i++) {
-        const gf__json *layer = gf__json_at(layers, i);
-        const char *name = gf__keras_layer_name(layer);
-        size_t index = 0;
-        st = gf_graph_find_layer(graph, name != NULL ? name : "", &index, err);
-        if (st == GF_OK)
-            st = assign(&a, gf__json_string(gf__json_find(layer, "class_name"), ""), index);
-    }
-    gf__keras_groups_free(&a.groups);
-    return st;
+    return assign_model(&a, 0, "");
 }

@@ -11,16 +11,25 @@
  * quantised layers, calls with more than the output of another layer. What it lets through,
  * gf__graph_from_config() understands. GF_EUNSUPPORTED names the layer. */
 gf_status gf__keras_check_dialect(const gf__json *model, gf_error *err);
-/* The list of a model's layers; a layer's name as others refer to it. Borrowed, NULL where there is none. */
-const gf__json *gf__keras_layers(const gf__json *model);
-const char *gf__keras_layer_name(const gf__json *layer);
 
 /* ---- keras_groups.c ---- */
 
-/* Gives the graph its weights from a converted model.weights.h5. model: its config.json; NULL: the layers
- * are the graph's own. */
-gf_status gf__keras_assign(const gf_safetensors *file, const gf__json *model, gf_graph *graph,
-                           gf_error *err);
+/* Gives the graph its weights from a converted model.weights.h5. notes: of its config.json. */
+gf_status gf__keras_assign(const gf_safetensors *file, const gf__config_notes *notes,
+                           gf_graph *graph, gf_error *err);
+
+/* ---- hdf5_order.c ---- */
+
+/* The n weights of a group of an HDF5 file that belongs to entry i of the notes, in the file's order: whose
+ * they are. names: as the group lists them. New; GF_EMISMATCH where they are not the entry's. */
+typedef struct gf__weight_place {
+    size_t layer;  /* in the graph */
+    size_t weight; /* of the layer */
+} gf__weight_place;
+gf_status gf__hdf5_order(const gf_graph *graph, const gf__config_notes *notes, size_t i,
+                         const gf__json *names, gf__weight_place **out, gf_error *err);
+/* How many weights the entry has. */
+size_t gf__hdf5_n_weights(const gf_graph *graph, const gf__config_notes *notes, size_t i);
 
 /* ---- keras_archive.c ---- */
 
@@ -30,8 +39,9 @@ typedef struct gf__keras_archive {
     gf__json *model;    /* config.json */
     gf__json *metadata; /* metadata.json, or NULL */
     gf_graph *graph;    /* of config.json, without weights */
-    char version[24];   /* "3.12.0", or "" */
-    size_t weights;     /* index of model.weights.h5 */
+    gf__config_notes notes;
+    char version[24]; /* "3.12.0", or "" */
+    size_t weights;   /* index of model.weights.h5 */
 } gf__keras_archive;
 /* The bytes stay the caller's, and there. */
 gf_status gf__keras_archive_open(const uint8_t *bytes, size_t n_bytes, gf__keras_archive *out,

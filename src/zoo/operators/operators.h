@@ -115,8 +115,7 @@ gf_status gf__op_affine(gf__operators *ops, const char *node, size_t in, double 
 /* The graph of what `output` needs, with its weights. */
 gf_status gf__operators_finish(gf__operators *ops, size_t output, gf_graph **out, gf_error *err);
 /* After that: false where the input is not scaled; else what pixels of 0 to 255 are multiplied
- * with and what is added. A network that spreads its input (scale above 1/16, shift of at most
- * 16) was made for pictures of 0 to 1: its scale is divided by 255. */
+ * with and what is added (gf__pixel_scaling()). */
 bool gf__operators_input(const gf__operators *ops, float *scale, float *shift);
 
 #endif

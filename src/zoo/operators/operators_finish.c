@@ -5,14 +5,12 @@
 #include <string.h>
 
 #include "zoo/operators/operators_priv.h"
+#include "zoo/zoo_priv.h"
 
-#define NONE SIZE_MAX
-#define UNIT_SCALE \
-    (1.0 / 16)          /* pixels of 0 to 255 are scaled by 1/58 at most (a deviation of 58) ... */
-#define UNIT_SHIFT 16.0 /* ... or not at all, and then shifted by their mean, near 128 */
-#define MAX_STEM   70   /* bytes of a name: the scope, ... */
-#define MAX_REST   24   /* ... and twice what tells two of a scope apart */
-#define NAME_TEXT  (MAX_STEM + 2 * (MAX_REST + 1) + 1)
+#define NONE      SIZE_MAX
+#define MAX_STEM  70 /* bytes of a name: the scope, ... */
+#define MAX_REST  24 /* ... and twice what tells two of a scope apart */
+#define NAME_TEXT (MAX_STEM + 2 * (MAX_REST + 1) + 1)
 
 /* "a/b/conv/Conv2D": the scope is its first 8 letters, of which the last 4 are the layer's own;
  * what follows is the operator's. Without a slash all is the layer's own. */
@@ -443,8 +441,6 @@ bool gf__operators_input(const gf__operators *ops, float *scale, float *shift)
 {
     if (ops->scale == 0.0)
         return false;
-    const bool is_unit = fabs(ops->scale) > UNIT_SCALE && fabs(ops->shift) <= UNIT_SHIFT;
-    *scale = (float)(is_unit ? ops->scale / 255.0 : ops->scale);
-    *shift = (float)ops->shift;
+    gf__pixel_scaling(ops->scale, ops->shift, scale, shift);
     return true;
 }

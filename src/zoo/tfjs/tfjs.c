@@ -44,15 +44,18 @@ static gf_status read_document(const gf__source *source, const gf__json *documen
                                const gf_observer *obs, gf__checkpoint *out, gf_error *err)
 {
     const gf__json *config, *manifest;
+    gf__config_notes notes = {0};
     gf__buffer origin = {0};
     gf__buffer_printf(&origin, "TensorFlow.js layers-model, ");
     gf_status st = find_model_config(document, &config, err);
     if (st == GF_OK)
         st = gf__json_get_array(document, "weightsManifest", &manifest, err);
     if (st == GF_OK)
-        st = gf__graph_from_config(config, &out->graph, err);
+        st = gf__graph_from_noted_config(config, &notes, &out->graph, err);
     if (st == GF_OK)
         st = gf__tfjs_read_weights(source, manifest, out->graph, obs, &origin, err);
+    gf__checkpoint_scale_input(&notes, out);
+    gf__config_notes_free(&notes);
     if (st == GF_OK &&
         strcmp(gf__json_string(gf__json_find(document, "generatedBy"), ""), "graft") == 0)
         st = gf__checkpoint_read_properties(gf__json_find(document, "userDefinedMetadata"), out,
