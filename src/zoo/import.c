@@ -33,19 +33,6 @@ static bool is_onnx(const char *head, size_t n)
 
 #define HEAD_BYTES 64
 
-static gf_status read_head(const char *path, char head[HEAD_BYTES], size_t *n, gf_error *err)
-{
-    gf__mapping file = {0};
-    const gf_status st = gf__map_file(path, &file, err);
-    if (st != GF_OK)
-        return st;
-    *n = file.size < HEAD_BYTES ? file.size : HEAD_BYTES;
-    if (*n > 0)
-        memcpy(head, file.data, *n);
-    gf__unmap(&file);
-    return *n > 0 ? GF_OK : gf_error_set(err, GF_EFORMAT, "%s: is an empty file", path);
-}
-
 static bool begins_with(const char *head, size_t n, const char *bytes, size_t n_bytes)
 {
     return n >= n_bytes && memcmp(head, bytes, n_bytes) == 0;
@@ -70,7 +57,7 @@ static bool find_signature(const char *head, size_t n, const char *extension, gf
     return true;
 }
 
-/* Protobuf says nothing of itself: a GraphDef may begin as JSON does, with a line break and a brace. */
+/* A GraphDef may begin as JSON does, with a line break and a brace. */
 static bool find_by_ending(const char *head, size_t n, const char *extension, gf__source_kind *kind)
 {
     size_t start = 0;
@@ -89,19 +76,35 @@ static bool find_by_ending(const char *head, size_t n, const char *extension, gf
     return true;
 }
 
+/* What is whole is found by what is in it, under any name; what is damaged, by its name, so that its reader
+ * says what is wrong with it. */
+static bool find_kind(const gf__mapping *file, const char *extension, gf__source_kind *kind)
+{
+    const char *head = (const char *)file->data;
+    const size_t n = file->size < HEAD_BYTES ? file->size : HEAD_BYTES;
+    return find_signature(head, n, extension, kind) ||
+           gf__savedmodel_recognise(file->data, file->size, kind) ||
+           find_by_ending(head, n, extension, kind);
+}
+
 static gf_status look_inside(const char *path, gf__source_kind *kind, gf_error *err)
 {
-    char head[HEAD_BYTES];
-    size_t n = 0;
-    const char *extension = gf__path_extension(path);
-    const gf_status st = read_head(path, head, &n, err);
-    if (st != GF_OK || find_signature(head, n, extension, kind) ||
-        find_by_ending(head, n, extension, kind))
+    gf__mapping file = {0};
+    const gf_status st = gf__map_file(path, &file, err);
+    if (st != GF_OK)
         return st;
+    const bool is_empty = file.size == 0;
+    const bool is_found = !is_empty && find_kind(&file, gf__path_extension(path), kind);
+    gf__unmap(&file);
+    if (is_found)
+        return GF_OK;
+    if (is_empty)
+        return gf_error_set(err, GF_EFORMAT, "%s: is an empty file", path);
     return gf_error_set(
         err, GF_EFORMAT,
         "%s: is not a checkpoint that can be read: a TensorFlow.js model.json or model.min.js, a "
-        "Keras .keras or .h5 file, a TensorFlow SavedModel or .pb graph, a PyTorch .pth file (or "
+        "Keras .keras or .h5 file, a TensorFlow SavedModel or frozen graph, a PyTorch .pth file "
+        "(or "
         "a wheel with one in it), a safetensors file, or an ONNX file",
         path);
 }

@@ -35,8 +35,8 @@ typedef enum gf__source_kind {
     GF__SOURCE_KERAS, /* .keras, a zip archive */
     GF__SOURCE_TORCH, /* torch.save(), or a zip archive with such a file in it */
     GF__SOURCE_SAFETENSORS,
-    GF__SOURCE_SAVEDMODEL, /* saved_model.pb, variables/ beside it */
-    GF__SOURCE_GRAPHDEF,   /* any other .pb: a frozen graph */
+    GF__SOURCE_SAVEDMODEL, /* saved_model.pb by whatever name, variables/ beside it */
+    GF__SOURCE_GRAPHDEF,   /* a frozen graph */
     GF__SOURCE_ONNX
 } gf__source_kind;
 

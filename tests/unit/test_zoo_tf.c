@@ -207,6 +207,66 @@ TEST(tf__what_graft_exports_comes_back)
     }
 }
 
+/* ---- names of files --------------------------------------------------------------------------- */
+
+static char *read_fixture(const char *name, size_t *size)
+{
+    char *bytes = NULL;
+    CHECK_OK(gf__read_file(fixture(name), 1 << 20, &bytes, size, &check_err));
+    return bytes;
+}
+
+static gf__source_kind kind_of(const char *name, const char *bytes, size_t size)
+{
+    gf__source source = {.kind = GF__SOURCE_NPM};
+    char *dir = check_temp_dir(), *path = gf__path_join(dir, name);
+    CHECK_OK(gf__write_file(path, bytes, size, &check_err));
+    CHECK_OK(gf__source_find(path, "net", &source, &check_err));
+    gf__free(source.path);
+    gf__free(path);
+    check_remove_dir(dir);
+    return source.kind;
+}
+
+TEST(tf__files_are_found_by_what_is_in_them)
+{
+    static const struct {
+        const char *file;
+        gf__source_kind kind;
+    } cases[] = {
+        {"frozen.pb", GF__SOURCE_GRAPHDEF},
+        {"spelled.pb", GF__SOURCE_GRAPHDEF},
+        {"old.pb", GF__SOURCE_GRAPHDEF},
+        {"saved/saved_model.pb", GF__SOURCE_SAVEDMODEL},
+        {"keras3/saved_model.pb", GF__SOURCE_SAVEDMODEL},
+        {"export/saved_model.pb", GF__SOURCE_SAVEDMODEL},
+    };
+    static const char *const names[] = {"graph", "graph.bin", "model.json", "frozen.graphdef",
+                                        "x.pb"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t size = 0;
+        char *bytes = read_fixture(cases[i].file, &size);
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+            CHECK_EQ(kind_of(names[k], bytes, size), cases[i].kind);
+        gf__free(bytes);
+    }
+}
+
+/* A node of 123 bytes begins a GraphDef as a line break and a brace begin JSON. */
+TEST(tf__a_graph_that_begins_like_json_is_none)
+{
+    char node[125] = "\n{\n\1a\x12\5Const*o";
+    gf__source_kind kind;
+    const char json[] = "\n{\"modelTopology\": {}, \"weightsManifest\": []}";
+    CHECK_EQ(kind_of("model", node, sizeof node), GF__SOURCE_GRAPHDEF);
+    CHECK_EQ(kind_of("model", json, sizeof json - 1), GF__SOURCE_TFJS);
+    CHECK(!gf__savedmodel_recognise((const uint8_t *)node, sizeof node - 1, &kind));
+    node[2] = 0x12; /* two operators and no name */
+    CHECK(!gf__savedmodel_recognise((const uint8_t *)node, sizeof node, &kind));
+    CHECK(!gf__savedmodel_recognise((const uint8_t *)"\x08\x01", 2, &kind));
+    CHECK(!gf__savedmodel_recognise((const uint8_t *)"\x22\x00", 2, &kind));
+}
+
 /* ---- hostile graphs -------------------------------------------------------------------------- */
 
 TEST(tf__what_graft_cannot_say_is_refused_by_node)
@@ -341,10 +401,7 @@ TEST(tf__files_of_something_else_are_told)
 
 static char *read_index(size_t *size)
 {
-    char *bytes = NULL;
-    CHECK_OK(gf__read_file(fixture("export/variables/variables.index"), 1 << 20, &bytes, size,
-                           &check_err));
-    return bytes;
+    return read_fixture("export/variables/variables.index", size);
 }
 
 TEST(bundle__finds_tensors_by_name)
@@ -477,20 +534,19 @@ TEST(tf__two_functions_of_one_name_are_refused)
     gf__def_graph_close(&graph);
 }
 
-TESTS_MAIN(UNIT(tf__two_functions_of_one_name_are_refused),
-           UNIT(tf__networks_answer_as_tensorflow_does),
-           UNIT(tf__layers_are_those_of_keras_by_name_and_order),
-           UNIT(tf__layers_of_keras_3_have_their_own_names),
-           UNIT(tf__arithmetic_before_the_first_layer_is_the_inputs_scaling),
-           UNIT(tf__a_frozen_graph_and_its_savedmodel_have_the_same_weights),
-           UNIT(tf__what_graft_exports_comes_back),
-           UNIT(tf__what_graft_cannot_say_is_refused_by_node),
-           UNIT(tf__pictures_of_any_size_have_that_of_a_known_network),
-           UNIT(tf__a_trunk_is_the_same_by_whatever_name),
-           UNIT(tf__a_node_with_too_many_inputs_is_told),
-           UNIT(tf__a_million_nodes_cost_bounded_memory),
-           UNIT(tf__files_of_something_else_are_told), UNIT(bundle__finds_tensors_by_name),
-           UNIT(bundle__every_cut_and_every_changed_byte_of_an_index_is_an_error),
-           UNIT(bundle__a_compressed_block_is_told),
-           UNIT(bundle__damaged_data_is_told_with_the_variables_name),
-           UNIT(tf__survives_every_allocation_failure))
+TESTS_MAIN(
+    UNIT(tf__files_are_found_by_what_is_in_them), UNIT(tf__a_graph_that_begins_like_json_is_none),
+    UNIT(tf__two_functions_of_one_name_are_refused), UNIT(tf__networks_answer_as_tensorflow_does),
+    UNIT(tf__layers_are_those_of_keras_by_name_and_order),
+    UNIT(tf__layers_of_keras_3_have_their_own_names),
+    UNIT(tf__arithmetic_before_the_first_layer_is_the_inputs_scaling),
+    UNIT(tf__a_frozen_graph_and_its_savedmodel_have_the_same_weights),
+    UNIT(tf__what_graft_exports_comes_back), UNIT(tf__what_graft_cannot_say_is_refused_by_node),
+    UNIT(tf__pictures_of_any_size_have_that_of_a_known_network),
+    UNIT(tf__a_trunk_is_the_same_by_whatever_name), UNIT(tf__a_node_with_too_many_inputs_is_told),
+    UNIT(tf__a_million_nodes_cost_bounded_memory), UNIT(tf__files_of_something_else_are_told),
+    UNIT(bundle__finds_tensors_by_name),
+    UNIT(bundle__every_cut_and_every_changed_byte_of_an_index_is_an_error),
+    UNIT(bundle__a_compressed_block_is_told),
+    UNIT(bundle__damaged_data_is_told_with_the_variables_name),
+    UNIT(tf__survives_every_allocation_failure))
