@@ -1,6 +1,6 @@
 /* tasks/package.c: a user's packages, each unpacked into a folder of its own below DIR/packages
  * and used from there: an sdist's modules lie in its folder NAME-VERSION (or in src/ there), a
- * wheel's at its top. Nothing is built: what has to be compiled comes as a wheel. */
+ * wheel's at its top. Those that say more of where their modules are get built (build.c). */
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,7 +42,8 @@ static gf_status find_wheel(gf__unpacked *package, const gf__dir_list *list, gf_
             return gf__error_nomem(err, "a path", 0);
         if (gf__is_file(metadata)) {
             package->metadata = metadata;
-            package->root = gf__strdup(package->dir);
+            if (package->root == NULL)
+                package->root = gf__strdup(package->dir);
             return package->root != NULL ? GF_OK : gf__error_nomem(err, "a path", 0);
         }
         gf__free(metadata);
@@ -126,6 +127,8 @@ static gf_status add_paths(const gf__unpacked *package, gf__buffer *path, gf_err
     add_path(path, package->root);
     if (package->metadata != NULL)
         return add_wheel_paths(package, path, err);
+    if (package->is_built)
+        return GF_OK;
     if (!has_file(package->root, "src/__init__.py")) /* else it is a package of that name */
         add_below(path, package->root, "src");
     return GF_OK;
@@ -166,11 +169,29 @@ static gf_status clear(const gf__task *task, const char *name, gf_error *err)
     return st;
 }
 
+/* What pip installed has a wheel's metadata, what setuptools made an egg-info. */
+static gf_status find_installed(gf__unpacked *package, gf_error *err)
+{
+    gf__dir_list list = {0};
+    gf_status st = gf__list_dir(package->dir, &list, err);
+    if (st == GF_OK)
+        st = find_wheel(package, &list, err);
+    gf__dir_list_free(&list);
+    return st;
+}
+
 static gf_status add_package(gf__task *task, size_t i, gf__buffer *path, gf__texts *requirements,
                              gf_error *err)
 {
     gf__unpacked package = {0};
+    bool is_to_build = false;
     gf_status st = unpack(task, i, &package, err);
+    if (st == GF_OK && package.metadata == NULL)
+        st = gf__build_is_needed(&package, &is_to_build, err);
+    if (st == GF_OK && is_to_build)
+        st = gf__build(task, &package, err);
+    if (st == GF_OK && is_to_build)
+        st = find_installed(&package, err);
     if (st == GF_OK)
         st = add_paths(&package, path, err);
     if (st == GF_OK)

@@ -11,45 +11,6 @@
 
 #define MAX_METADATA_BYTES ((size_t)16 << 20)
 
-/* ---- running a step ---- */
-
-static gf_status say_failure(gf__task *task, const char *what, const gf__child *child,
-                             gf_error *err)
-{
-    const int exit_status = gf__child_exit(child);
-    gf__free(task->failure);
-    task->failure = gf__asprintf("%s failed with status %d:\n%s", what, exit_status,
-                                 gf__child_tail(child));
-    return gf_error_set(err, GF_EPRECONDITION, "%s failed with status %d; the log says why", what,
-                        exit_status);
-}
-
-/* A program that must end well for the work to begin. */
-static gf_status run_step(gf__task *task, const char *what, gf__texts *argv, const char *dir,
-                          const char *python_path, gf_error *err)
-{
-    gf__texts env = {0};
-    gf__child *child = NULL, *ended = NULL;
-    gf__texts_take(&env, gf__asprintf("PYTHONPATH=%s", python_path));
-    gf__texts_add(&env, "PYTHONUNBUFFERED=1");
-    /* It warns root of breaking the system's packages; what it installs goes into a folder of the
-     * job's. */
-    gf__texts_add(&env, "PIP_ROOT_USER_ACTION=ignore");
-    gf_status st = gf__texts_status(&env, err);
-    if (st == GF_OK)
-        st = gf__texts_status(argv, err);
-    const gf__child_options options = {.argv = argv->items, .env = env.items, .dir = dir};
-    if (st == GF_OK)
-        st = gf__child_start(task, &options, &child, err);
-    if (st == GF_OK)
-        st = gf__child_wait_any(task, -1, &ended, err);
-    if (st == GF_OK && gf__child_exit(child) != 0)
-        st = say_failure(task, what, child, err);
-    gf__child_free(child);
-    gf__texts_free(&env);
-    return st;
-}
-
 /* ---- what packages carry ---- */
 
 /* *text is new, NULL where there is no such file. */
@@ -232,8 +193,8 @@ static gf_status ask_setup(gf__task *task, const gf__unpacked *package, gf__text
     gf__texts_add(&argv, "egg_info");
     gf__texts_take(&argv, gf__asprintf("--egg-base=%s", base != NULL ? base : ""));
     if (st == GF_OK)
-        st = run_step(task, "packageUris: asking setup.py for its install_requires", &argv,
-                      package->root, "", err);
+        st = gf__task_step(task, "packageUris: asking setup.py for its install_requires", &argv,
+                           package->root, "", err);
     if (st == GF_OK)
         st = read_egg_info(base, requirements, &is_found, err);
     gf__texts_free(&argv);
@@ -331,8 +292,8 @@ static gf_status check(gf__task *task, const gf__texts *requirements, const char
     gf__texts_add(&argv, list);
     for (size_t i = 0; i < requirements->n; i++)
         gf__texts_add(&argv, requirements->items[i]);
-    const gf_status st = run_step(task, "packageUris: looking at the packages' requirements", &argv,
-                                  task->options->dir, task->python_path, err);
+    const gf_status st = gf__task_step(task, "packageUris: looking at the packages' requirements",
+                                       &argv, task->options->dir, task->python_path, err);
     gf__texts_free(&argv);
     return st;
 }
@@ -354,8 +315,8 @@ static gf_status run_pip(gf__task *task, const char *list, gf_error *err)
         gf__texts_add(&argv, words[i]);
     gf__texts_add(&argv, list);
     gf__texts_take(&argv, gf__asprintf("--target=%s/site-packages", task->options->dir));
-    const gf_status st = run_step(task, "packageUris: pip, installing their requirements,", &argv,
-                                  task->options->dir, "", err);
+    const gf_status st = gf__task_step(task, "packageUris: pip, installing their requirements,",
+                                       &argv, task->options->dir, "", err);
     gf__texts_free(&argv);
     return st;
 }

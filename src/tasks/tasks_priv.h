@@ -7,6 +7,8 @@
  *     child*.c    programs run with their output in the log
  *     descend.c   what those programs have started: found, killed
  *     package.c   a user's packages in their places
+ *     build.c     those that must be built for that
+ *     step.c      a program that must end well for the work to begin
  *     archive.c   one of them unpacked
  *     requirements.c  what they need, found and installed
  *     program.c   one program: graft train, or python3 -m MODULE
@@ -99,7 +101,16 @@ typedef struct gf__unpacked { /* a package in its folder */
     char *dir;                /* DIR/packages/N */
     char *root;               /* the sdist's NAME-VERSION in it; of a wheel dir itself */
     char *metadata;           /* a wheel's NAME.dist-info/METADATA; NULL: an sdist */
+    bool is_built;            /* an sdist that was: dir and root are what was made of it */
 } gf__unpacked;
+/* build.c: whether an sdist's modules are elsewhere than its folder and src/ in it say, by what its setup files hold. */
+gf_status gf__build_is_needed(const gf__unpacked *package, bool *is_needed, gf_error *err);
+/* Makes of it what pip would install, in DIR/packages/N.built, and moves package there. */
+gf_status gf__build(gf__task *task, gf__unpacked *package, gf_error *err);
+/* step.c: runs a program to its end with PYTHONPATH=python_path. Where it fails the task's failure has its last words, and
+ * err says: WHAT failed with status N. */
+gf_status gf__task_step(gf__task *task, const char *what, gf__texts *argv, const char *dir,
+                        const char *python_path, gf_error *err);
 /* Adds "numpy>=1.20" ... of one package. May ask its setup.py. */
 gf_status gf__requirements_find(gf__task *task, const gf__unpacked *package,
                                 gf__texts *requirements, gf_error *err);

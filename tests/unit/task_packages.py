@@ -64,6 +64,23 @@ else:
     sys.exit("what?")
 '''
 
+# What other tools than setuptools are to pip, as small as can be.
+BACKEND = '''
+import os, zipfile
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    name = "op-1.0-py3-none-any.whl"
+    info = "op-1.0.dist-info"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
+        wheel.write("code/__init__.py", "op/__init__.py")
+        wheel.write("code/task.py", "op/task.py")
+        wheel.writestr(info + "/METADATA",
+                       "Metadata-Version: 2.1\\nName: op\\nVersion: 1.0\\nRequires-Dist: tinydep\\n")
+        wheel.writestr(info + "/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(info + "/RECORD", "op/__init__.py,,\\nop/task.py,,\\n")
+    return name
+'''
+
 
 def tar(path, mode, members):
     """members: (name, content or None for a folder, changes to the TarInfo)."""
@@ -132,6 +149,20 @@ def make_good(folder):
         sdist(extra=[("op-1.0/op.egg-info/requires.txt", "--index-url=http://x\n", {})]))
     tar(f"{folder}/raises-1.0.tar.gz", "w:gz",
         [("op-1.0/setup.py", "raise SystemExit('install_requires? never')\n", {})])
+    built = [("op-1.0/code/__init__.py", "", {}), ("op-1.0/code/task.py", TASK, {})]
+    tar(f"{folder}/mapped-1.0.tar.gz", "w:gz", built + [
+        ("op-1.0/setup.py", "from setuptools import setup\nsetup(name='op', version='1.0', packages=['op'], "
+         "package_dir={'op': 'code'}, install_requires=['tinydep'])\n", {})])
+    tar(f"{folder}/where-1.0.tar.gz", "w:gz", [
+        ("op-1.0/pyproject.toml", "[project]\nname = 'op'\nversion = '1.0'\ndependencies = ['tinydep']\n"
+         "[tool.setuptools.packages.find]\nwhere = ['python']\n", {}),
+        ("op-1.0/python/op/__init__.py", "", {}), ("op-1.0/python/op/task.py", TASK, {})])
+    tar(f"{folder}/unbuildable-1.0.tar.gz", "w:gz", built + [
+        ("op-1.0/setup.py", "package_dir = {}\nraise SystemExit('not today')\n", {})])
+    tar(f"{folder}/own-backend-1.0.tar.gz", "w:gz", [
+        ("op-1.0/pyproject.toml", "[project]\nname = 'op'\nversion = '1.0'\n[build-system]\nrequires = []\n"
+         "build-backend = 'backend'\nbackend-path = ['.']\n[tool.own]\npackages = ['code']\n", {}),
+        ("op-1.0/backend.py", BACKEND, {})] + built)
     os.mkdir(f"{folder}/index")
     for version in ("1.0", "2.0"):
         wheel(f"{folder}/index/tinydep-{version}-py3-none-any.whl", "tinydep", version,

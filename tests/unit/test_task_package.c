@@ -279,6 +279,28 @@ TEST(job__whose_sdist_says_nothing_asks_its_setup)
     check_log_has("\"message\": \"tinydep 2.0 ");
 }
 
+/* Whose modules are not where an sdist's are, and which need something, too. */
+TEST(job__builds_what_pip_would_build)
+{
+    static const char *const names[] = {"mapped-1.0.tar.gz", "where-1.0.tar.gz",
+                                        "own-backend-1.0.tar.gz"};
+    make_packages();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        run_package(names[i], "import");
+        check_result("SUCCEEDED", NULL);
+        check_log_has("\"message\": \"tinydep 2.0 ");
+        unlink(path_in(job, "result.json"));
+    }
+}
+
+TEST(job__builds_nothing_that_can_be_used_as_it_is)
+{
+    make_packages();
+    run_package("op-1.0.tar.gz", "succeed");
+    check_result("SUCCEEDED", NULL);
+    CHECK(!gf__is_dir(path_in(job, "packages/0.built")));
+}
+
 TEST(job__with_bad_packages_says_what_is_bad)
 {
     static const struct {
@@ -290,6 +312,8 @@ TEST(job__with_bad_packages_says_what_is_bad)
         {"nonsense-1.0.tar.gz", "'--index-url=http://x' is no requirement"},
         {"raises-1.0.tar.gz", "asking setup.py for its install_requires failed with status 1:\n"
                               "install_requires? never"},
+        {"unbuildable-1.0.tar.gz", "packageUris: building the package failed with status 1:\n"
+                                   "not today"},
         {"truncated.tar.gz", "packageUris[0]: truncated.tar.gz: the archive cannot be read"},
         {"dotdot.tar.gz", "packageUris[0]: dotdot.tar.gz: op/../../escaped: \"..\" in a name"},
         {"plain.tar.gz", "packageUris[0]: plain.tar.gz: expected an sdist"},
@@ -313,4 +337,6 @@ TESTS_MAIN(CASE(unpack__reads_what_python_packages_come_in), CASE(unpack__takes_
            CASE(requirements__survive_every_allocation_failure),
            CASE(job__runs_packages_of_every_kind), CASE(job__gets_its_requirements_from_pip),
            CASE(job__whose_sdist_says_nothing_asks_its_setup),
+           CASE(job__builds_what_pip_would_build),
+           CASE(job__builds_nothing_that_can_be_used_as_it_is),
            CASE(job__with_bad_packages_says_what_is_bad))
