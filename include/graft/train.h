@@ -1,6 +1,6 @@
 /* graft/train.h: fitting a head to features, measuring it, and the report people look at.
  *
- *     gf_fit_data train = {features, labels, n, NULL, 0}, test = {...};
+ *     gf_fit_data train = {.features = features, .labels = labels, .n = n}, test = {...};
  *     gf_train_options options = gf_train_options_default();
  *     gf_history *history = NULL;
  *     st = gf_fit(head, &train, &test, &options, &callbacks, &history, err);
@@ -33,6 +33,7 @@ typedef struct gf_train_options {
     double momentum;      /* SGD only, default 0 */
     uint64_t seed;        /* of initial weights, shuffling and dropout, default 42 */
     bool is_balanced;     /* class weights n / (n_classes * n_k), as scikit-learn's "balanced" */
+    bool keeps_order;     /* every epoch takes the rows as they come, instead of a new order */
     /* Epochs without a better validation loss before stopping, 0: never. The best epoch's weights
      * are returned. */
     int early_stop;
@@ -46,12 +47,18 @@ GF_API gf_status gf_train_options_check(const gf_train_options *options, gf_erro
  * training draws one view of each item an epoch, evaluation sees view 0. */
 typedef struct gf_fit_data {
     const float *features;
-    const size_t *labels; /* n values < n_classes */
+    const size_t *labels; /* n values < n_classes, of a head that ends in softmax */
     size_t n;
     size_t n_views; /* 0 means 1 */
     /* Of training data: n_classes factors of the rows' losses, not with is_balanced; NULL: 1 each.
      * A checkpoint does not know them: say them in data_id. */
     const float *class_weights;
+    /* Of a head that ends in sigmoid, instead of labels: (n, units) answers from 0 (no) to 1 (yes),
+     * independent of one another. A row's loss is the mean of their binary cross-entropies, its
+     * accuracy the share of scores that are on the answer's side of 0.5. */
+    const float *targets;
+    const float
+        *row_weights; /* n factors of the rows' losses, told in data_id, too; NULL: 1 each */
 } gf_fit_data;
 
 typedef struct gf_epoch {
@@ -96,10 +103,13 @@ typedef struct gf_fit_callbacks {
      * GF_EMISMATCH where that was of another optimizer or head; GF_EINVAL together with a
      * checkpoint. */
     gf_fit_state *state;
+    /* Not NULL: the learning rate, read anew before every epoch, instead of that of the options.
+     * GF_EINVAL together with a checkpoint, or where it is not above 0. */
+    const double *learning_rate;
 } gf_fit_callbacks;
 
-/* Initialises the head from the seed (but see state) and trains it. The last layer must be a softmax. val may be
- * NULL, callbacks too. *history is new (also with GF_ECANCELED), NULL with other errors: GF_EINVAL
+/* Initialises the head from the seed (but see state) and trains it. The last layer must be a softmax, or
+ * a sigmoid where the data have targets. val may be NULL, callbacks too. *history is new (also with GF_ECANCELED), NULL with other errors: GF_EINVAL
  * names a bad row or option, or says that the loss has exploded. */
 GF_API gf_status gf_fit(gf_head *head, const gf_fit_data *train, const gf_fit_data *val,
                         const gf_train_options *options, const gf_fit_callbacks *callbacks,
@@ -116,7 +126,7 @@ typedef struct gf_metrics {
     size_t *predicted;               /* n labels */
     float *score;                    /* n scores of the predicted label */
 } gf_metrics;
-/* From scores (n, n_classes). */
+/* From scores (n, n_classes) of which the largest is the answer. */
 GF_API gf_status gf_metrics_new(const float *scores, const size_t *labels, size_t n,
                                 size_t n_classes, gf_metrics **out, gf_error *err);
 GF_API void gf_metrics_free(gf_metrics *metrics);

@@ -84,13 +84,15 @@ class gf_train_options(ctypes.Structure):
     _fields_ = [("n_epochs", ctypes.c_int), ("batch_size", ctypes.c_size_t),
                 ("optimizer", ctypes.c_int), ("learning_rate", ctypes.c_double),
                 ("momentum", ctypes.c_double), ("seed", ctypes.c_uint64),
-                ("is_balanced", ctypes.c_bool), ("early_stop", ctypes.c_int),
+                ("is_balanced", ctypes.c_bool), ("keeps_order", ctypes.c_bool),
+                ("early_stop", ctypes.c_int),
                 ("n_threads", ctypes.c_int)]
 
 
 class gf_fit_data(ctypes.Structure):
     _fields_ = [("features", c_float_p), ("labels", c_size_p), ("n", ctypes.c_size_t),
-                ("n_views", ctypes.c_size_t), ("class_weights", c_float_p)]
+                ("n_views", ctypes.c_size_t), ("class_weights", c_float_p),
+                ("targets", c_float_p), ("row_weights", c_float_p)]
 
 
 class gf_epoch(ctypes.Structure):
@@ -105,7 +107,8 @@ EPOCH = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.POINTER(gf_epoch
 class gf_fit_callbacks(ctypes.Structure):
     _fields_ = [("epoch", EPOCH), ("user", ctypes.c_void_p), ("checkpoint_path", ctypes.c_char_p),
                 ("is_resumed", ctypes.c_bool), ("is_kept", ctypes.c_bool),
-                ("data_id", ctypes.c_char_p), ("state", ctypes.c_void_p)]
+                ("data_id", ctypes.c_char_p), ("state", ctypes.c_void_p),
+                ("learning_rate", ctypes.POINTER(ctypes.c_double))]
 
 
 class gf_metrics(ctypes.Structure):

@@ -87,9 +87,11 @@ const gf__command gf__command_evaluate = {
     .n_words_low = 2,
     .n_words_high = 2,
     .summary = "Measure a model on labelled pictures.",
-    .text = "Prints loss, accuracy with its 95 % Wilson interval, precision and recall of each "
-            "class, the confusion "
-            "matrix and the mistakes. Classes are matched by name.",
+    .text =
+        "Prints loss, accuracy with its 95 % Wilson interval, precision and recall of each "
+        "class, the confusion "
+        "matrix and the mistakes. Classes are matched by name. A model that ends in a sigmoid is "
+        "refused: its scores are answers of their own, none of which is the one class.",
     .examples = "graft evaluate flowers.safetensors more-flowers/\n"
                 "graft evaluate flowers.safetensors test.csv --report test.html --json",
     .options = options,

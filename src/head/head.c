@@ -191,6 +191,11 @@ size_t gf_head_n_layers(const gf_head *head)
     return head->n_parts;
 }
 
+gf_head_activation gf__head_end(const gf_head *head)
+{
+    return head->parts[head->n_parts - 1].layer.activation;
+}
+
 gf_head_layer gf_head_layer_at(const gf_head *head, size_t i)
 {
     assert(i < head->n_parts);

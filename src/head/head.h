@@ -55,14 +55,26 @@ gf_status gf__head_pass_new(const gf_head *head, size_t max_batch, gf__pool *poo
                             gf__head_pass **out, gf_error *err);
 void gf__head_pass_free(gf__head_pass *pass);
 
-/* Forward over 0 < n <= max_batch rows in training mode (dropout drawn from rng; NULL: none, for
- * evaluation), then the loss: mean over rows of weight[label] * -log(score[label]), probabilities
- * clipped to [1e-7, 1 - 1e-7] as Keras does. labels < n_classes; class_weights may be NULL. The
- * last layer must be a softmax. features and labels are kept until the next call. *n_correct counts
- * rows whose largest score is the label's (the first of equals). */
-void gf__head_forward(gf__head_pass *pass, const gf_head *head, const float *features,
-                      const size_t *labels, size_t n, const float *class_weights, gf__rng *rng,
-                      double *loss, size_t *n_correct);
+/* Rows, and what is right for them: labels where the head ends in softmax, targets where it ends in
+ * sigmoid. Kept by a pass until its next forward. */
+typedef struct gf__head_batch {
+    const float *features;      /* (n, n_features) */
+    size_t n;                   /* 0 < n <= max_batch */
+    const size_t *labels;       /* n values < n_classes */
+    const float *targets;       /* (n, n_classes), 0 to 1 */
+    const float *class_weights; /* n_classes, with labels; NULL: 1 each */
+    const float *row_weights;   /* n; NULL: 1 each */
+} gf__head_batch;
+
+/* Forward in training mode (dropout drawn from rng; NULL: none, for evaluation), then the loss: the
+ * mean over rows of weight * -log(score[label]), or of weight * the mean binary cross-entropy with
+ * the targets; probabilities clipped to [1e-7, 1 - 1e-7] as Keras does. *n_correct counts rows whose
+ * largest score is the label's (the first of equals), or sums up the shares of scores that are above
+ * 0.5 where the target is 1, and not where it is 0. */
+void gf__head_forward(gf__head_pass *pass, const gf_head *head, const gf__head_batch *batch,
+                      gf__rng *rng, double *loss, double *n_correct);
+/* The last layer's activation. */
+gf_head_activation gf__head_end(const gf_head *head);
 /* Gradients of that loss. layer i: input of the layer x (n, inputs) and gradient at its output d
  * (n, units), both borrowed: the weight gradient is x^T d, left to the optimizer so that it can be
  * used up as it is computed. */

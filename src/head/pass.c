@@ -23,9 +23,7 @@ struct gf__head_pass {
     pass_layer *layers;
     float *memory;
     /* of the last forward */
-    size_t n;
-    const size_t *labels;
-    const float *class_weights;
+    gf__head_batch batch;
     bool is_dropping;
 };
 
@@ -105,12 +103,18 @@ static void drop(pass_layer *layer, const float *input, size_t n_values, double 
     }
 }
 
-static double row_loss(const gf__head_pass *pass, float score, size_t label)
+static double weight_of(const gf__head_batch *batch, size_t row)
+{
+    const double weight = batch->row_weights != NULL ? (double)batch->row_weights[row] : 1.0;
+    return batch->class_weights != NULL ? weight * (double)batch->class_weights[batch->labels[row]]
+                                        : weight;
+}
+
+/* -log p, with p clipped. */
+static double surprise(double p)
 {
     const double clip = 1e-7;
-    const double p = fmin(fmax((double)score, clip), 1.0 - clip);
-    const double weight = pass->class_weights != NULL ? (double)pass->class_weights[label] : 1.0;
-    return isnan(score) ? (double)NAN : -weight * log(p);
+    return isnan(p) ? (double)NAN : -log(fmin(fmax(p, clip), 1.0 - clip));
 }
 
 static size_t find_largest(const float *row, size_t n)
@@ -122,19 +126,51 @@ static size_t find_largest(const float *row, size_t n)
     return largest;
 }
 
-void gf__head_forward(gf__head_pass *pass, const gf_head *head, const float *features,
-                      const size_t *labels, size_t n, const float *class_weights, gf__rng *rng,
-                      double *loss, size_t *n_correct)
+/* The loss of one row, and how far it is right. */
+static double judge_label(const float *scores, size_t label, size_t n_classes, double *n_correct)
 {
-    const size_t n_classes = gf_head_n_classes(head);
-    assert(n > 0 && n <= pass->max_batch && pass->n_layers == head->n_parts);
-    assert(head->parts[head->n_parts - 1].layer.activation == GF_HEAD_SOFTMAX);
+    assert(label < n_classes);
+    *n_correct += find_largest(scores, n_classes) == label ? 1.0 : 0.0;
+    return surprise((double)scores[label]);
+}
 
-    pass->n = n;
-    pass->labels = labels;
-    pass->class_weights = class_weights;
+static double judge_targets(const float *scores, const float *targets, size_t n, double *n_correct)
+{
+    double sum = 0.0;
+    size_t n_right = 0;
+    for (size_t k = 0; k < n; k++) {
+        const double p = (double)scores[k], t = (double)targets[k];
+        sum += t * surprise(p) + (1.0 - t) * surprise(1.0 - p);
+        n_right += (scores[k] > 0.5f ? 1.0f : 0.0f) == targets[k];
+    }
+    *n_correct += (double)n_right / (double)n;
+    return sum / (double)n;
+}
+
+static void judge(const gf__head_pass *pass, const float *scores, size_t n_classes, double *loss,
+                  double *n_correct)
+{
+    const gf__head_batch *batch = &pass->batch;
+    double sum = 0.0;
+    *n_correct = 0.0;
+    for (size_t row = 0; row < batch->n; row++, scores += n_classes)
+        sum += weight_of(batch, row) *
+               (batch->targets != NULL
+                    ? judge_targets(scores, batch->targets + row * n_classes, n_classes, n_correct)
+                    : judge_label(scores, batch->labels[row], n_classes, n_correct));
+    *loss = sum / (double)batch->n;
+}
+
+void gf__head_forward(gf__head_pass *pass, const gf_head *head, const gf__head_batch *batch,
+                      gf__rng *rng, double *loss, double *n_correct)
+{
+    const size_t n = batch->n;
+    assert(n > 0 && n <= pass->max_batch && pass->n_layers == head->n_parts);
+    assert(gf__head_end(head) == (batch->targets != NULL ? GF_HEAD_SIGMOID : GF_HEAD_SOFTMAX));
+
+    pass->batch = *batch;
     pass->is_dropping = rng != NULL;
-    const float *input = features;
+    const float *input = batch->features;
     for (size_t i = 0; i < head->n_parts; i++) {
         const gf__head_part *part = &head->parts[i];
         pass_layer *layer = &pass->layers[i];
@@ -148,30 +184,25 @@ void gf__head_forward(gf__head_pass *pass, const gf_head *head, const float *fea
         gf__head_activate(part, layer->output, n);
         input = layer->output;
     }
-
-    double sum = 0.0;
-    *n_correct = 0;
-    for (size_t row = 0; row < n; row++) {
-        const float *scores = input + row * n_classes;
-        assert(labels[row] < n_classes);
-        sum += row_loss(pass, scores[labels[row]], labels[row]);
-        *n_correct += find_largest(scores, n_classes) == labels[row];
-    }
-    *loss = sum / (double)n;
+    judge(pass, input, gf_head_n_classes(head), loss, n_correct);
 }
 
-/* Softmax and cross-entropy together: (score - one_hot) * weight / n. */
+/* Activation and cross-entropy together: (score - target) * weight / n, where the target of a softmax
+ * is 1 for the label; a sigmoid's losses are averaged over its units. */
 static void start_backward(gf__head_pass *pass, size_t n_classes)
 {
+    const gf__head_batch *batch = &pass->batch;
     pass_layer *last = &pass->layers[pass->n_layers - 1];
-    for (size_t row = 0; row < pass->n; row++) {
-        const size_t label = pass->labels[row];
-        const float weight = pass->class_weights != NULL ? pass->class_weights[label] : 1.0f;
-        const float scale = weight / (float)pass->n;
+    const float n_shares = (float)batch->n * (batch->targets != NULL ? (float)n_classes : 1.0f);
+    for (size_t row = 0; row < batch->n; row++) {
+        const float scale = (float)weight_of(batch, row) / n_shares;
         const float *scores = last->output + row * n_classes;
+        const float *targets = batch->targets != NULL ? batch->targets + row * n_classes : NULL;
         float *delta = last->delta + row * n_classes;
-        for (size_t k = 0; k < n_classes; k++)
-            delta[k] = (scores[k] - (k == label ? 1.0f : 0.0f)) * scale;
+        for (size_t k = 0; k < n_classes; k++) {
+            const float one_hot = targets == NULL && k == batch->labels[row] ? 1.0f : 0.0f;
+            delta[k] = (scores[k] - (targets != NULL ? targets[k] : one_hot)) * scale;
+        }
     }
 }
 
@@ -206,9 +237,9 @@ void gf__head_backward(gf__head_pass *pass, const gf_head *head)
         const gf__head_part *part = &head->parts[i];
         const pass_layer *layer = &pass->layers[i];
         pass_layer *below = &pass->layers[i - 1];
-        const size_t n_values = pass->n * part->n_inputs;
-        gf__dense_backward_input(below->delta, layer->delta, gf__head_kernel_of(head, i), pass->n,
-                                 part->n_inputs, part->layer.units, pass->pool);
+        const size_t n_values = pass->batch.n * part->n_inputs;
+        gf__dense_backward_input(below->delta, layer->delta, gf__head_kernel_of(head, i),
+                                 pass->batch.n, part->n_inputs, part->layer.units, pass->pool);
         if (pass->is_dropping && layer->mask != NULL)
             for (size_t v = 0; v < n_values; v++)
                 below->delta[v] *= layer->mask[v];

@@ -110,6 +110,8 @@ gf_status gf_service_evaluate(const gf_context *context, const char *model, cons
     if (st == GF_OK)
         st = gf_model_load(model, &job.model, err);
     if (st == GF_OK)
+        st = gf__check_one_class(gf_model_head(job.model), err);
+    if (st == GF_OK)
         st = copy_class_names(&job, err);
     if (st == GF_OK)
         st = gf_dataset_open(dataset, NULL, obs, &job.dataset, err);

@@ -150,6 +150,18 @@ gf_status gf__part_extract(gf__part *part, gf_extractor *extractor, size_t n_vie
     return st;
 }
 
+gf_status gf__check_one_class(const gf_head *head, gf_error *err)
+{
+    const gf_head_layer last = gf_head_layer_at(head, gf_head_n_layers(head) - 1);
+    if (last.activation != GF_HEAD_SIGMOID)
+        return GF_OK;
+    return gf_error_set(
+        err, GF_EUNSUPPORTED,
+        "layer \"%s\" is a sigmoid: its %zu scores are answers of their own, not one class of "
+        "several; evaluate() of graft.keras measures such models",
+        last.name, last.units);
+}
+
 gf_fit_data gf__part_fit_data(const gf__part *part, size_t output)
 {
     return (gf_fit_data){.features = gf_tensor_f32(part->features[output]),

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "train/checkpoint_priv.h"
+#include "train/fit_priv.h"
 
 /* Writing a large head's state takes longer than an epoch: it is written when so much work would be
  * lost. */
@@ -28,66 +29,14 @@ typedef struct trainer {
     gf__pool *pool;
     gf__head_pass *pass;
     float *batch;             /* (batch_size, n_features): the rows of a step, gathered */
-    size_t *batch_labels;     /* batch_size */
+    size_t *batch_labels;     /* batch_size, or */
+    float *batch_targets;     /* (batch_size, units) */
+    float *batch_weights;     /* batch_size; NULL: 1 each */
     size_t *order;            /* n_train */
     float *class_weights;     /* n_classes, or NULL */
     uint64_t n_epochs_before; /* of the trainings that this one goes on from */
     double saved_at_s;
 } trainer;
-
-static gf_status check_data(const gf_head *head, const gf_fit_data *data, const char *what,
-                            gf_error *err)
-{
-    const size_t n_features = gf_head_n_features(head), n_classes = gf_head_n_classes(head);
-    const size_t n_views = data->n_views > 0 ? data->n_views : 1;
-    if (data->n == 0)
-        return gf_error_set(err, GF_EINVAL, "the %s data has no rows", what);
-    for (size_t i = 0; i < data->n; i++)
-        if (data->labels[i] >= n_classes)
-            return gf_error_set(err, GF_EINVAL,
-                                "%s row %zu has label %zu, the head has %zu classes", what, i,
-                                data->labels[i], n_classes);
-    for (size_t i = 0; i < data->n * n_views * n_features; i++)
-        if (!isfinite(data->features[i]))
-            return gf_error_set(err, GF_EINVAL, "%s row %zu: feature %zu is not a finite number",
-                                what, i / n_features, i % n_features);
-    return GF_OK;
-}
-
-static gf_status check_class_weights(const gf_head *head, const gf_fit_data *train,
-                                     const gf_train_options *options, gf_error *err)
-{
-    if (train->class_weights == NULL)
-        return GF_OK;
-    if (options->is_balanced)
-        return gf_error_set(err, GF_EINVAL, "balanced classes and class weights: choose one");
-    for (size_t k = 0; k < gf_head_n_classes(head); k++)
-        if (!(train->class_weights[k] >= 0.0f) || !isfinite(train->class_weights[k]))
-            return gf_error_set(err, GF_EINVAL, "weight of class %zu is %g, must be at least 0", k,
-                                (double)train->class_weights[k]);
-    return GF_OK;
-}
-
-static gf_status check_fit(const gf_head *head, const gf_fit_data *train, const gf_fit_data *val,
-                           const gf_train_options *options, gf_error *err)
-{
-    gf_status st = gf_train_options_check(options, err);
-    if (st != GF_OK)
-        return st;
-    const gf_head_layer last = gf_head_layer_at(head, gf_head_n_layers(head) - 1);
-    if (last.activation != GF_HEAD_SOFTMAX)
-        return gf_error_set(err, GF_EUNSUPPORTED,
-                            "layer \"%s\": training needs softmax on the last layer", last.name);
-    if (options->early_stop > 0 && val == NULL)
-        return gf_error_set(err, GF_EINVAL, "early stop after %d epochs needs validation data",
-                            options->early_stop);
-    st = check_class_weights(head, train, options, err);
-    if (st == GF_OK)
-        st = check_data(head, train, "training", err);
-    if (st == GF_OK && val != NULL)
-        st = check_data(head, val, "validation", err);
-    return st;
-}
 
 /* scikit-learn's "balanced": every class pulls as much as every other. */
 static void balance_classes(float *weights, const gf_fit_data *data, size_t n_classes)
@@ -111,6 +60,21 @@ static gf_status allocate_history(trainer *t, gf_error *err)
     return GF_OK;
 }
 
+/* What is right for the rows of a step. */
+static bool allocate_answers(trainer *t)
+{
+    const gf_fit_data *train = t->train;
+    const size_t n_classes = gf_head_n_classes(t->state.head);
+    if (train->targets != NULL)
+        t->batch_targets = gf__calloc(t->batch_size, n_classes * sizeof *t->batch_targets);
+    else
+        t->batch_labels = gf__calloc(t->batch_size, sizeof *t->batch_labels);
+    if (train->row_weights != NULL)
+        t->batch_weights = gf__calloc(t->batch_size, sizeof *t->batch_weights);
+    return (t->batch_targets != NULL || t->batch_labels != NULL) &&
+           (train->row_weights == NULL || t->batch_weights != NULL);
+}
+
 static gf_status allocate_buffers(trainer *t, gf_error *err)
 {
     gf_head *head = t->state.head;
@@ -119,9 +83,8 @@ static gf_status allocate_buffers(trainer *t, gf_error *err)
     gf__head_params(head, &n_floats);
 
     t->batch = gf__alloc_aligned(t->batch_size * n_features * sizeof *t->batch);
-    t->batch_labels = gf__calloc(t->batch_size, sizeof *t->batch_labels);
     t->order = gf__calloc(t->train->n, sizeof *t->order);
-    if (t->batch == NULL || t->batch_labels == NULL || t->order == NULL)
+    if (t->batch == NULL || t->order == NULL || !allocate_answers(t))
         return gf__error_nomem(err, "a batch", t->batch_size * n_features * sizeof *t->batch);
     if (t->state.options->is_balanced || t->train->class_weights != NULL) {
         t->class_weights = gf__calloc(n_classes, sizeof *t->class_weights);
@@ -233,6 +196,8 @@ static void finish(trainer *t)
 {
     gf__free(t->batch);
     gf__free(t->batch_labels);
+    gf__free(t->batch_targets);
+    gf__free(t->batch_weights);
     gf__free(t->order);
     gf__free(t->class_weights);
     gf__free(t->state.best_weights);
@@ -245,14 +210,21 @@ static void finish(trainer *t)
 /* Rows order[first...] of the epoch, each in one of its views. */
 static void gather(trainer *t, size_t first, size_t n, gf__rng *views)
 {
+    const gf_fit_data *train = t->train;
     const size_t n_features = gf_head_n_features(t->state.head);
+    const size_t n_classes = gf_head_n_classes(t->state.head);
     for (size_t i = 0; i < n; i++) {
         const size_t item = t->order[first + i];
         const size_t view = t->state.n_views > 1 ? gf__rng_below(views, t->state.n_views) : 0;
-        memcpy(t->batch + i * n_features,
-               t->train->features + (view * t->train->n + item) * n_features,
+        memcpy(t->batch + i * n_features, train->features + (view * train->n + item) * n_features,
                n_features * sizeof *t->batch);
-        t->batch_labels[i] = t->train->labels[item];
+        if (train->targets != NULL)
+            memcpy(t->batch_targets + i * n_classes, train->targets + item * n_classes,
+                   n_classes * sizeof *t->batch_targets);
+        else
+            t->batch_labels[i] = train->labels[item];
+        if (train->row_weights != NULL)
+            t->batch_weights[i] = train->row_weights[item];
     }
 }
 
@@ -262,30 +234,34 @@ static void train_epoch(trainer *t, gf_epoch *epoch)
     const uint64_t number = t->n_epochs_before + (uint64_t)epoch->number;
     const size_t n = t->train->n;
     gf__rng shuffle, views, dropout;
-    double sum = 0.0;
-    size_t n_correct = 0;
+    double sum = 0.0, n_correct = 0.0;
 
     gf__rng_seed(&shuffle, seed, GF__STREAM_SHUFFLE + number);
     gf__rng_seed(&views, seed, GF__STREAM_VIEW + number);
     gf__rng_seed(&dropout, seed, GF__STREAM_DROPOUT + number);
     for (size_t i = 0; i < n; i++)
         t->order[i] = i;
-    gf__rng_shuffle(&shuffle, t->order, n);
+    if (!t->state.options->keeps_order)
+        gf__rng_shuffle(&shuffle, t->order, n);
 
     for (size_t first = 0; first < n; first += t->batch_size) {
         const size_t n_rows = n - first < t->batch_size ? n - first : t->batch_size;
-        double loss;
-        size_t n_right;
+        double loss, n_right;
         gather(t, first, n_rows, &views);
-        gf__head_forward(t->pass, t->state.head, t->batch, t->batch_labels, n_rows,
-                         t->class_weights, &dropout, &loss, &n_right);
+        const gf__head_batch batch = {.features = t->batch,
+                                      .n = n_rows,
+                                      .labels = t->batch_labels,
+                                      .targets = t->batch_targets,
+                                      .class_weights = t->class_weights,
+                                      .row_weights = t->batch_weights};
+        gf__head_forward(t->pass, t->state.head, &batch, &dropout, &loss, &n_right);
         gf__head_backward(t->pass, t->state.head);
         gf__optimizer_step(t->state.optimizer, t->state.head, t->pass, n_rows);
         sum += loss * (double)n_rows;
         n_correct += n_right;
     }
     epoch->loss = sum / (double)n;
-    epoch->accuracy = (double)n_correct / (double)n;
+    epoch->accuracy = n_correct / (double)n;
 }
 
 static void evaluate(trainer *t, gf_epoch *epoch)
@@ -294,20 +270,25 @@ static void evaluate(trainer *t, gf_epoch *epoch)
     epoch->val_accuracy = (double)NAN;
     if (t->val == NULL)
         return;
-    const size_t n_features = gf_head_n_features(t->state.head), n = t->val->n;
-    double sum = 0.0;
-    size_t n_correct = 0;
+    const gf_fit_data *val = t->val;
+    const size_t n_features = gf_head_n_features(t->state.head), n = val->n;
+    const size_t n_classes = gf_head_n_classes(t->state.head);
+    double sum = 0.0, n_correct = 0.0;
     for (size_t first = 0; first < n; first += EVALUATION_ROWS) {
         const size_t n_rows = n - first < EVALUATION_ROWS ? n - first : EVALUATION_ROWS;
-        double loss;
-        size_t n_right;
-        gf__head_forward(t->pass, t->state.head, t->val->features + first * n_features,
-                         t->val->labels + first, n_rows, NULL, NULL, &loss, &n_right);
+        double loss, n_right;
+        const gf__head_batch batch = {
+            .features = val->features + first * n_features,
+            .n = n_rows,
+            .labels = val->targets == NULL ? val->labels + first : NULL,
+            .targets = val->targets != NULL ? val->targets + first * n_classes : NULL,
+            .row_weights = val->row_weights != NULL ? val->row_weights + first : NULL};
+        gf__head_forward(t->pass, t->state.head, &batch, NULL, &loss, &n_right);
         sum += loss * (double)n_rows;
         n_correct += n_right;
     }
     epoch->val_loss = sum / (double)n;
-    epoch->val_accuracy = (double)n_correct / (double)n;
+    epoch->val_accuracy = n_correct / (double)n;
 }
 
 /* Without early stopping the last epoch is the best one. */
@@ -355,6 +336,23 @@ static gf_status save(trainer *t, bool is_forced, gf_error *err)
     return st;
 }
 
+static double rate_of(const trainer *t)
+{
+    const double *rate = t->callbacks->learning_rate;
+    return rate != NULL ? *rate : t->state.options->learning_rate;
+}
+
+static gf_status take_rate(trainer *t, int epoch, gf_error *err)
+{
+    const double rate = rate_of(t);
+    if (!(rate > 0.0) || !isfinite(rate))
+        return gf_error_set(err, GF_EINVAL, "epoch %d: learning rate is %g, must be above 0", epoch,
+                            rate);
+    if (t->callbacks->learning_rate != NULL)
+        gf__optimizer_set_rate(t->state.optimizer, rate);
+    return GF_OK;
+}
+
 static gf_status run_epoch(trainer *t, gf_error *err)
 {
     const double start_s = gf__clock_s();
@@ -362,13 +360,16 @@ static gf_status run_epoch(trainer *t, gf_error *err)
     gf_epoch *epoch = &history->epochs[history->n_epochs];
 
     *epoch = (gf_epoch){.number = (int)history->n_epochs + 1};
+    const gf_status set = take_rate(t, epoch->number, err);
+    if (set != GF_OK)
+        return set;
     train_epoch(t, epoch);
     if (!isfinite(epoch->loss))
         return gf_error_set(
             err, GF_EINVAL,
             "epoch %d: the loss is no longer a number; a learning rate below %g may "
             "help",
-            epoch->number, t->state.options->learning_rate);
+            epoch->number, rate_of(t));
     evaluate(t, epoch);
     epoch->time_s = gf__clock_s() - start_s;
     history->n_epochs++;
@@ -399,7 +400,7 @@ gf_status gf_fit(gf_head *head, const gf_fit_data *train, const gf_fit_data *val
     static const gf_fit_callbacks no_callbacks = {0};
 
     *history = NULL;
-    gf_status st = check_fit(head, train, val, options, err);
+    gf_status st = gf__fit_check(head, train, val, options, callbacks, err);
     if (st != GF_OK)
         return st;
 

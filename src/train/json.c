@@ -134,5 +134,7 @@ gf__json *gf__train_options_to_json(const gf_train_options *options)
     gf__json_set_string(json, "seed", seed);
     gf__json_set_string(json, "class_weight", options->is_balanced ? "balanced" : "none");
     gf__json_set_int(json, "early_stop", options->early_stop);
+    if (options->keeps_order) /* files of before it was there stay as they are */
+        gf__json_set_bool(json, "keeps_order", true);
     return json;
 }

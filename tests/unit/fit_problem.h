@@ -41,8 +41,11 @@ static inline fit_problem *fit_problem_new(void)
     fit_fill(&rng, centres, p->train_features, p->train_labels, FIT_TRAIN);
     fit_fill(&rng, centres, p->train_features + FIT_TRAIN * FIT_FEATURES, view_labels, FIT_TRAIN);
     fit_fill(&rng, centres, p->val_features, p->val_labels, FIT_VAL);
-    p->train = (gf_fit_data){p->train_features, p->train_labels, FIT_TRAIN, FIT_VIEWS, NULL};
-    p->val = (gf_fit_data){p->val_features, p->val_labels, FIT_VAL, 0, NULL};
+    p->train = (gf_fit_data){.features = p->train_features,
+                             .labels = p->train_labels,
+                             .n = FIT_TRAIN,
+                             .n_views = FIT_VIEWS};
+    p->val = (gf_fit_data){.features = p->val_features, .labels = p->val_labels, .n = FIT_VAL};
     p->options = gf_train_options_default();
     p->options.n_epochs = 8;
     p->options.batch_size = 16;

@@ -119,7 +119,7 @@ TEST(fit__balances_classes_of_unequal_size)
         features[i] = 1.0f;
         labels[i] = i < 4;
     }
-    const gf_fit_data data = {features, labels, 40, 1, NULL};
+    const gf_fit_data data = {.features = features, .labels = labels, .n = 40, .n_views = 1};
     const gf_head_layer layer = {.units = 2, .activation = GF_HEAD_SOFTMAX};
     gf_train_options options = gf_train_options_default();
     options.optimizer = GF_OPTIMIZER_SGD;

@@ -9,57 +9,78 @@
 
 enum { N = 12, D = 7, H = 5, K = 3, BATCH = 5 };
 
-static gf_head *golden_head(gf_head_activation hidden)
+/* A head of Dense(H) and Dense(n_units), and what it learns from. */
+typedef struct golden_case {
+    gf_head_activation hidden, end;
+    size_t n_units;
+    const float *targets; /* (N, n_units) of a sigmoid */
+    const float *class_weights, *row_weights;
+} golden_case;
+
+static const golden_case plain = {.hidden = GF_HEAD_RELU, .end = GF_HEAD_SOFTMAX, .n_units = K};
+
+/* Of the last layer the golden weights' first n_units columns. */
+static gf_head *golden_head(const golden_case *c)
 {
-    const gf_head_layer layers[] = {{.units = H, .activation = hidden},
-                                    {.units = K, .activation = GF_HEAD_SOFTMAX}};
+    const gf_head_layer layers[] = {{.units = H, .activation = c->hidden},
+                                    {.units = c->n_units, .activation = c->end}};
     gf_head *head = NULL;
     CHECK_OK(gf_head_new(D, layers, 2, &head, &check_err));
     const float *from = golden_initial_weights;
     memcpy(gf_head_kernel(head, 0), from, D * H * sizeof(float));
     memcpy(gf_head_bias(head, 0), from + D * H, H * sizeof(float));
-    memcpy(gf_head_kernel(head, 1), from + D * H + H, H * K * sizeof(float));
-    memcpy(gf_head_bias(head, 1), from + D * H + H + H * K, K * sizeof(float));
+    from += D * H + H;
+    for (size_t i = 0; i < H; i++)
+        memcpy(gf_head_kernel(head, 1) + i * c->n_units, from + i * K, c->n_units * sizeof(float));
+    memcpy(gf_head_bias(head, 1), from + H * K, c->n_units * sizeof(float));
     return head;
 }
 
 static void check_weights(gf_head *head, const float *want)
 {
     const double tolerance = 5e-6;
+    const size_t n_units = gf_head_n_classes(head);
     for (size_t i = 0; i < D * H; i++)
         CHECK_NEAR((double)gf_head_kernel(head, 0)[i], (double)*want++, tolerance);
     for (size_t i = 0; i < H; i++)
         CHECK_NEAR((double)gf_head_bias(head, 0)[i], (double)*want++, tolerance);
-    for (size_t i = 0; i < H * K; i++)
+    for (size_t i = 0; i < H * n_units; i++)
         CHECK_NEAR((double)gf_head_kernel(head, 1)[i], (double)*want++, tolerance);
-    for (size_t i = 0; i < K; i++)
+    for (size_t i = 0; i < n_units; i++)
         CHECK_NEAR((double)gf_head_bias(head, 1)[i], (double)*want++, tolerance);
 }
 
-/* Three epochs in the order of the rows, as the golden ones. */
-static void check_golden(gf_head_activation hidden, gf_train_options options,
-                         const float *class_weights, const double *losses, const double *accuracies,
-                         const float *weights)
+static gf__head_batch golden_batch(const golden_case *c, size_t first)
 {
-    gf_head *head = golden_head(hidden);
+    return (gf__head_batch){.features = golden_features + first * D,
+                            .n = N - first < BATCH ? N - first : BATCH,
+                            .labels = c->targets == NULL ? golden_labels + first : NULL,
+                            .targets = c->targets != NULL ? c->targets + first * c->n_units : NULL,
+                            .class_weights = c->class_weights,
+                            .row_weights = c->row_weights != NULL ? c->row_weights + first : NULL};
+}
+
+/* Three epochs in the order of the rows, as the golden ones. */
+static void check_golden(golden_case c, gf_train_options options, const double *losses,
+                         const double *accuracies, const float *weights)
+{
+    gf_head *head = golden_head(&c);
     gf__head_pass *pass = NULL;
     gf__optimizer *optimizer = NULL;
     CHECK_OK(gf__head_pass_new(head, BATCH, NULL, &pass, &check_err));
     CHECK_OK(gf__optimizer_new(head, &options, NULL, &optimizer, &check_err));
     for (size_t epoch = 0; epoch < 3; epoch++) {
-        double sum = 0.0, loss;
-        size_t n_correct = 0, n_right;
+        double sum = 0.0, sum_right = 0.0, loss, n_right;
         for (size_t first = 0; first < N; first += BATCH) {
-            const size_t n = N - first < BATCH ? N - first : BATCH;
-            gf__head_forward(pass, head, golden_features + first * D, golden_labels + first, n,
-                             class_weights, NULL, &loss, &n_right);
+            const gf__head_batch batch = golden_batch(&c, first);
+            gf__head_forward(pass, head, &batch, NULL, &loss, &n_right);
             gf__head_backward(pass, head);
-            gf__optimizer_step(optimizer, head, pass, n);
-            sum += loss * (double)n;
-            n_correct += n_right;
+            gf__optimizer_step(optimizer, head, pass, batch.n);
+            sum += loss * (double)batch.n;
+            sum_right += n_right;
         }
         CHECK_NEAR(sum / N, losses[epoch], 3e-6);
-        CHECK_NEAR((double)n_correct / N, accuracies[epoch], 1e-6);
+        CHECK_NEAR(sum_right / N, accuracies[epoch], 1e-6);
     }
     check_weights(head, weights);
     gf__optimizer_free(optimizer);
@@ -78,46 +99,73 @@ static gf_train_options options_of(gf_optimizer optimizer, double learning_rate,
 
 TEST(adam__trains_as_keras)
 {
-    check_golden(GF_HEAD_RELU, options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), NULL, golden_adam_loss,
+    check_golden(plain, options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), golden_adam_loss,
                  golden_adam_accuracy, golden_adam_weights);
 }
 
 TEST(adam__trains_as_keras_with_class_weights)
 {
     const float class_weights[] = {0.5f, 1.0f, 1.5f};
-    check_golden(GF_HEAD_RELU, options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), class_weights,
-                 golden_adam_weighted_loss, golden_adam_weighted_accuracy,
-                 golden_adam_weighted_weights);
+    golden_case weighed = plain;
+    weighed.class_weights = class_weights;
+    check_golden(weighed, options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), golden_adam_weighted_loss,
+                 golden_adam_weighted_accuracy, golden_adam_weighted_weights);
 }
 
 TEST(sgd__trains_as_keras)
 {
-    check_golden(GF_HEAD_RELU, options_of(GF_OPTIMIZER_SGD, 0.05, 0.0), NULL, golden_sgd_loss,
+    check_golden(plain, options_of(GF_OPTIMIZER_SGD, 0.05, 0.0), golden_sgd_loss,
                  golden_sgd_accuracy, golden_sgd_weights);
 }
 
 TEST(sgd_with_momentum__trains_as_keras)
 {
-    check_golden(GF_HEAD_RELU, options_of(GF_OPTIMIZER_SGD, 0.05, 0.9), NULL, golden_momentum_loss,
+    check_golden(plain, options_of(GF_OPTIMIZER_SGD, 0.05, 0.9), golden_momentum_loss,
                  golden_momentum_accuracy, golden_momentum_weights);
 }
 
 TEST(rmsprop__trains_as_keras)
 {
-    check_golden(GF_HEAD_RELU, options_of(GF_OPTIMIZER_RMSPROP, 0.01, 0.0), NULL,
-                 golden_rmsprop_loss, golden_rmsprop_accuracy, golden_rmsprop_weights);
+    check_golden(plain, options_of(GF_OPTIMIZER_RMSPROP, 0.01, 0.0), golden_rmsprop_loss,
+                 golden_rmsprop_accuracy, golden_rmsprop_weights);
 }
 
 TEST(hidden_tanh__trains_as_keras)
 {
-    check_golden(GF_HEAD_TANH, options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), NULL, golden_tanh_loss,
+    golden_case c = plain;
+    c.hidden = GF_HEAD_TANH;
+    check_golden(c, options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), golden_tanh_loss,
                  golden_tanh_accuracy, golden_tanh_weights);
 }
 
 TEST(hidden_sigmoid__trains_as_keras)
 {
-    check_golden(GF_HEAD_SIGMOID, options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), NULL,
-                 golden_sigmoid_loss, golden_sigmoid_accuracy, golden_sigmoid_weights);
+    golden_case c = plain;
+    c.hidden = GF_HEAD_SIGMOID;
+    check_golden(c, options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), golden_sigmoid_loss,
+                 golden_sigmoid_accuracy, golden_sigmoid_weights);
+}
+
+/* Dense(1, sigmoid) with binary cross-entropy, rows of one weight and of several, 0 among them. */
+TEST(one_sigmoid__trains_as_keras)
+{
+    golden_case c = {.hidden = GF_HEAD_TANH,
+                     .end = GF_HEAD_SIGMOID,
+                     .n_units = 1,
+                     .targets = golden_binary_targets};
+    check_golden(c, options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), golden_binary_loss,
+                 golden_binary_accuracy, golden_binary_weights);
+    c.row_weights = golden_row_weights;
+    check_golden(c, options_of(GF_OPTIMIZER_SGD, 0.05, 0.0), golden_binary_weighted_loss,
+                 golden_binary_weighted_accuracy, golden_binary_weighted_weights);
+}
+
+TEST(several_sigmoids__train_as_keras)
+{
+    const golden_case c = {
+        .hidden = GF_HEAD_TANH, .end = GF_HEAD_SIGMOID, .n_units = K, .targets = golden_answers};
+    check_golden(c, options_of(GF_OPTIMIZER_ADAM, 0.01, 0.0), golden_answers_loss,
+                 golden_answers_accuracy, golden_answers_weights);
 }
 
 TEST(optimizer_step__gives_the_same_bytes_on_any_number_of_threads)
@@ -127,8 +175,9 @@ TEST(optimizer_step__gives_the_same_bytes_on_any_number_of_threads)
                                     {.units = 3, .activation = GF_HEAD_SOFTMAX}};
     const gf_train_options options = gf_train_options_default();
     static float features[ROWS * INPUTS];
-    size_t labels[ROWS], n_floats, n_right;
-    double loss;
+    size_t labels[ROWS], n_floats;
+    double loss, n_right;
+    const gf__head_batch batch = {.features = features, .n = ROWS, .labels = labels};
     gf__rng rng;
     gf__rng_seed(&rng, 3, 0);
     for (size_t i = 0; i < ROWS * INPUTS; i++)
@@ -148,7 +197,7 @@ TEST(optimizer_step__gives_the_same_bytes_on_any_number_of_threads)
         CHECK_OK(gf__head_pass_new(*head, ROWS, pool, &pass, &check_err));
         CHECK_OK(gf__optimizer_new(*head, &options, pool, &optimizer, &check_err));
         for (int step = 0; step < 5; step++) {
-            gf__head_forward(pass, *head, features, labels, ROWS, NULL, NULL, &loss, &n_right);
+            gf__head_forward(pass, *head, &batch, NULL, &loss, &n_right);
             gf__head_backward(pass, *head);
             gf__optimizer_step(optimizer, *head, pass, ROWS);
         }
@@ -248,7 +297,8 @@ TEST(train_options_check__names_the_option_its_value_and_what_is_allowed)
 }
 
 TESTS_MAIN(UNIT(adam__trains_as_keras), UNIT(hidden_tanh__trains_as_keras),
-           UNIT(hidden_sigmoid__trains_as_keras), UNIT(adam__trains_as_keras_with_class_weights),
+           UNIT(hidden_sigmoid__trains_as_keras), UNIT(one_sigmoid__trains_as_keras),
+           UNIT(several_sigmoids__train_as_keras), UNIT(adam__trains_as_keras_with_class_weights),
            UNIT(sgd__trains_as_keras), UNIT(sgd_with_momentum__trains_as_keras),
            UNIT(rmsprop__trains_as_keras),
            UNIT(optimizer_step__gives_the_same_bytes_on_any_number_of_threads),
