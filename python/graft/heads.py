@@ -4,7 +4,7 @@ import ctypes
 import numpy as np
 
 from . import native, settings
-from .errors import CanceledError, InvalidError, UnsupportedError
+from .errors import CanceledError
 
 
 class HeadLayer:
@@ -59,24 +59,34 @@ class FitState:
         native.call(lib.gf_fit_state_new, self.handle.out())
 
 
-def _fit_data(features, labels, class_weights=None):
-    data = native.gf_fit_data(features=native.floats(features), labels=native.sizes(labels),
-                              n=len(features), n_views=0)
+def _fit_data(features, answers, class_weights=None):
+    """Borrows the arrays."""
+    data = native.gf_fit_data(features=native.floats(features), n=len(features), n_views=0)
+    if answers.targets is None:
+        data.labels = native.sizes(answers.labels)
+    else:
+        data.targets = native.floats(answers.targets)
+    if answers.weights is not None:
+        data.row_weights = native.floats(answers.weights)
     if class_weights is not None:
         data.class_weights = native.floats(class_weights)
     return data
 
 
-def fit(head, train, val, optimizer, n_epochs, batch_size, state, class_weights, on_epoch):
-    """Trains. train, val: (features, labels) or None. on_epoch(number from 0, logs) returns False
-    to stop; what it raises comes out here."""
+def fit(head, train, val, optimizer, n_epochs, batch_size, state, class_weights, on_epoch,
+        shuffle=True):
+    """Trains. train, val: (features, Answers) or None. on_epoch(number from 0, logs) returns False
+    to stop; what it raises comes out here. The optimizer's learning rate is looked at before every
+    epoch."""
     lib = native.lib()
     options = lib.gf_train_options_default()
     options.n_epochs, options.batch_size = n_epochs, batch_size
+    options.keeps_order = not shuffle
     options.optimizer = native.OPTIMIZER[optimizer.name]
     options.learning_rate, options.momentum = optimizer.learning_rate, optimizer.momentum
     options.seed, options.n_threads = settings.seed(), settings.threads()
     raised = []
+    rate = ctypes.c_double(optimizer.learning_rate)
 
     @native.EPOCH
     def epoch(_user, at, _n_epochs):
@@ -85,12 +95,15 @@ def fit(head, train, val, optimizer, n_epochs, batch_size, state, class_weights,
         if val is not None:
             logs.update(val_loss=found.val_loss, val_accuracy=found.val_accuracy)
         try:
-            return on_epoch(found.number - 1, logs) is not False and not interrupts.is_asked
+            goes_on = on_epoch(found.number - 1, logs) is not False
+            rate.value = optimizer.learning_rate
+            return goes_on and not interrupts.is_asked
         except BaseException as error:  # it must not pass through C
             raised.append(error)
             return False
 
-    callbacks = native.gf_fit_callbacks(epoch=epoch, state=state.handle.value)
+    callbacks = native.gf_fit_callbacks(epoch=epoch, state=state.handle.value,
+                                        learning_rate=ctypes.pointer(rate))
     data = _fit_data(*train, class_weights)
     val_data = None if val is None else ctypes.byref(_fit_data(*val))
     history = native.Handle(lib.gf_history_free)
@@ -103,51 +116,16 @@ def fit(head, train, val, optimizer, n_epochs, batch_size, state, class_weights,
             raise raised[0] from None
 
 
-def evaluate(scores, labels):
-    """Mean cross-entropy and accuracy."""
+def evaluate(scores, answers):
+    """Mean loss, weighed, and accuracy."""
+    if answers.targets is not None or answers.weights is not None:
+        losses = answers.losses(scores)
+        if answers.weights is not None:
+            losses = losses * answers.weights
+        return float(losses.mean()), answers.accuracy(scores)
     lib = native.lib()
     metrics = native.Handle(lib.gf_metrics_free)
-    native.call(lib.gf_metrics_new, native.floats(scores), native.sizes(labels), *scores.shape,
-                metrics.out())
+    native.call(lib.gf_metrics_new, native.floats(scores), native.sizes(answers.labels),
+                *scores.shape, metrics.out())
     found = ctypes.cast(metrics.value, ctypes.POINTER(native.gf_metrics)).contents
     return found.loss, found.accuracy
-
-
-def labels_of(y, n, n_classes, loss, where="y"):
-    """Class numbers of one-hot rows (categorical_crossentropy) or of numbers (sparse_...)."""
-    y = np.asarray(y)
-    is_sparse = loss == "sparse_categorical_crossentropy"
-    if len(y) != n or y.ndim == 0:
-        raise InvalidError(f"{where} has {len(y) if y.ndim else 'no'} rows, the inputs have {n}",
-                           "GF_ESHAPE")
-    if y.dtype == object or not (y.dtype == bool or np.issubdtype(y.dtype, np.number)):
-        raise InvalidError(f"{where} has values of type {y.dtype}, expected class numbers; of "
-                           "names: np.unique(names, return_inverse=True)[1]")
-    if is_sparse:
-        return _numbers(y, n_classes, where)
-    if y.ndim == 1 or y.shape[1:] != (n_classes,):
-        raise InvalidError(
-            f"{where} has shape {y.shape}, expected ({n}, {n_classes}) for {loss}; for class "
-            "numbers use to_categorical(y) or the loss 'sparse_categorical_crossentropy'",
-            "GF_ESHAPE")
-    labels = y.argmax(axis=1)
-    hot = np.zeros_like(y)
-    hot[np.arange(n), labels] = 1
-    bad = np.flatnonzero((hot != y).any(axis=1))
-    if len(bad):
-        raise UnsupportedError(f"{where}[{bad[0]}] is {y[bad[0]]}: graft learns from one-hot rows, "
-                               "a single 1 and zeros")
-    return labels.astype(np.uintp)
-
-
-def _numbers(y, n_classes, where):
-    y = y.reshape(len(y), -1)
-    if y.shape[1] != 1:
-        raise InvalidError(f"{where} has shape {y.shape}, expected class numbers; for one-hot rows "
-                           "use the loss 'categorical_crossentropy'", "GF_ESHAPE")
-    y = y[:, 0]
-    bad = np.flatnonzero(~((y >= 0) & (y < n_classes) & (y == np.floor(y))))
-    if len(bad):
-        raise InvalidError(f"{where}[{bad[0]}] is {y[bad[0]]}, expected a class number from 0 to "
-                           f"{n_classes - 1}")
-    return y.astype(np.uintp)

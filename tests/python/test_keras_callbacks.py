@@ -16,8 +16,8 @@ import numpy as np
 
 import graft
 from graft import events
-from graft.keras.callbacks import (Callback, CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint,
-                                   TensorBoard)
+from graft.keras.callbacks import (Callback, CSVLogger, EarlyStopping, LambdaCallback, LearningRateScheduler,
+                                   ModelCheckpoint, ReduceLROnPlateau, TensorBoard)
 from graft.keras.layers import Dense
 from graft.keras.models import Sequential, load_model
 from graft.model_selection import train_test_split
@@ -175,6 +175,60 @@ class Stopping(unittest.TestCase):
         again.compile("adam", "sparse_categorical_crossentropy")
         self.assertAlmostEqual(again.evaluate(NOISE, np.arange(60) % 3), min(history.history["val_loss"]), places=5)
         self.assertTrue(np.array_equal(load_model(every.format(epoch=12)).predict(ROWS), made.predict(ROWS)))
+
+
+class Rates(unittest.TestCase):
+    def test_a_schedule_sets_the_rate_of_each_epoch(self):
+        made, apart = model(), model()
+        schedule = LearningRateScheduler(lambda epoch, rate: rate if epoch < 2 else rate / 2)
+        history = made.fit(ROWS, LABELS, epochs=4, verbose=0, callbacks=[schedule])
+        self.assertEqual(history.history["learning_rate"], [0.001, 0.001, 0.0005, 0.00025])
+        self.assertEqual(history.history["lr"], history.history["learning_rate"])  # Keras 2's name
+        for rate in history.history["lr"]:
+            apart.optimizer.lr = rate
+            apart.fit(ROWS, LABELS, verbose=0)
+        for ours, theirs in zip(made.get_weights(), apart.get_weights()):
+            self.assertTrue(np.array_equal(ours, theirs))
+        made.fit(ROWS, LABELS, verbose=0, callbacks=[LearningRateScheduler(lambda epoch: 0.5)])
+        self.assertEqual(made.optimizer.learning_rate, 0.5)
+
+    def test_a_plateau_lowers_the_rate(self):
+        made = model()
+        text = io.StringIO()
+        callback = ReduceLROnPlateau(monitor="loss", factor=0.5, patience=2, cooldown=1, min_delta=100, min_lr=0.0003, verbose=1)
+        with redirect_stdout(text):
+            history = made.fit(ROWS, LABELS, epochs=9, verbose=0, callbacks=[callback])
+        # The first loss is better than none, none is better by 100; an epoch of rest after a change; then the least rate.
+        self.assertEqual(history.history["lr"], [0.001] * 3 + [0.0005] * 2 + [0.0003] * 4)
+        self.assertEqual(text.getvalue().splitlines()[0], "Epoch 3: ReduceLROnPlateau reducing learning rate to 0.0005.")
+
+    def test_best_weights_come_back_where_nothing_was_stopped(self):
+        made, kept = model(), []
+        keep = LambdaCallback(on_epoch_end=lambda epoch, logs: kept.append((logs["val_loss"], made.get_weights())))
+        made.fit(ROWS, LABELS, epochs=40, verbose=0, validation_data=(NOISE, np.arange(60) % 3),
+                 callbacks=[keep, EarlyStopping(patience=100, restore_best_weights=True)])
+        best = min(range(40), key=lambda i: kept[i][0])
+        self.assertLess(best, 39)
+        for ours, theirs in zip(made.get_weights(), kept[best][1]):
+            self.assertTrue(np.array_equal(ours, theirs))
+
+    def test_stopping_begins_late_and_looks_at_a_baseline(self):
+        history = model().fit(ROWS, LABELS, epochs=20, verbose=0,
+                              callbacks=[EarlyStopping("loss", min_delta=100, patience=2, start_from_epoch=5)])
+        self.assertEqual(len(history.epoch), 8)
+        history = model().fit(ROWS, LABELS, epochs=20, verbose=0, callbacks=[EarlyStopping("accuracy", patience=4, baseline=1.5)])
+        self.assertLess(len(history.epoch), 20)
+
+    def test_weights_set_before_an_epoch_are_trained_on(self):
+        for name in ("on_train_begin", "on_epoch_begin"):
+            made = model()
+
+            def clear(*_, made=made):
+                for layer in made.layers:
+                    layer.set_weights([np.zeros_like(value) for value in layer.get_weights()])
+            made.fit(ROWS, LABELS, verbose=0, callbacks=[LambdaCallback(**{name: clear})])
+            self.assertFalse(made.layers[0].get_weights()[0].any())  # nothing comes through from behind it
+            self.assertTrue(made.layers[1].get_weights()[1].any())
 
 
 class Written(unittest.TestCase):

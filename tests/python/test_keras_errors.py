@@ -12,7 +12,7 @@ import numpy as np
 
 import graft
 from graft import errors, settings
-from graft.keras import callbacks, layers, losses, optimizers
+from graft.keras import callbacks, layers, losses, metrics, optimizers
 from graft.keras.applications.inception_v3 import (InceptionV3, decode_predictions, preprocess_input)
 from graft.keras.layers import Activation, Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, Input
 from graft.keras.models import Model, Sequential, load_model
@@ -124,7 +124,7 @@ class Networks(Case):
         self.fails("no Dense layers of its own", base.save, words.scratch("no.safetensors"))
         x = GlobalAveragePooling2D()(base.get_layer("mixed0").output)
         linear = Model(base.input, Dense(2)(x))
-        self.fails("a model file's last layer is a softmax", linear.save, words.scratch("no.safetensors"))
+        self.fails("a model file's last layer is a softmax or a sigmoid", linear.save, words.scratch("no.safetensors"))
 
 
 class Options(Case):
@@ -146,8 +146,13 @@ class Options(Case):
 
     def test_compile(self):
         model = table_model()
-        self.fails("loss 'mse': graft has categorical_crossentropy and", model.compile, "adam", "mse")
-        self.fails("Dense\\(2, activation='softmax'\\)", model.compile, "adam", "binary_crossentropy")
+        self.fails("loss 'mse': graft has categorical_crossentropy, sparse.*, binary_crossentropy", model.compile,
+                   "adam", "mse")
+        self.fails("metric 'categorical_accuracy' with the loss binary_crossentropy: use 'accuracy'", model.compile,
+                   "adam", "binary_crossentropy", ["categorical_accuracy"])
+        self.fails("metric 'binary_accuracy' with the loss categorical", model.compile, "adam",
+                   "categorical_crossentropy", ["binary_accuracy"])
+        self.fails("threshold 0.5", metrics.BinaryAccuracy, threshold=0.7)
         self.fails("optimizer 'adagrad': graft has adam, sgd and rmsprop", model.compile, "adagrad",
                    "categorical_crossentropy")
         self.fails("metric 'auc': graft measures 'accuracy'", model.compile, "adam", "categorical_crossentropy",
@@ -161,6 +166,7 @@ class Options(Case):
         self.fails("no option speed", optimizers.SGD, speed=3, kind=TypeError)
         self.fails("without from_logits", losses.CategoricalCrossentropy, from_logits=True)
         self.fails("pass it to compile", losses.categorical_crossentropy, 1, 2)
+        self.fails("pass it to compile", losses.binary_crossentropy, 1, 2)
 
     def test_fit(self):
         model = table_model()
@@ -179,9 +185,16 @@ class Options(Case):
                    LABELS)
         self.fails("row 2 has a value that is not a number", model.fit, np.where(ROWS == ROWS[2, 1], np.inf, ROWS),
                    LABELS)
-        self.fails("not single samples", model.fit, ROWS, LABELS, sample_weight=[1])
-        self.fails("shuffle=False is not there", model.fit, ROWS, LABELS, shuffle=False)
-        self.fails("no option steps_per_epoch", model.fit, ROWS, LABELS, steps_per_epoch=10)
+        self.fails(r"sample_weight has shape \(1,\), expected \(6,\)", model.fit, ROWS, LABELS, sample_weight=[1])
+        self.fails(r"sample_weight has shape \(5,\), expected \(6,\)", model.fit, ROWS, LABELS,
+                   sample_weight=np.ones(5), validation_split=0.5)
+        self.fails(r"sample_weight\[2\] is -1, expected at least 0", model.fit, ROWS, LABELS,
+                   sample_weight=[1, 1, -1, 1, 1, 1])
+        self.fails("sample_weight has values of type <U1", model.evaluate, ROWS, LABELS, sample_weight=list("abcabc"))
+        self.fails("shuffle='batch'; True is a new order", model.fit, ROWS, LABELS, shuffle="batch")
+        self.fails("verbose is 3, expected 0", model.fit, ROWS, LABELS, verbose=3)
+        self.fails("no option steps_per_epoch: an epoch is all rows", model.fit, ROWS, LABELS, steps_per_epoch=10)
+        self.fails("no option speed$", model.fit, ROWS, LABELS, speed=3)
         self.fails("validation_data has 1 parts", model.fit, ROWS, LABELS, validation_data=[ROWS])
         self.fails("validation_split is 2", model.fit, ROWS, LABELS, validation_split=2)
         self.fails("leaves one part empty", model.fit, ROWS, LABELS, validation_split=0.99)
@@ -198,7 +211,7 @@ class Options(Case):
         self.fails(r"y\[0\] is \[0\.5 0\.5 0\. *\]: graft learns from one-hot rows", model.fit, ROWS,
                    [[0.5, 0.5, 0]] * 6)
         linear = table_model(activation="linear")
-        self.fails("needs activation='softmax'", linear.fit, ROWS, LABELS)
+        self.fails("needs activation='softmax', or 'sigmoid' for yes or no", linear.fit, ROWS, LABELS)
         model = table_model()
         model.layers[1].trainable = False
         self.fails("is frozen, but stands behind the trainable layer", model.fit, ROWS, LABELS)
@@ -223,10 +236,12 @@ class Options(Case):
         self.fails("filepath is 'm-{val_loss}': 'val_loss'; the epoch has loss, accuracy, epoch", model.fit, ROWS,
                    LABELS, verbose=0, callbacks=[callbacks.ModelCheckpoint("m-{val_loss}")])
 
-        def slower(epoch, logs):
-            model.optimizer.learning_rate /= 2
-        self.fails("a callback has changed the learning rate from 0.001 to 0.0005; .*call fit for each rate", model.fit,
-                   ROWS, LABELS, epochs=2, verbose=0, callbacks=[callbacks.LambdaCallback(on_epoch_end=slower)])
+        self.fails("schedule is 0.1, expected a function", callbacks.LearningRateScheduler, 0.1)
+        self.fails("schedule gave None for epoch 0, expected a number", model.fit, ROWS, LABELS, verbose=0,
+                   callbacks=[callbacks.LearningRateScheduler(lambda epoch: None)])
+        self.fails("learning rate is -0.5, expected above 0", model.fit, ROWS, LABELS, verbose=0,
+                   callbacks=[callbacks.LearningRateScheduler(lambda epoch, rate: -0.5)])
+        self.fails("factor is 1, expected above 0 and below 1", callbacks.ReduceLROnPlateau, factor=1)
 
         class Batches(callbacks.Callback):
             def on_batch_end(self, batch, logs=None):
@@ -238,6 +253,40 @@ class Options(Case):
             raise RuntimeError("a callback's own")
         with self.assertRaisesRegex(RuntimeError, "a callback's own"):
             model.fit(ROWS, LABELS, verbose=0, callbacks=[callbacks.LambdaCallback(on_epoch_end=stumble)])
+
+
+class Sigmoid(Case):
+    def model(self, units=1, metrics=("accuracy",)):
+        made = Sequential([Dense(units, activation="sigmoid", input_dim=4)])
+        made.compile("adam", "binary_crossentropy", list(metrics))
+        return made
+
+    def test_what_it_learns_from(self):
+        self.fails(r"y has shape \(6, 3\), expected \(6, 1\) or \(6,\) .* Dense\(3, activation='softmax'\)",
+                   self.model().fit, ROWS, to_categorical(LABELS))
+        self.fails(r"y\[2\] is 2, expected 0 or 1", self.model().fit, ROWS, LABELS)
+        self.fails(r"y\[0\] is -1, expected 0 or 1", self.model().fit, ROWS, [-1, 1] * 3)
+        self.fails("y has 5 rows", self.model().evaluate, ROWS, [0, 1, 0, 1, 0])
+        self.fails(r"validation data's y\[1\] is 7", self.model().fit, ROWS, [0, 1] * 3, validation_data=(ROWS[:2], [0, 7]))
+        self.fails(r"y has shape \(6,\), expected \(6, 2\) for", self.model(2, ()).fit, ROWS, [0, 1] * 3)
+        self.fails("class 2, expected 0 to 1", self.model().fit, ROWS, [0, 1] * 3, class_weight={2: 1})
+        self.fails("weight of class 1 is -2", self.model().fit, ROWS, [0, 1] * 3, class_weight={1: -2})
+        self.fails("2 answers a row are not classes of it; weigh rows", self.model(2, ()).fit, ROWS, [[0, 1]] * 6,
+                   class_weight={0: 2})
+
+    def test_loss_metric_and_last_layer_must_be_each_other_s(self):
+        wrong = table_model()
+        wrong.compile("adam", "binary_crossentropy")
+        self.fails("is a softmax, the loss binary_crossentropy: compile it with 'categorical_crossentropy' or", wrong.fit,
+                   ROWS, LABELS)
+        wrong = self.model()
+        wrong.compile("adam", "sparse_categorical_crossentropy")
+        self.fails("is a sigmoid, the loss sparse_.*: compile it with 'binary_crossentropy'", wrong.fit, ROWS, [0, 1] * 3)
+        self.fails("'binary_accuracy' looks at each of them", self.model(2).fit, ROWS, [[0, 1]] * 6)
+
+    def test_names(self):
+        self.fails(r"2 names, the last layer 1 unit: name what its score is of, classes=\['dog'\]", self.model().save,
+                   words.scratch("dog.safetensors"), classes=["cat", "dog"])
 
 
 class Files(Case):

@@ -62,6 +62,21 @@ class Served(unittest.TestCase):
         self.assertEqual(answer.code, 200, answer)
         np.testing.assert_allclose(harness.scores_of(answer), model.predict(rows[:4]), atol=1e-6)
 
+    def test_one_answer_a_row(self):
+        """[p], as TensorFlow Serving gives of Keras' Dense(1, activation='sigmoid')."""
+        rows = np.random.RandomState(0).normal(0, 1, (30, 3)).astype("float32")
+        model = Sequential([Dense(8, activation="tanh", input_dim=3), Dense(1, activation="sigmoid")])
+        model.compile("adam", "binary_crossentropy", ["accuracy"])
+        model.fit(rows, rows[:, 0] > 0, epochs=5, verbose=0)
+        model.save("gs://exports/Right/model.safetensors", classes=["right"])
+        self.deploy("Right")
+        body, want = {"instances": rows[:4].tolist()}, model.predict(rows[:4])
+        answer = self.server.ask("POST", "/v1/projects/default/models/Right:predict", body)
+        self.assertEqual([list(one) for one in answer.json["predictions"]], [["outputs"]] * 4)
+        np.testing.assert_allclose([one["outputs"] for one in answer.json["predictions"]], want, atol=1e-6)
+        answer = self.server.ask("POST", "/v1/models/Right:predict", body)
+        np.testing.assert_allclose(answer.json["predictions"], want, atol=1e-6)
+
 
 if __name__ == "__main__":
     unittest.main()

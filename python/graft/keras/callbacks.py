@@ -1,5 +1,6 @@
 """Callbacks. They are called once an epoch: graft runs an epoch in one call."""
 import csv
+import inspect
 import os
 import sys
 import warnings
@@ -39,11 +40,12 @@ class Callback:
 
 
 class Record(dict):
-    """History's dict: 'acc' is found under 'accuracy', and the other way round."""
+    """History's dict: 'acc' is found under 'accuracy', 'lr' under 'learning_rate', and the other way
+    round."""
 
     def __missing__(self, key):
         other = {"acc": "accuracy", "accuracy": "acc", "val_acc": "val_accuracy",
-                 "val_accuracy": "val_acc"}.get(key)
+                 "val_accuracy": "val_acc", "lr": "learning_rate", "learning_rate": "lr"}.get(key)
         if other in self:
             return self[other]
         raise KeyError(key)
@@ -89,38 +91,54 @@ class _Watching(Callback):
 
 
 class EarlyStopping(_Watching):
+    """Ends the training after patience epochs without an improvement. restore_best_weights: the model
+    ends with the weights of its best epoch, whether the training was stopped or not, as in Keras 3."""
+
     def __init__(self, monitor="val_loss", min_delta=0, patience=0, verbose=0, mode="auto",
-                 baseline=None, restore_best_weights=False):
+                 baseline=None, restore_best_weights=False, start_from_epoch=0):
         super().__init__(monitor, mode)
         self.min_delta, self.patience, self.verbose = abs(min_delta), patience, verbose
         self.baseline, self.restore_best_weights = baseline, restore_best_weights
-        self.stopped_epoch = 0
+        self.start_from_epoch = start_from_epoch
+        self.stopped_epoch = self.best_epoch = 0
 
     def on_train_begin(self, logs=None):
-        self.wait = self.stopped_epoch = 0
-        self.best = self.baseline if self.baseline is not None else (
-            -np.inf if self.is_max else np.inf)
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best = -np.inf if self.is_max else np.inf
         self.best_weights = None
 
     def on_epoch_end(self, epoch, logs=None):
         value = self._value(logs)
+        if epoch < self.start_from_epoch:
+            return
         if self.restore_best_weights and self.best_weights is None:
             self.best_weights = own_weights(self.model)
+        self.wait += 1
         if self._is_better(value, self.min_delta):
-            self.best, self.wait = value, 0
+            self.best, self.best_epoch = value, epoch
             if self.restore_best_weights:
                 self.best_weights = own_weights(self.model)
+            if self._beats_baseline(value):
+                self.wait = 0
             return
-        self.wait += 1
-        if self.wait >= self.patience:
+        if self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
-            if self.restore_best_weights:
-                restore(self.best_weights)
+
+    def _beats_baseline(self, value):
+        if self.baseline is None:
+            return True
+        sign = 1 if self.is_max else -1
+        return sign * (value - self.baseline) > self.min_delta
 
     def on_train_end(self, logs=None):
         if self.stopped_epoch > 0 and self.verbose > 0:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.best_weights is not None:
+            if self.verbose > 0:
+                print("Restoring model weights from the end of the best epoch: "
+                      f"{self.best_epoch + 1}.")
+            restore(self.best_weights)
 
 
 def own_weights(model):
@@ -132,6 +150,87 @@ def own_weights(model):
 def restore(weights):
     for layer, values in weights:
         layer.set_weights(values)
+
+
+def _with_rate(model, logs):
+    """As Keras does: History and those behind find the rate of the epoch in its logs."""
+    if logs is not None:
+        logs["learning_rate"] = model.optimizer.learning_rate
+
+
+class LearningRateScheduler(Callback):
+    """schedule(epoch, rate), or schedule(epoch), gives the rate of the epoch that begins."""
+
+    def __init__(self, schedule, verbose=0):
+        super().__init__()
+        if not callable(schedule):
+            raise InvalidError(f"LearningRateScheduler: schedule is {schedule!r}, expected a "
+                               "function of the epoch and the rate")
+        self.schedule, self.verbose = schedule, verbose
+
+    def on_epoch_begin(self, epoch, logs=None):
+        before = self.model.optimizer.learning_rate
+        n_taken = _n_positional(self.schedule)
+        rate = self.schedule(epoch, before) if n_taken > 1 else self.schedule(epoch)
+        if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)):
+            raise InvalidError(f"LearningRateScheduler: schedule gave {rate!r} for epoch {epoch}, "
+                               "expected a number")
+        self.model.optimizer.learning_rate = float(rate)
+        if self.verbose > 0:
+            print(f"Epoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
+
+    def on_epoch_end(self, epoch, logs=None):
+        _with_rate(self.model, logs)
+
+
+def _n_positional(function):
+    """How many arguments it takes by place; 2 where it does not tell."""
+    try:
+        found = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 2
+    if any(one.kind is one.VAR_POSITIONAL for one in found):
+        return 2
+    return sum(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in found)
+
+
+class ReduceLROnPlateau(_Watching):
+    """Multiplies the rate with factor after patience epochs without an improvement."""
+
+    def __init__(self, monitor="val_loss", factor=0.1, patience=10, verbose=0, mode="auto",
+                 min_delta=1e-4, cooldown=0, min_lr=0.0, epsilon=None):
+        super().__init__(monitor, mode)
+        if not 0 < factor < 1:
+            raise InvalidError(f"ReduceLROnPlateau: factor is {factor!r}, expected above 0 and below "
+                               "1")
+        self.factor, self.patience, self.verbose = factor, patience, verbose
+        self.min_delta = min_delta if epsilon is None else epsilon
+        self.cooldown, self.min_lr = cooldown, min_lr
+
+    def on_train_begin(self, logs=None):
+        self.best = -np.inf if self.is_max else np.inf
+        self.wait = self.cooldown_counter = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        _with_rate(self.model, logs)
+        value = self._value(logs)
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self._is_better(value, self.min_delta):
+            self.best, self.wait = value, 0
+            return
+        if self.cooldown_counter > 0:
+            return
+        self.wait += 1
+        before = self.model.optimizer.learning_rate
+        if self.wait < self.patience or before <= self.min_lr:
+            return
+        self.model.optimizer.learning_rate = max(before * self.factor, self.min_lr)
+        if self.verbose > 0:
+            print(f"Epoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to "
+                  f"{self.model.optimizer.learning_rate}.")
+        self.cooldown_counter, self.wait = self.cooldown, 0
 
 
 class ModelCheckpoint(_Watching):
@@ -164,7 +263,6 @@ class ModelCheckpoint(_Watching):
             self.model.save_weights(path)
         else:
             self.model.save(path)
-
 
     def _path(self, epoch, logs):
         values = Record({**(logs or {}), "epoch": epoch + 1})

@@ -157,14 +157,17 @@ class Model:
     predict_on_batch = predict
 
     def predict_classes(self, x, batch_size=None, verbose=0):
-        """Numbers of the classes with the largest scores."""
-        return self.predict(x).argmax(axis=-1)
+        """Numbers of the classes with the largest scores; of a single sigmoid 0 or 1, (N, 1)."""
+        scores = self.predict(x)
+        if scores.shape[-1] == 1:
+            return (scores > 0.5).astype("int32")
+        return scores.argmax(axis=-1)
 
     def compile(self, optimizer="rmsprop", loss=None, metrics=None, **options):
         _refuse(options, "compile")
         self.optimizer = optimizers.get(optimizer)
         self.loss = losses.get(loss)
-        self.metrics = metrics_.get(metrics)
+        self.metrics = metrics_.get(metrics, self.loss)
         self._fit_state = None
 
     @property
@@ -176,25 +179,24 @@ class Model:
             sample_weight=None, initial_epoch=0, nb_epoch=None, **options):
         """Trains the Dense layers at the end. Returns the History."""
         _refuse(options, "fit")
-        if sample_weight is not None:
-            raise UnsupportedError("fit: graft weighs classes (class_weight), not single samples")
-        if not shuffle:
-            raise UnsupportedError("fit: graft draws a new order for every epoch; shuffle=False "
-                                   "is not there")
+        if shuffle not in (True, False):
+            raise UnsupportedError(f"fit: shuffle={shuffle!r}; True is a new order for every epoch, "
+                                   "False the order of x")
+        if verbose not in (0, 1, 2, "auto"):
+            raise InvalidError(f"fit: verbose is {verbose!r}, expected 0 (nothing), 1 (a bar an "
+                               "epoch) or 2 (a line an epoch)")
         return training.fit(self, self._inputs(x), y, training.FitOptions(
             batch_size=32 if batch_size is None else batch_size,
             epochs=nb_epoch if nb_epoch is not None else epochs,
-            verbose=verbose, callbacks=callbacks, validation_split=validation_split,
+            verbose=1 if verbose == "auto" else int(verbose), callbacks=callbacks, validation_split=validation_split,
             validation_data=validation_data, class_weight=class_weight,
-            initial_epoch=initial_epoch))
+            initial_epoch=initial_epoch, shuffle=bool(shuffle), sample_weight=sample_weight))
 
     def evaluate(self, x=None, y=None, batch_size=None, verbose=0, sample_weight=None,
                  callbacks=None, **options):
         """The loss, or [loss, metric...] where metrics were compiled."""
         _refuse(options, "evaluate")
-        if sample_weight is not None:
-            raise UnsupportedError("evaluate: graft does not weigh samples")
-        return training.evaluate(self, self._inputs(x), y)
+        return training.evaluate(self, self._inputs(x), y, sample_weight)
 
     def save(self, path, overwrite=True, include_optimizer=True, classes=None, bundle=False):
         """Writes a graft model: `graft predict` and `graft serve` take it as it is. A name that
@@ -221,10 +223,26 @@ class Model:
         saving.load_weights(self, path)
 
 
+# Options of Keras that change nothing in what comes out here, and what to do instead of others.
+_WITHOUT_EFFECT = ("validation_batch_size", "max_queue_size", "workers", "use_multiprocessing",
+                   "jit_compile", "steps_per_execution", "auto_scale_loss")
+_INSTEAD = {
+    "steps_per_epoch": "an epoch is all rows of x; give fewer rows",
+    "validation_steps": "all rows of validation_data are looked at; give fewer rows",
+    "validation_freq": "validation data are looked at after every epoch",
+    "weighted_metrics": "metrics are means over all rows; the loss is weighed",
+    "loss_weights": "there is one loss; sample_weight weighs rows",
+    "steps": "all rows of x are looked at; give fewer rows",
+    "return_dict": "dict(zip(model.metrics_names, model.evaluate(...)))",
+}
+
+
 def _refuse(options, what):
     for name, value in options.items():
-        if value is not None and value is not False and value != 1:
-            raise UnsupportedError(f"{what}: graft has no option {name}")
+        if name in _WITHOUT_EFFECT or value is None or value is False or value == 1:
+            continue
+        more = f": {_INSTEAD[name]}" if name in _INSTEAD else ""
+        raise UnsupportedError(f"{what}: graft has no option {name}{more}")
 
 
 class Sequential(Model):

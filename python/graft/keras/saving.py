@@ -28,10 +28,10 @@ def write(model, where, classes=None, bundle=False):
                                "network is in the home already, or in a model saved with "
                                "bundle=True")
     way = ways[0]
-    if way.dense[-1].activation != "softmax":
+    if way.dense[-1].activation not in ("softmax", "sigmoid"):
         raise UnsupportedError(f"save: layer {way.dense[-1].layer.name} has the activation "
                                f"{way.dense[-1].activation}; a model file's last layer is a "
-                               "softmax")
+                               "softmax or a sigmoid")
     classes = _class_names(model, classes, way.dense[-1].layer.units)
     head = training.filled_head(way, way.dense)
     dataset = _samples(model, way, classes)
@@ -79,8 +79,11 @@ def _free_path(path, overwrite):
 def _class_names(model, classes, n):
     classes = model.classes if classes is None else classes
     if classes is None:
-        return [str(k) for k in range(n)]
+        return ["1"] if n == 1 else [str(k) for k in range(n)]
     classes = [str(name) for name in classes]
+    if n == 1 and len(classes) == 2:
+        raise InvalidError(f"save: classes has 2 names, the last layer 1 unit: name what its score is "
+                           f"of, classes=[{classes[1]!r}]")
     if len(classes) != n or len(set(classes)) != n:
         raise InvalidError(f"save: classes has {len(set(classes))} different names, the last layer "
                            f"{n} units")

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from .. import heads, jobs, trunks
+from .. import answers as A, heads, jobs, trunks
 from ..errors import InvalidError, UnsupportedError
 from . import callbacks as C, network
 
@@ -27,11 +27,11 @@ def filled_head(path, parts, is_plain=False):
     return head
 
 
-def evaluate(model, x, y):
+def evaluate(model, x, y, sample_weight=None):
     path = _trained_path(model, "evaluate")
     scores = outputs(path, x)
-    labels = heads.labels_of(y, len(scores), scores.shape[1], model.loss)
-    loss, accuracy = heads.evaluate(scores, labels)
+    answers = A.of(y, len(scores), scores.shape[1], model.loss, sample_weight)
+    loss, accuracy = heads.evaluate(scores, answers)
     return [loss, *[accuracy for _ in model.metrics]] if model.metrics else loss
 
 
@@ -48,11 +48,25 @@ def _trained_path(model, what):
         raise UnsupportedError(
             f"{what}: the model has no Dense layers of its own; put some on it: "
             "Dense(2, activation='softmax')(model.layers[311].output)")
-    if path.dense[-1].activation != "softmax":
-        raise UnsupportedError(
-            f"layer {path.dense[-1].layer.name}: its activation is {path.dense[-1].activation}; "
-            "the last layer of a classifier needs activation='softmax'")
+    _check_end(model, path.dense[-1])
     return path
+
+
+def _check_end(model, last):
+    """Whether the last layer gives what the loss and the metrics are about."""
+    name, n, activation = last.layer.name, last.layer.units, last.activation
+    if activation not in ("softmax", "sigmoid"):
+        raise UnsupportedError(
+            f"layer {name}: its activation is {activation}; the last layer of a classifier needs "
+            "activation='softmax', or 'sigmoid' for yes or no")
+    if (activation == "sigmoid") != (model.loss == A.BINARY):
+        ask = (f"'{A.BINARY}'" if activation == "sigmoid"
+               else "'categorical_crossentropy' or 'sparse_categorical_crossentropy'")
+        raise UnsupportedError(f"layer {name} is a {activation}, the loss {model.loss}: compile it "
+                               f"with {ask}, or end the model with another activation")
+    if activation == "sigmoid" and n > 1 and set(model.metrics) - {"binary_accuracy"}:
+        raise UnsupportedError(f"metric 'accuracy' of the {n} answers of layer {name}: Keras' looks "
+                               "for the largest; 'binary_accuracy' looks at each of them")
 
 
 def _line_to_freeze(model, layer):
@@ -100,13 +114,15 @@ class FitOptions:
     validation_data: object
     class_weight: object
     initial_epoch: int
+    shuffle: bool = True
+    sample_weight: object = None
 
 
 def fit(model, x, y, options):
     path = _trained_path(model, "fit")
     frozen, trained = split_head(model, path)
     n_epochs = _check_epochs(options)
-    x, y, val = _divide(model, x, y, options)
+    (x, y, weights), val = _divide(model, x, y, options)
     prefix = filled_head(path, frozen, True) if frozen else None
 
     def features_of(x):
@@ -116,16 +132,20 @@ def fit(model, x, y, options):
 
     n_classes = trained[-1].layer.units
     features = features_of(x)
-    labels = heads.labels_of(y, len(features), n_classes, model.loss)
+    answers = A.of(y, len(features), n_classes, model.loss, weights)
     val_data = None
     if val is not None:
         val_features = features_of(val[0])
-        val_data = val_features, heads.labels_of(val[1], len(val_features), n_classes, model.loss,
-                                                 "validation data's y")
-    remember_samples(model, path, x, labels)
-    weights = class_weights(options.class_weight, n_classes)
+        val_data = val_features, A.of(val[1], len(val_features), n_classes, model.loss, val[2],
+                                      "validation data's y")
+    remember_samples(model, path, x, answers)
+    of_classes = None
+    if answers.targets is None:
+        of_classes = A.class_weights(options.class_weight, n_classes)
+    else:
+        A.weigh_classes(answers, options.class_weight)
     run = Run(model, path, trained, options, n_epochs)
-    return run.train((features, labels), val_data, weights)
+    return run.train((features, answers), val_data, of_classes)
 
 
 def _check_epochs(options):
@@ -143,55 +163,47 @@ def _check_epochs(options):
 
 
 def _divide(model, x, y, options):
-    """(x, y, validation (x, y) or None)."""
+    """((x, y, weights), the same of the validation or None)."""
+    weights = options.sample_weight
     if x is None or y is None:
         raise InvalidError("fit: needs x and y")
     if options.validation_data is not None:
-        if not isinstance(options.validation_data, (tuple, list)):
-            raise InvalidError(f"fit: validation_data is {type(options.validation_data).__name__}, "
-                               "expected (x, y)")
-        if len(options.validation_data) != 2:
-            raise InvalidError(f"fit: validation_data has {len(options.validation_data)} parts, "
-                               "expected (x, y)")
-        val_x, val_y = options.validation_data
-        return x, y, (model._inputs(val_x), val_y)
+        return (x, y, weights), _validation(model, options.validation_data)
     split = options.validation_split
     if not split:
-        return x, y, None
+        return (x, y, weights), None
     if not 0 < split < 1:
         raise InvalidError(f"fit: validation_split is {split!r}, expected 0 <= split < 1")
     at = int(len(x) * (1 - split))
     if at == 0 or at == len(x):
         raise InvalidError(f"fit: validation_split={split} of {len(x)} samples leaves one part "
                            "empty")
-    return x[:at], y[:at], (x[at:], y[at:])
+    if weights is not None and np.shape(weights)[:1] != (len(x),):
+        raise InvalidError(f"sample_weight has shape {np.shape(weights)}, expected ({len(x)},): a "
+                           "number for each row", "GF_ESHAPE")
+    parts = [None, None] if weights is None else [weights[:at], weights[at:]]
+    return (x[:at], y[:at], parts[0]), (x[at:], y[at:], parts[1])
 
 
-def class_weights(given, n_classes):
-    """{class: weight} as an array, or None."""
-    if given is None:
-        return None
-    if not isinstance(given, dict):
-        given = dict(enumerate(given))
-    weights = np.ones(n_classes, np.float32)
-    for k, weight in given.items():
-        if not 0 <= int(k) < n_classes:
-            raise InvalidError(f"class_weight: class {k!r}, expected 0 to {n_classes - 1}")
-        weights[int(k)] = weight
-    return weights
+def _validation(model, given):
+    if not isinstance(given, (tuple, list)):
+        raise InvalidError(f"fit: validation_data is {type(given).__name__}, expected (x, y)")
+    if len(given) not in (2, 3):
+        raise InvalidError(f"fit: validation_data has {len(given)} parts, expected (x, y) or (x, y, "
+                           "sample_weight)")
+    x, y, weights = (*given, None)[:3]
+    return model._inputs(x), y, weights
 
 
-def remember_samples(model, path, x, labels):
+def remember_samples(model, path, x, answers):
     """One picture (row) of each of the first classes, for the self-test of a saved model."""
     found = {}
-    for k in range(min(3, int(labels.max()) + 1)):
-        where = np.flatnonzero(labels == k)
-        if len(where):
-            one = x[where[0]:where[0] + 1]
-            if path.trunk is not None:
-                found[k] = np.array(trunks.to_pixels(one, path.trunk.size))
-            else:
-                found[k] = network.rows(one, path.source.output.shape[1:])
+    for k, row in answers.first_rows(3).items():
+        one = x[row:row + 1]
+        if path.trunk is not None:
+            found[k] = np.array(trunks.to_pixels(one, path.trunk.size))
+        else:
+            found[k] = network.rows(one, path.source.output.shape[1:])
     model._samples = found
 
 
@@ -207,7 +219,7 @@ class Run:
             model._fit_state = key, heads.FitState()
         self.state = model._fit_state[1]
         self.history = C.History()
-        self.callbacks = C.CallbackList([self.history, *C.as_list(options.callbacks)], model, {
+        self.callbacks = C.CallbackList([*C.as_list(options.callbacks), self.history], model, {
             "epochs": options.epochs, "batch_size": options.batch_size,
             "verbose": options.verbose, "metrics": list(model.metrics)})
         self.versions = None
@@ -220,10 +232,10 @@ class Run:
         self.callbacks.params.update(samples=n_train, do_validation=val is not None)
         self.callbacks.train_begin()
         self._begin_epoch(0)
-        self.rate = model.optimizer.learning_rate
+        self._from_layers()  # what callbacks have made of them
         try:
             heads.fit(self.head, train, val, model.optimizer, self.n_epochs, options.batch_size,
-                      self.state, weights, self._end_epoch)
+                      self.state, weights, self._end_epoch, options.shuffle)
         except InvalidError:
             model._fit_state = None
             raise
@@ -250,23 +262,12 @@ class Run:
         self.progress.end(logs, time.monotonic() - self.started_s)
         self.callbacks.epoch_end(epoch, logs)
         jobs.report_epoch(epoch, logs)
+        goes_on = not self.model.stop_training
+        if goes_on and number + 1 < self.n_epochs:
+            self._begin_epoch(number + 1)
         if [part.layer.version for part in self.trained] != self.versions:
             self._from_layers()  # a callback has changed them
-        if self.model.stop_training:
-            return False
-        if number + 1 < self.n_epochs:
-            self._begin_epoch(number + 1)
-            self._check_rate()
-        return True
-
-    def _check_rate(self):
-        """The library takes it once, at the beginning."""
-        rate = self.model.optimizer.learning_rate
-        if rate != self.rate:
-            raise UnsupportedError(
-                f"fit: a callback has changed the learning rate from {self.rate:g} to {rate:g}; "
-                "graft takes it at the beginning of fit: call fit for each rate (initial_epoch "
-                "counts on), it goes on where the last one stopped")
+        return goes_on
 
     def _named(self, logs):
         """Under the names that the metrics were compiled with."""
