@@ -230,4 +230,45 @@ static inline gf_plan_options f32_options(void)
     return options;
 }
 
+/* Every output of a plan against the reference, the picture given as bytes. */
+static inline void check_against_reference(const gf_graph *graph, const gf_output_spec *outputs,
+                                           size_t n_outputs, const gf_plan_options *options,
+                                           double tolerance)
+{
+    uint8_t *pixels = make_pixels(graph, 5);
+    float *input = scale_pixels(graph, pixels);
+    float *want[32];
+    CHECK(n_outputs <= 32);
+    CHECK_OK(gf__engine_run_reference(graph, outputs, n_outputs, input, want, &check_err));
+    ran r = run_plan(graph, outputs, n_outputs, options,
+                     options->input == GF_INPUT_U8 ? (const void *)pixels : input, 1);
+    for (size_t k = 0; k < n_outputs; k++) {
+        check_values(outputs[k].layer, gf_exec_output(r.exec, k), want[k],
+                     gf_plan_output_size(r.plan, k), tolerance);
+        gf__free(want[k]);
+    }
+    end_run(&r);
+    free(input);
+    free(pixels);
+}
+
+static inline gf_graph *nested_concatenates(void)
+{
+    gf_graph *g = new_graph(9, 10, 3);
+    const size_t stem = add_relu(g, add_conv(g, 0, "stem", 16, 3, 1, true), "stem_relu");
+    const size_t a = add_relu(g, add_conv(g, stem, "a", 16, 1, 1, true), "a_relu");
+    const size_t b = add_relu(g, add_conv(g, stem, "b", 8, 3, 1, true), "b_relu");
+    const size_t c = add_relu(g, add_conv(g, b, "c", 24, 3, 1, true), "c_relu");
+    const size_t inner = ADD2(g, b, c, .class_id = GF__LAYER_CONCATENATE,
+                              .name = "inner"); /* b is read twice */
+    const size_t middle = ADD2(g, a, inner, .class_id = GF__LAYER_CONCATENATE, .name = "middle");
+    const size_t twice = ADD3(g, middle, stem, middle, .class_id = GF__LAYER_CONCATENATE,
+                              .name = "twice"); /* middle is read by three parts of the graph */
+    const size_t dropped = add_simple(g, twice, "dropped", GF__LAYER_DROPOUT);
+    const size_t after = add_conv(g, dropped, "after", 8, 1, 1, true);
+    ADD2(g, after, b, .class_id = GF__LAYER_ADD, .name = "end");
+    fill_weights(g);
+    return g;
+}
+
 #endif

@@ -1,9 +1,6 @@
-/* The check of a data set: each kind of issue on pictures made for it, and the search for equal
- * ones against the plain comparison of all with all. */
-#include "check.h"
-
-#include "base/base.h"
+/* The check of a data set: each kind of issue on pictures made for it. */
 #include "data/check_priv.h"
+#include "dataset_files.h"
 #include "image/image.h"
 
 /* ---- pictures -------------------------------------------------------------------------------- */
@@ -38,17 +35,6 @@ static gf_image *make_picture(uint64_t seed, size_t width, size_t height)
     return image;
 }
 
-static void add_bytes(const char *dir, const char *name, const void *bytes, size_t n_bytes)
-{
-    char path[1024];
-
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    *strrchr(path, '/') = '\0';
-    CHECK_OK(gf__make_dirs(path, &check_err));
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    CHECK_OK(gf__write_file(path, bytes, n_bytes, &check_err));
-}
-
 /* Takes the picture over. quality 0: a PNG. */
 static void add_image(const char *dir, const char *name, gf_image *image, int quality)
 {
@@ -59,7 +45,7 @@ static void add_image(const char *dir, const char *name, gf_image *image, int qu
         CHECK_OK(gf_image_encode_png(image, &bytes, &n_bytes, &check_err));
     else
         CHECK_OK(gf_image_encode_jpeg(image, quality, &bytes, &n_bytes, &check_err));
-    add_bytes(dir, name, bytes, n_bytes);
+    add_file(dir, name, bytes, n_bytes);
     gf_image_bytes_free(bytes);
     gf_image_free(image);
 }
@@ -141,11 +127,11 @@ TEST(check__lists_what_cannot_be_read)
     add_picture(dir, "cat/1.png", 1);
     add_picture(dir, "dog/2.png", 2);
     CHECK_OK(gf_image_encode_jpeg(image, 90, &bytes, &n_bytes, &check_err));
-    add_bytes(dir, "cat/cut.jpg", bytes, n_bytes / 2);
-    add_bytes(dir, "dog/text.jpg", "hello", 5);
-    add_bytes(dir, "dog/zero.png", "", 0);
-    add_bytes(dir, "dog/notes.txt", "hello", 5);
-    add_bytes(dir, "dog/phone.heic", "hello", 5);
+    add_file(dir, "cat/cut.jpg", bytes, n_bytes / 2);
+    add_file(dir, "dog/text.jpg", "hello", 5);
+    add_file(dir, "dog/zero.png", "", 0);
+    add_file(dir, "dog/notes.txt", "hello", 5);
+    add_file(dir, "dog/phone.heic", "hello", 5);
     gf_image_bytes_free(bytes);
     gf_image_free(image);
 
@@ -202,7 +188,7 @@ static void add_turned(const char *dir, const char *name)
     memcpy(turned, bytes, 2);
     memcpy(turned + 2, exif, n_exif);
     memcpy(turned + 2 + n_exif, bytes + 2, n_bytes - 2);
-    add_bytes(dir, name, turned, n_bytes + n_exif);
+    add_file(dir, name, turned, n_bytes + n_exif);
     free(turned);
     gf_image_bytes_free(bytes);
     gf_image_free(image);
@@ -293,7 +279,7 @@ TEST(check__finds_classes_that_are_too_small)
         if (i != 9)
             add_picture(dir, name, (uint64_t)i);
     }
-    add_bytes(dir, "yak/notes.txt", "x", 1);
+    add_file(dir, "yak/notes.txt", "x", 1);
     expect(dir, "not-a-picture yak/notes.txt\n"
                 "imbalance owl | 1 item, the largest class has 6\n"
                 "imbalance yak | a folder without pictures\n");
@@ -412,9 +398,9 @@ TEST(check__survives_every_allocation_failure)
     gf_status st = GF_ENOMEM;
 
     add_picture(dir, "cat/1.png", 1);
-    add_bytes(dir, "dog/2.jpg", "x", 1);
-    add_bytes(dir, "dog/3.jpg", "x", 1);
-    add_bytes(dir, "dog/4.txt", "x", 1);
+    add_file(dir, "dog/2.jpg", "x", 1);
+    add_file(dir, "dog/3.jpg", "x", 1);
+    add_file(dir, "dog/4.txt", "x", 1);
     options.n_threads = 1;
     CHECK_OK(gf_dataset_open(dir, NULL, NULL, &set, &check_err));
     for (size_t n = 0; st == GF_ENOMEM; n++) {
@@ -429,99 +415,6 @@ TEST(check__survives_every_allocation_failure)
     check_remove_dir(dir);
 }
 
-/* ---- the search ------------------------------------------------------------------------------ */
-
-static bool is_better(const gf__match *match, int distance)
-{
-    return match->other == GF__NO_MATCH || distance < match->distance;
-}
-
-/* What gf__find_matches() must find, by comparing all with all. Thumbs are equal here. */
-static void match_plainly(const gf__facts *facts, size_t n_own, size_t n, int near_distance,
-                          gf__match *own, gf__match *across)
-{
-    for (size_t i = 0; i < n_own; i++) {
-        own[i] = across[i] = (gf__match){GF__NO_MATCH, 0};
-        for (size_t j = 0; j < n; j++) {
-            if (j >= i && j < n_own)
-                continue;
-            gf__match *match = j < n_own ? &own[i] : &across[i];
-            int distance = __builtin_popcountll(facts[i].look ^ facts[j].look);
-            if (memcmp(facts[i].content, facts[j].content, GF__SAME_BYTES) == 0)
-                distance = -1;
-            if (distance <= near_distance && is_better(match, distance))
-                *match = (gf__match){j, distance};
-        }
-    }
-}
-
-/* n pictures in families whose hashes differ by a few bits; every tenth has the content of its
- * neighbour. */
-static void make_facts(gf__facts *facts, size_t n, gf__rng *rng)
-{
-    for (size_t i = 0; i < n; i++) {
-        facts[i] = (gf__facts){.has_content = true, .look = gf__rng_u64(rng)};
-        if (i > 0 && gf__rng_below(rng, 3) > 0) {
-            facts[i].look = facts[gf__rng_below(rng, i)].look;
-            for (size_t b = gf__rng_below(rng, 7); b > 0; b--)
-                facts[i].look ^= UINT64_C(1) << gf__rng_below(rng, 64);
-        }
-        memcpy(facts[i].content, &i, sizeof i);
-        if (i > 0 && gf__rng_below(rng, 10) == 0) {
-            const size_t j = gf__rng_below(rng, i);
-            facts[i] = facts[j];
-        }
-    }
-}
-
-TEST(matches__are_those_of_comparing_all_with_all)
-{
-    enum { N = 600, OWN = 400 };
-    static gf__facts facts[N];
-    static gf__match own[OWN], across[OWN], want_own[OWN], want_across[OWN];
-    static const unsigned distances[] = {0, 1, 4, 8, 16};
-
-    for (uint64_t seed = 1; seed <= 5; seed++) {
-        gf__rng rng;
-        gf__rng_seed(&rng, seed, 0);
-        make_facts(facts, N, &rng);
-        for (size_t d = 0; d < 5; d++) {
-            CHECK_OK(gf__find_matches(facts, OWN, N, distances[d], NULL, own, across, &check_err));
-            match_plainly(facts, OWN, N, (int)distances[d], want_own, want_across);
-            for (size_t i = 0; i < OWN; i++) {
-                if (own[i].other != want_own[i].other)
-                    fail_msg("seed %zu, distance %u, item %zu: matches %zu (%d), expected %zu (%d)",
-                             (size_t)seed, distances[d], i, own[i].other, own[i].distance,
-                             want_own[i].other, want_own[i].distance);
-                if (own[i].other != GF__NO_MATCH)
-                    CHECK_EQ(own[i].distance, want_own[i].distance);
-                /* Of pictures with the same bytes only the first is looked for by its look. */
-                if (own[i].other == GF__NO_MATCH || own[i].distance >= 0 ||
-                    want_across[i].distance < 0)
-                    CHECK_EQ(across[i].other, want_across[i].other);
-            }
-        }
-    }
-}
-
-TEST(matches__tell_colours_apart_and_leave_blank_pictures_out)
-{
-    gf__facts facts[4] = {{.has_content = true, .content = {1}, .look = 7},
-                          {.has_content = true, .content = {2}, .look = 7},
-                          {.has_content = true, .content = {3}, .look = 7, .is_one_colour = true},
-                          {.content = {3}, .look = 7, .why = (char *)"cannot be read"}};
-    gf__match own[4], across[4];
-
-    memset(facts[1].thumb, 60, GF__THUMB_BYTES);
-    CHECK_OK(gf__find_matches(facts, 4, 4, 4, NULL, own, across, &check_err));
-    for (size_t i = 0; i < 4; i++)
-        CHECK_EQ(own[i].other, GF__NO_MATCH);
-    memset(facts[1].thumb, 5, GF__THUMB_BYTES);
-    CHECK_OK(gf__find_matches(facts, 4, 4, 4, NULL, own, across, &check_err));
-    CHECK_EQ(own[1].other, 0);
-    CHECK_EQ(own[2].other, GF__NO_MATCH);
-}
-
 TESTS_MAIN(UNIT(check__finds_nothing_in_a_clean_set), UNIT(check__lists_what_cannot_be_read),
            UNIT(check__finds_misnamed_small_blank_and_turned_pictures),
            UNIT(check__finds_pictures_that_exif_turns),
@@ -531,6 +424,4 @@ TESTS_MAIN(UNIT(check__finds_nothing_in_a_clean_set), UNIT(check__lists_what_can
            UNIT(check__finds_classes_that_are_too_small), UNIT(check__looks_into_npz_files),
            UNIT(check__tells_its_progress_and_can_be_stopped),
            UNIT(check__refuses_a_distance_that_means_nothing),
-           UNIT(check__survives_every_allocation_failure),
-           UNIT(matches__are_those_of_comparing_all_with_all),
-           UNIT(matches__tell_colours_apart_and_leave_blank_pictures_out))
+           UNIT(check__survives_every_allocation_failure))

@@ -1,32 +1,7 @@
-/* Plans against the plain kernels: what is fused, folded, placed and pooled gives the same
- * numbers; results do not depend on batch, neighbours, exec or thread; what cannot be run is
- * refused. */
-#include <pthread.h>
-
+/* Plans against the plain kernels: what is fused, folded, placed and pooled gives the same numbers; what
+ * cannot be run is refused. */
 #include "engine/dnnl_priv.h"
 #include "engine_graphs.h"
-
-/* Every output of a plan against the reference, the picture given as bytes. */
-static void check_against_reference(const gf_graph *graph, const gf_output_spec *outputs,
-                                    size_t n_outputs, const gf_plan_options *options,
-                                    double tolerance)
-{
-    uint8_t *pixels = make_pixels(graph, 5);
-    float *input = scale_pixels(graph, pixels);
-    float *want[32];
-    CHECK(n_outputs <= 32);
-    CHECK_OK(gf__engine_run_reference(graph, outputs, n_outputs, input, want, &check_err));
-    ran r = run_plan(graph, outputs, n_outputs, options,
-                     options->input == GF_INPUT_U8 ? (const void *)pixels : input, 1);
-    for (size_t k = 0; k < n_outputs; k++) {
-        check_values(outputs[k].layer, gf_exec_output(r.exec, k), want[k],
-                     gf_plan_output_size(r.plan, k), tolerance);
-        gf__free(want[k]);
-    }
-    end_run(&r);
-    free(input);
-    free(pixels);
-}
 
 TEST(plan__fused_layers_give_what_single_layers_give)
 {
@@ -115,25 +90,6 @@ TEST(plan__scales_pixels_before_two_readers)
     const gf_plan_options options = f32_options();
     check_against_reference(graph, &(gf_output_spec){"sum", GF_POOL_NONE}, 1, &options, 1e-5);
     gf_graph_free(graph);
-}
-
-static gf_graph *nested_concatenates(void)
-{
-    gf_graph *g = new_graph(9, 10, 3);
-    const size_t stem = add_relu(g, add_conv(g, 0, "stem", 16, 3, 1, true), "stem_relu");
-    const size_t a = add_relu(g, add_conv(g, stem, "a", 16, 1, 1, true), "a_relu");
-    const size_t b = add_relu(g, add_conv(g, stem, "b", 8, 3, 1, true), "b_relu");
-    const size_t c = add_relu(g, add_conv(g, b, "c", 24, 3, 1, true), "c_relu");
-    const size_t inner = ADD2(g, b, c, .class_id = GF__LAYER_CONCATENATE,
-                              .name = "inner"); /* b is read twice */
-    const size_t middle = ADD2(g, a, inner, .class_id = GF__LAYER_CONCATENATE, .name = "middle");
-    const size_t twice = ADD3(g, middle, stem, middle, .class_id = GF__LAYER_CONCATENATE,
-                              .name = "twice"); /* middle is read by three parts of the graph */
-    const size_t dropped = add_simple(g, twice, "dropped", GF__LAYER_DROPOUT);
-    const size_t after = add_conv(g, dropped, "after", 8, 1, 1, true);
-    ADD2(g, after, b, .class_id = GF__LAYER_ADD, .name = "end");
-    fill_weights(g);
-    return g;
 }
 
 TEST(plan__places_the_parts_of_nested_concatenates)
@@ -328,151 +284,6 @@ TEST(plan__needs_nothing_of_the_graph_once_it_is_made)
     free(pixels);
 }
 
-/* ---- what results must not depend on ---- */
-
-#define N_PICTURES 5
-
-typedef struct shared_run {
-    const gf_plan *plan;
-    const uint8_t *pixels;
-    size_t n;
-    float results[N_PICTURES * 4];
-    gf_status status;
-} shared_run;
-
-static void *run_in_thread(void *user)
-{
-    shared_run *run = user;
-    gf_exec *exec = NULL;
-    run->status = gf_exec_new(run->plan, &exec, NULL);
-    for (int i = 0; run->status == GF_OK && i < 20; i++)
-        run->status = gf_exec_run(exec, run->pixels, run->n, NULL);
-    if (run->status == GF_OK)
-        memcpy(run->results, gf_exec_output(exec, 0), run->n * 4 * sizeof(float));
-    gf_exec_free(exec);
-    return NULL;
-}
-
-/* Pictures one at a time by a plan for one, as the results that everything else is compared
- * with. */
-static void run_alone(const gf_graph *graph, gf_plan_options options, const uint8_t *pixels,
-                      float *results)
-{
-    const gf_output_spec output = {"softmax", GF_POOL_NONE};
-    options.max_batch = 1;
-    options.n_threads = 1;
-    for (size_t i = 0; i < N_PICTURES; i++) {
-        ran r = run_plan(graph, &output, 1, &options, pixels + i * SMALL_PIXELS, 1);
-        memcpy(results + i * 4, gf_exec_output(r.exec, 0), 4 * sizeof(float));
-        end_run(&r);
-    }
-}
-
-/* Pictures on n_threads at once, and three execs at once beside each other. */
-static void check_independence(gf_precision precision, int n_threads)
-{
-    gf_graph *graph = small_graph();
-    gf_plan_options options = f32_options();
-    const gf_output_spec output = {"softmax", GF_POOL_NONE};
-    uint8_t pixels[N_PICTURES * SMALL_PIXELS];
-    float alone[N_PICTURES * 4];
-    options.precision = precision;
-    hash_bytes(pixels, sizeof pixels, 77);
-    run_alone(graph, options, pixels, alone);
-    options.max_batch = N_PICTURES;
-    options.n_threads = n_threads;
-    ran r = run_plan(graph, &output, 1, &options, pixels, N_PICTURES);
-    for (size_t n = 1; n <= N_PICTURES; n++) {
-        CHECK_OK(gf_exec_run(r.exec, pixels, n, &check_err));
-        assert_memory_equal(gf_exec_output(r.exec, 0), alone, n * 4 * sizeof(float));
-    }
-    CHECK_OK(gf_exec_run(r.exec, pixels + SMALL_PIXELS, 2, &check_err)); /* another place */
-    assert_memory_equal(gf_exec_output(r.exec, 0), alone + 4, 8 * sizeof(float));
-
-    shared_run runs[3];
-    pthread_t threads[3];
-    for (size_t t = 0; t < 3; t++) {
-        runs[t] = (shared_run){.plan = r.plan, .pixels = pixels, .n = N_PICTURES};
-        CHECK_EQ(pthread_create(&threads[t], NULL, run_in_thread, &runs[t]), 0);
-    }
-    for (size_t t = 0; t < 3; t++) {
-        pthread_join(threads[t], NULL);
-        CHECK_EQ(runs[t].status, GF_OK);
-        assert_memory_equal(runs[t].results, alone, sizeof alone);
-    }
-    end_run(&r);
-    gf_graph_free(graph);
-}
-
-TEST(exec__results_do_not_depend_on_batch_neighbours_or_thread)
-{
-    for (int n_threads = 1; n_threads <= 8; n_threads += n_threads == 1 ? 1 : 6) {
-        check_independence(GF_PRECISION_F32, n_threads);
-        if (gf_precision_is_native(GF_PRECISION_BF16))
-            check_independence(GF_PRECISION_BF16, n_threads);
-    }
-}
-
-TEST(exec__two_threads_give_the_same_bytes_every_time)
-{
-    gf_graph *graph = nested_concatenates();
-    gf_plan_options options = f32_options();
-    const gf_output_spec output = {"end", GF_POOL_NONE};
-    options.n_threads = 2;
-    check_against_reference(graph, &output, 1, &options, 1e-4);
-    uint8_t *pixels = make_pixels(graph, 9);
-    ran a = run_plan(graph, &output, 1, &options, pixels, 1);
-    ran b = run_plan(graph, &output, 1, &options, pixels, 1);
-    for (int i = 0; i < 10; i++) {
-        CHECK_OK(gf_exec_run(b.exec, pixels, 1, &check_err));
-        assert_memory_equal(gf_exec_output(a.exec, 0), gf_exec_output(b.exec, 0),
-                            gf_plan_output_size(a.plan, 0) * sizeof(float));
-    }
-    end_run(&a);
-    end_run(&b);
-    free(pixels);
-    gf_graph_free(graph);
-}
-
-/* Lanes are for pictures at once, and no more of them are made than there can be pictures. */
-TEST(exec__has_a_lane_for_each_thread_when_there_are_several_pictures)
-{
-    gf_graph *graph = small_graph();
-    const struct {
-        int n_threads;
-        size_t max_batch, n_lanes;
-        int n_inner_threads;
-    } rows[] = {{1, 1, 1, 1}, {2, 1, 1, 2}, {1, 16, 1, 1}, {2, 16, 2, 1}, {8, 3, 3, 1}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        gf_plan_options options = f32_options();
-        gf_plan *plan = NULL;
-        options.n_threads = rows[i].n_threads;
-        options.max_batch = rows[i].max_batch;
-        CHECK_OK(gf_plan_new(graph, &(gf_output_spec){"softmax", GF_POOL_NONE}, 1, &options, &plan,
-                             &check_err));
-        CHECK_EQ(plan->n_lanes, rows[i].n_lanes);
-        CHECK_EQ(plan->n_inner_threads, rows[i].n_inner_threads);
-        CHECK_EQ(gf_plan_arena_bytes(plan),
-                 plan->n_lanes * (plan->arena_bytes + plan->scratch_bytes));
-        gf_plan_free(plan);
-    }
-    gf_graph_free(graph);
-}
-
-TEST(exec__leaves_the_callers_openmp_setting_alone)
-{
-    gf_graph *graph = small_graph();
-    gf_plan_options options = f32_options();
-    const gf_output_spec output = {"softmax", GF_POOL_NONE};
-    uint8_t *pixels = make_pixels(graph, 0);
-    const int before = gf__threads_enter(3);
-    ran r = run_plan(graph, &output, 1, &options, pixels, 1);
-    CHECK_EQ(gf__threads_enter(before), 3);
-    end_run(&r);
-    free(pixels);
-    gf_graph_free(graph);
-}
-
 /* ---- what is refused ---- */
 
 TEST(plan__refuses_options_that_make_no_sense)
@@ -524,19 +335,6 @@ TEST(plan__names_the_layer_it_cannot_run)
     CHECK_FAILS(
         GF_EUNSUPPORTED, "odd (ReLU)",
         gf_plan_new(graph, &(gf_output_spec){"odd", GF_POOL_NONE}, 1, &options, &plan, &check_err));
-    gf_graph_free(graph);
-}
-
-TEST(exec__refuses_more_pictures_than_planned)
-{
-    gf_graph *graph = small_graph();
-    gf_plan_options options = f32_options();
-    uint8_t pixels[4 * SMALL_PIXELS] = {0};
-    options.max_batch = 3;
-    ran r = run_plan(graph, &(gf_output_spec){"softmax", GF_POOL_NONE}, 1, &options, pixels, 3);
-    CHECK_FAILS(GF_EINVAL, "4 pictures", gf_exec_run(r.exec, pixels, 4, &check_err));
-    CHECK_FAILS(GF_EINVAL, "0 pictures", gf_exec_run(r.exec, pixels, 0, &check_err));
-    end_run(&r);
     gf_graph_free(graph);
 }
 
@@ -601,22 +399,20 @@ TEST(plan__survives_every_allocation_failure)
     gf_graph_free(graph);
 }
 
-TESTS_MAIN(
-    UNIT(plan__fused_layers_give_what_single_layers_give),
-    UNIT(plan__gives_every_layer_that_is_asked_for), UNIT(plan__pools_an_output_when_asked),
-    UNIT(plan__scales_pixels_in_the_first_convolution_or_before_it),
-    UNIT(plan__scales_pixels_before_two_readers),
-    UNIT(plan__places_the_parts_of_nested_concatenates),
-    UNIT(plan__places_parts_through_many_concatenates),
-    UNIT(plan__runs_layers_that_cannot_be_fused), UNIT(plan__pools_the_whole_picture_in_a_window),
-    UNIT(plan__averages_count_the_zeros_of_a_padding_before_them),
-    UNIT(plan__runs_a_graph_of_vectors), UNIT(plan__runs_only_what_the_outputs_need),
-    UNIT(plan__arena_holds_what_is_alive_and_no_more),
-    UNIT(plan__needs_nothing_of_the_graph_once_it_is_made),
-    UNIT(exec__results_do_not_depend_on_batch_neighbours_or_thread),
-    UNIT(exec__two_threads_give_the_same_bytes_every_time),
-    UNIT(exec__has_a_lane_for_each_thread_when_there_are_several_pictures),
-    UNIT(exec__leaves_the_callers_openmp_setting_alone),
-    UNIT(plan__refuses_options_that_make_no_sense), UNIT(plan__refuses_outputs_that_make_no_sense),
-    UNIT(plan__names_the_layer_it_cannot_run), UNIT(exec__refuses_more_pictures_than_planned),
-    UNIT(plan__never_takes_a_reference_convolution), UNIT(plan__survives_every_allocation_failure))
+TESTS_MAIN(UNIT(plan__fused_layers_give_what_single_layers_give),
+           UNIT(plan__gives_every_layer_that_is_asked_for), UNIT(plan__pools_an_output_when_asked),
+           UNIT(plan__scales_pixels_in_the_first_convolution_or_before_it),
+           UNIT(plan__scales_pixels_before_two_readers),
+           UNIT(plan__places_the_parts_of_nested_concatenates),
+           UNIT(plan__places_parts_through_many_concatenates),
+           UNIT(plan__runs_layers_that_cannot_be_fused),
+           UNIT(plan__pools_the_whole_picture_in_a_window),
+           UNIT(plan__averages_count_the_zeros_of_a_padding_before_them),
+           UNIT(plan__runs_a_graph_of_vectors), UNIT(plan__runs_only_what_the_outputs_need),
+           UNIT(plan__arena_holds_what_is_alive_and_no_more),
+           UNIT(plan__needs_nothing_of_the_graph_once_it_is_made),
+           UNIT(plan__refuses_options_that_make_no_sense),
+           UNIT(plan__refuses_outputs_that_make_no_sense),
+           UNIT(plan__names_the_layer_it_cannot_run),
+           UNIT(plan__never_takes_a_reference_convolution),
+           UNIT(plan__survives_every_allocation_failure))

@@ -1,13 +1,8 @@
 /* test_safetensors.c: reading, refusing and writing safetensors. Files by the safetensors library:
  * tests/golden/make_tensor.py. */
-#include "check.h"
-
 #include <unistd.h>
 
-#include "base/base.h"
-#include "tensor/tensor.h"
-
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
+#include "tensor_files.h"
 
 static gf_safetensors *open_golden(const char *name)
 {

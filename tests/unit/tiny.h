@@ -14,6 +14,7 @@
 
 #define TINY_SIDE    16
 #define TINY_FILTERS 12
+#define TINY_BYTES   (TINY_SIDE * TINY_SIDE * 3)
 
 /* size values uniform in +-limit. */
 static inline gf_tensor *tiny_random(const size_t *shape, size_t n_dims, double limit,
