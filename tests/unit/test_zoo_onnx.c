@@ -257,6 +257,128 @@ TEST(onnx__a_million_nodes_are_too_many)
     CHECK_FAILS(GF_ELIMIT, "bytes become a Model of more than", parse_nodes(1000000));
 }
 
+/* ---- constants with many users --------------------------------------------------------------- */
+
+/* A field of n bytes, as protobuf has it. */
+static void add_field(gf__buffer *to, unsigned number, const void *bytes, size_t n)
+{
+    const uint8_t tag = (uint8_t)(number << 3 | 2);
+    gf__buffer_append(to, &tag, 1);
+    size_t left = n;
+    do {
+        const uint8_t digit = (uint8_t)((left & 127) | (left > 127 ? 128 : 0));
+        gf__buffer_append(to, &digit, 1);
+        left >>= 7;
+    } while (left > 0);
+    gf__buffer_append(to, bytes, n);
+}
+
+static void add_text(gf__buffer *to, unsigned number, const char *text)
+{
+    add_field(to, number, text, strlen(text));
+}
+
+static void add_message(gf__buffer *to, unsigned number, gf__buffer *message)
+{
+    add_field(to, number, message->data, message->size);
+    gf__buffer_free(message);
+    *message = (gf__buffer){0};
+}
+
+/* A row of n nodes "vK" that each take the one before and, for k to n_inputs, the constant "w". */
+static void add_nodes(gf__buffer *graph, const char *op, size_t n_inputs, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        gf__buffer node = {0};
+        char name[32];
+        snprintf(name, sizeof name, "v%zu", i);
+        add_text(&node, 1, name);
+        for (size_t k = 1; k < n_inputs; k++)
+            add_text(&node, 1, "w");
+        snprintf(name, sizeof name, "v%zu", i + 1);
+        add_text(&node, 2, name);
+        add_text(&node, 4, op);
+        add_message(graph, 1, &node);
+    }
+}
+
+/* (N,side) through n nodes with the constant w: (side), or (side,side). */
+static gf_status parse_row(const char *op, size_t n_inputs, size_t n, size_t side, bool is_matrix,
+                           gf__checkpoint *out)
+{
+    gf__buffer model = {0}, graph = {0}, tensor = {0}, type[3] = {{0}}, info = {0};
+    char name[32];
+    const size_t n_values = is_matrix ? side * side : side;
+    float *values = gf__calloc(n_values, sizeof *values);
+    for (size_t i = 0; i < n_values; i++)
+        values[i] = i % 2 == 0 ? 0.25f : 0.5f;
+    /* A side of two digits of seven bits: dims: [side, side], data_type: 1. */
+    const uint8_t digits[] = {(uint8_t)((side & 127) | 128), (uint8_t)(side >> 7),
+                              (uint8_t)((side & 127) | 128), (uint8_t)(side >> 7)};
+    add_field(&tensor, 1, digits, is_matrix ? 4 : 2);
+    gf__buffer_append(&tensor, "\x10\x01", 2);
+    add_text(&tensor, 8, "w");
+    add_field(&tensor, 9, values, n_values * sizeof *values);
+    add_nodes(&graph, op, n_inputs, n);
+    add_message(&graph, 5, &tensor);
+    /* shape: [?, side] of elem_type 1, in a tensor_type, in a type. */
+    add_text(&type[0], 1, "");
+    const uint8_t dim[] = {0x08, digits[0], digits[1]};
+    add_field(&type[0], 1, dim, sizeof dim);
+    gf__buffer_append(&type[1], "\x08\x01", 2);
+    add_message(&type[1], 2, &type[0]);
+    add_message(&type[2], 1, &type[1]);
+    add_text(&info, 1, "v0");
+    add_message(&info, 2, &type[2]);
+    add_message(&graph, 11, &info);
+    snprintf(name, sizeof name, "v%zu", n);
+    add_text(&info, 1, name);
+    add_message(&graph, 12, &info);
+    gf__buffer_append(&model, "\x08\x08\x42\x02\x10\x11", 6); /* IR 8, opset 17 */
+    add_message(&model, 7, &graph);
+    gf__free(values);
+    const gf_status st = gf__onnx_parse(model.data, model.size, "row", NULL, out, &check_err);
+    gf__buffer_free(&model);
+    return st;
+}
+
+/* The file has one megabyte and asks for four thousand. */
+TEST(onnx__a_constant_with_many_users_takes_no_more_than_files_of_that_size_need)
+{
+    gf__checkpoint found = {0};
+    CHECK_FAILS(GF_ELIMIT,
+                "(MatMul): constants are used that take more than 272 MB, too much for a file of "
+                "10",
+                parse_row("MatMul", 2, 1000, 512, true, &found));
+    gf__checkpoint_free(&found);
+}
+
+/* Something is taken off 8192 channels, again and again: the layers have a mean and a variance, too. */
+TEST(onnx__vectors_that_no_file_has_are_counted)
+{
+    gf__checkpoint found = {0};
+    CHECK_FAILS(GF_ELIMIT, "(Sub): constants are used that take more than 25",
+                parse_row("Sub", 2, 8000, 8192, false, &found));
+    gf__checkpoint_free(&found);
+}
+
+TEST(onnx__a_constant_that_is_only_read_is_one_in_all_layers)
+{
+    gf__checkpoint found = {0};
+    const float *first = NULL;
+    CHECK_OK(parse_row("BatchNormalization", 5, 3, 256, false, &found));
+    CHECK_EQ(gf_graph_n_layers(found.graph), 4);
+    for (ptrdiff_t i = 1; i < 4; i++)
+        for (size_t k = 0; k < 4; k++) {
+            const float *values = gf_tensor_f32(
+                gf__layer_weight_at(gf_graph_layer_at(found.graph, i), k));
+            first = first != NULL ? first : values;
+            CHECK(values == first);
+        }
+    CHECK_NEAR(first[255], 0.5, 0);
+    gf__checkpoint_free(&found);
+}
+
 TEST(onnx__every_cut_of_a_file_is_an_error_not_a_crash)
 {
     char *bytes = NULL;
@@ -326,6 +448,9 @@ TESTS_MAIN(UNIT(onnx__models_of_torch_tensorflow_and_others_give_their_numbers),
            UNIT(onnx__a_decoder_is_refused_by_its_name),
            UNIT(onnx__refuses_what_no_layer_is_with_the_node_s_name),
            UNIT(onnx__a_million_nodes_are_too_many),
+           UNIT(onnx__a_constant_with_many_users_takes_no_more_than_files_of_that_size_need),
+           UNIT(onnx__vectors_that_no_file_has_are_counted),
+           UNIT(onnx__a_constant_that_is_only_read_is_one_in_all_layers),
            UNIT(onnx__every_cut_of_a_file_is_an_error_not_a_crash),
            UNIT(onnx__survives_every_allocation_failure),
            UNIT(onnx__becomes_a_trunk_whatever_its_file_is_called))

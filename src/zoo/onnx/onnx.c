@@ -248,7 +248,7 @@ gf_status gf__onnx_parse(const void *bytes, size_t n_bytes, const char *name, co
                          gf__checkpoint *out, gf_error *err)
 {
     gf__unpacked unpacked = {0};
-    gf__onnx_model model = {.folder = folder};
+    gf__onnx_model model = {.folder = folder, .n_file_bytes = n_bytes};
     if (n_bytes > INT_MAX)
         return gf_error_set(err, GF_ELIMIT, "%zu bytes, an ONNX file has at most %d", n_bytes,
                             INT_MAX);

@@ -59,15 +59,14 @@ static bool is_all_same(const double *values, size_t n)
 }
 
 /* n channels of `values`, or of the one number that is for all. */
-static gf_status new_vector(const double *values, size_t n_values, size_t n, gf_tensor **out,
-                            gf_error *err)
+static gf_status new_vector(const gf__onnx_at *at, const double *values, size_t n_values, size_t n,
+                            gf_tensor **out, gf_error *err)
 {
-    if (n_values == 1)
-        return gf__plain_norm_vector(n, (float)values[0], out, err);
-    const gf_status st = gf_tensor_new(GF_DTYPE_F32, &n, 1, out, err);
-    for (size_t i = 0; st == GF_OK && i < n; i++)
+    gf_status st = n_values == 1 ? gf__plain_norm_vector(n, (float)values[0], out, err)
+                                 : gf_tensor_new(GF_DTYPE_F32, &n, 1, out, err);
+    for (size_t i = 0; st == GF_OK && n_values != 1 && i < n; i++)
         ((float *)gf_tensor_mutable_data(*out))[i] = (float)values[i];
-    return st;
+    return st == GF_OK ? gf__onnx_count_weights(at, n, err) : st;
 }
 
 /* A normalization with mean 0 and variance 1. */
@@ -76,13 +75,13 @@ static gf_status normalize(const gf__onnx_at *at, const gf__onnx_value *value, c
 {
     const size_t n = gf__onnx_n_channels(at, value);
     gf__op_norm norm = {0};
-    gf_status st = gf__plain_norm_vector(n, 0.0f, &norm.mean, err);
+    gf_status st = new_vector(at, (const double[]){0.0}, 1, n, &norm.mean, err);
     if (st == GF_OK)
-        st = gf__plain_norm_vector(n, 1.0f, &norm.variance, err);
+        st = new_vector(at, (const double[]){1.0}, 1, n, &norm.variance, err);
     if (st == GF_OK && !(a->scale[0] == 1.0 && is_all_same(a->scale, a->n)))
-        st = new_vector(a->scale, a->n, n, &norm.gamma, err);
+        st = new_vector(at, a->scale, a->n, n, &norm.gamma, err);
     if (st == GF_OK)
-        st = new_vector(a->shift, a->n, n, &norm.beta, err);
+        st = new_vector(at, a->shift, a->n, n, &norm.beta, err);
     if (st == GF_OK)
         st = gf__op_batch_norm(at->model->ops, at->name, value->op, &norm, op, err);
     gf_tensor_free(norm.mean);
@@ -109,7 +108,7 @@ gf_status gf__onnx_apply_affine(const gf__onnx_at *at, const gf__onnx_value *val
     if (value->is_input && is_one) {
         st = gf__op_affine(at->model->ops, at->name, value->op, a->scale[0], a->shift[0], &op, err);
     } else if (is_bias && value->can_take_bias && value->n_uses == 1) {
-        st = new_vector(a->shift, a->n, gf__onnx_n_channels(at, value), &bias, err);
+        st = new_vector(at, a->shift, a->n, gf__onnx_n_channels(at, value), &bias, err);
         if (st == GF_OK)
             st = gf__op_bias(at->model->ops, at->name, value->op, bias, &op, err);
     } else if (value->layout == GF__ONNX_FLAT_FIRST) {

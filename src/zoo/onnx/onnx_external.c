@@ -50,57 +50,80 @@ static bool is_plain(const char *name)
            strchr(name, '\\') == NULL && strlen(name) <= 255;
 }
 
-/* One file at a time stays open: all values are in one, as exporters write them. */
 static gf_status open_data(gf__onnx_model *model, const char *file, gf_error *err)
 {
-    if (model->data_name != NULL && strcmp(model->data_name, file) == 0)
-        return GF_OK;
-    gf__onnx_end_outside(model);
+    gf__onnx_data *list = gf__realloc(model->data, (model->n_data + 1) * sizeof *list);
+    if (list == NULL)
+        return gf__error_nomem(err, "files", (model->n_data + 1) * sizeof *list);
+    model->data = list;
+    gf__onnx_data *data = &list[model->n_data];
+    *data = (gf__onnx_data){.name = gf__strdup(file)};
     char *path = gf__path_join(model->folder, file);
-    model->data_name = gf__strdup(file);
-    gf_status st = GF_OK;
-    if (path == NULL || model->data_name == NULL)
-        st = gf__error_nomem(err, "a path", strlen(file));
-    else
-        st = gf__map_file(path, &model->data, err);
+    const gf_status st = path != NULL && data->name != NULL
+                             ? gf__map_file(path, &data->file, err)
+                             : gf__error_nomem(err, "a path", strlen(file));
     gf__free(path);
-    if (st != GF_OK)
-        gf__onnx_end_outside(model);
-    return st;
+    if (st != GF_OK) {
+        gf__free(data->name);
+        return st;
+    }
+    if (!gf__add_size(model->n_file_bytes, data->file.size, &model->n_file_bytes))
+        model->n_file_bytes = SIZE_MAX;
+    model->n_data++;
+    return GF_OK;
+}
+
+/* Exporters write one file, or one a value: from the last, the one before is found at once. */
+static gf_status find_data(gf__onnx_model *model, const char *file, const gf__mapping **out,
+                           gf_error *err)
+{
+    size_t i = model->n_data;
+    while (i > 0 && strcmp(model->data[i - 1].name, file) != 0)
+        i--;
+    if (i == 0) {
+        const gf_status st = open_data(model, file, err);
+        if (st != GF_OK)
+            return st;
+        i = model->n_data;
+    }
+    *out = &model->data[i - 1].file;
+    return GF_OK;
 }
 
 gf_status gf__onnx_find_outside(const gf__onnx_at *at, const GfOnnx__Tensor *tensor, size_t n_bytes,
                                 const void **out, gf_error *err)
 {
     place found;
-    gf__onnx_model *model = at->model;
+    const gf__mapping *data = NULL;
     const char *name = tensor->name != NULL ? tensor->name : "a constant";
     if (!read_place(tensor, &found))
         return gf__onnx_refuse(at, GF_EFORMAT, err,
                                "\"%.40s\" is in another file, and it does not say where", name);
-    if (model->folder == NULL || !is_plain(found.file))
+    if (at->model->folder == NULL || !is_plain(found.file))
         return gf__onnx_refuse(
             at, GF_EUNSUPPORTED, err,
             "\"%.40s\" is in the file \"%.60s\"; only files beside the model are "
             "read",
             name, found.file);
-    const gf_status st = open_data(model, found.file, err);
+    const gf_status st = find_data(at->model, found.file, &data, err);
     if (st != GF_OK)
         return st;
-    if ((found.n_bytes != UINT64_MAX && found.n_bytes != n_bytes) ||
-        found.offset > model->data.size || n_bytes > model->data.size - found.offset)
+    if ((found.n_bytes != UINT64_MAX && found.n_bytes != n_bytes) || found.offset > data->size ||
+        n_bytes > data->size - found.offset)
         return gf__onnx_refuse(at, GF_EFORMAT, err,
                                "\"%.40s\" has %zu bytes, \"%.40s\" has no such part at %" PRIu64,
                                name, n_bytes, found.file, found.offset);
-    *out = (const char *)model->data.data + found.offset;
+    *out = (const char *)data->data + found.offset;
     return GF_OK;
 }
 
 void gf__onnx_end_outside(gf__onnx_model *model)
 {
-    if (model->data.data != NULL)
-        gf__unmap(&model->data);
-    model->data = (gf__mapping){0};
-    gf__free(model->data_name);
-    model->data_name = NULL;
+    for (size_t i = 0; i < model->n_data; i++) {
+        gf__unmap(&model->data[i].file);
+        gf__free(model->data[i].name);
+    }
+    gf__free(model->data);
+    model->data = NULL;
+    model->n_data = 0;
 }

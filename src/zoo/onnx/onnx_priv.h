@@ -33,8 +33,8 @@ typedef struct gf__onnx_value {
     bool is_there;                /* made by now */
     bool is_made;                 /* by a node or an initializer: no other may have its name */
     const GfOnnx__Tensor *stored; /* a constant; or NULL */
-    gf_tensor *folded;            /* a constant made from others, owned; or NULL */
-    size_t op;                    /* in operators.h, where it is neither */
+    gf_tensor *folded; /* a constant made from others, or one that was read, owned; or NULL */
+    size_t op;         /* in operators.h, where it is neither */
     gf__onnx_layout layout;
     size_t map[3];        /* FLAT_FIRST: height, width, channels */
     size_t channel;       /* CHANNEL */
@@ -43,6 +43,12 @@ typedef struct gf__onnx_value {
     bool can_take_bias;   /* of a convolution or Dense without one */
     bool is_not_negative; /* for sure */
 } gf__onnx_value;
+
+/* A file of values beside the model's. */
+typedef struct gf__onnx_data {
+    char *name;
+    gf__mapping file;
+} gf__onnx_data;
 
 typedef struct gf__onnx_model {
     const GfOnnx__Graph *graph;
@@ -53,9 +59,10 @@ typedef struct gf__onnx_model {
     const gf__onnx_value *input;
     bool is_imagenet_undone; /* the network itself wants [-1,1] */
     const char *folder;      /* where files of values would lie; NULL: nowhere */
-    gf__mapping data;        /* the one that was read last, called data_name */
-    char *data_name;
-    size_t n_weight_bytes; /* that were read so far */
+    gf__onnx_data *data;     /* those that were opened */
+    size_t n_data;
+    size_t n_file_bytes;   /* of the model, and of those */
+    size_t n_weight_bytes; /* of constants, each time that one is used */
 } gf__onnx_model;
 
 /* A node whose turn it is: its inputs are there. */
@@ -88,14 +95,15 @@ size_t gf__onnx_rank(const gf__onnx_value *value);
 /* Where the channels are in them. */
 size_t gf__onnx_channel_axis(const gf__onnx_value *value);
 
-/* A constant's values, new: float32 of any real type, int64 of any whole one. GF_EUNSUPPORTED where the
- * value is none. */
+/* A constant's values, a reference of the caller's: float32 of any real type, int64 of any whole one. Shared
+ * by all who use it: not to be written to. GF_EUNSUPPORTED where the value is none. */
 gf_status gf__onnx_floats(const gf__onnx_at *at, const gf__onnx_value *value, gf_tensor **out,
                           gf_error *err);
 /* The same of a vector of at most MOST whole numbers, into out. */
 gf_status gf__onnx_whole(const gf__onnx_at *at, const gf__onnx_value *value, int64_t *out,
                          size_t most, size_t *n, gf_error *err);
-/* Before a constant is read, or made from another: GF_ELIMIT once all of them are too many. */
+/* Before a constant is read, used, or made from another: GF_ELIMIT once it is much more than the file has.
+ * A constant may have many users, and each may need it in an order of its own. */
 gf_status gf__onnx_count_weights(const gf__onnx_at *at, size_t n_values, gf_error *err);
 /* Of a value or an attribute: either type. */
 gf_status gf__onnx_load(const gf__onnx_at *at, const GfOnnx__Tensor *tensor, gf_tensor **out,
@@ -103,8 +111,7 @@ gf_status gf__onnx_load(const gf__onnx_at *at, const GfOnnx__Tensor *tensor, gf_
 gf_status gf__onnx_load_value(const gf__onnx_at *at, const gf__onnx_value *value, gf_tensor **out,
                               gf_error *err);
 
-/* onnx_external.c: the n_bytes of a tensor's values in a file beside the model's. Borrowed until the
- * next file is read. */
+/* onnx_external.c: the n_bytes of a tensor's values in a file beside the model's. Borrowed until the end. */
 gf_status gf__onnx_find_outside(const gf__onnx_at *at, const GfOnnx__Tensor *tensor, size_t n_bytes,
                                 const void **out, gf_error *err);
 void gf__onnx_end_outside(gf__onnx_model *model);

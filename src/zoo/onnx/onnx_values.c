@@ -7,7 +7,12 @@
 
 #include "zoo/onnx/onnx_priv.h"
 
-#define MAX_WEIGHT_BYTES ((size_t)4 << 30) /* read from constants, a shared one each time */
+/* A weight takes eight bytes a value: as it is read, and as it is turned. Of two that a half has in the file
+ * and with a node that turns it before, that is eight times the file; what some users of one constant need
+ * stands beside it. */
+#define TIMES_THE_FILE   16
+#define MORE_BYTES       ((size_t)256 << 20)
+#define MAX_WEIGHT_BYTES ((size_t)4 << 30)
 #define MAX_SIZE         ((int64_t)1 << 30)
 
 gf_status gf__onnx_refuse(const gf__onnx_at *at, gf_status code, gf_error *err, const char *fmt,
@@ -253,13 +258,25 @@ static gf_status widen(gf_tensor *raw, gf_tensor **out, gf_error *err)
     return st;
 }
 
+static size_t most_weight_bytes(const gf__onnx_model *model)
+{
+    size_t most;
+    return gf__mul_size(model->n_file_bytes, TIMES_THE_FILE, &most) &&
+                   most < MAX_WEIGHT_BYTES - MORE_BYTES
+               ? most + MORE_BYTES
+               : MAX_WEIGHT_BYTES;
+}
+
 gf_status gf__onnx_count_weights(const gf__onnx_at *at, size_t n_values, gf_error *err)
 {
     size_t n_bytes;
+    const size_t most = most_weight_bytes(at->model);
     if (!gf__mul_size(n_values, sizeof(int64_t), &n_bytes) ||
-        !gf__add_size(at->model->n_weight_bytes, n_bytes, &n_bytes) || n_bytes > MAX_WEIGHT_BYTES)
-        return gf__onnx_refuse(at, GF_ELIMIT, err, "constants of more than %zu MB are used",
-                               MAX_WEIGHT_BYTES >> 20);
+        !gf__add_size(at->model->n_weight_bytes, n_bytes, &n_bytes) || n_bytes > most)
+        return gf__onnx_refuse(at, GF_ELIMIT, err,
+                               "constants are used that take more than %zu MB, too much for a file "
+                               "of %zu bytes",
+                               most >> 20, at->model->n_file_bytes);
     at->model->n_weight_bytes = n_bytes;
     return GF_OK;
 }
@@ -307,6 +324,16 @@ gf_status gf__onnx_load(const gf__onnx_at *at, const GfOnnx__Tensor *tensor, gf_
     return st;
 }
 
+/* What has more users is kept for them. */
+static gf_status load_stored(const gf__onnx_at *at, const gf__onnx_value *value, gf_tensor **out,
+                             gf_error *err)
+{
+    const gf_status st = gf__onnx_load(at, value->stored, out, err);
+    if (st == GF_OK && value->n_uses > 1)
+        gf__onnx_value_find(at->model, value->name)->folded = gf__tensor_ref(*out);
+    return st;
+}
+
 gf_status gf__onnx_load_value(const gf__onnx_at *at, const gf__onnx_value *value, gf_tensor **out,
                               gf_error *err)
 {
@@ -316,9 +343,11 @@ gf_status gf__onnx_load_value(const gf__onnx_at *at, const gf__onnx_value *value
                                "\"%.60s\" is computed; here only a constant can be run",
                                value->name);
     if (value->folded == NULL)
-        return gf__onnx_load(at, value->stored, out, err);
-    *out = gf__tensor_ref(value->folded);
-    return GF_OK;
+        return load_stored(at, value, out, err);
+    const gf_status st = gf__onnx_count_weights(at, gf_tensor_n_values(value->folded), err);
+    if (st == GF_OK)
+        *out = gf__tensor_ref(value->folded);
+    return st;
 }
 
 gf_status gf__onnx_floats(const gf__onnx_at *at, const gf__onnx_value *value, gf_tensor **out,
