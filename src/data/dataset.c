@@ -103,6 +103,7 @@ void gf_dataset_free(gf_dataset *dataset)
     gf__names_free(&dataset->empty);
     gf__names_free(&dataset->columns);
     gf_tensor_free(dataset->features);
+    gf__free(dataset->hashes);
     gf__free(dataset->path);
     gf__free(dataset);
 }

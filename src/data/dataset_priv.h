@@ -5,6 +5,8 @@
 #ifndef GRAFT_DATA_DATASET_PRIV_H
 #define GRAFT_DATA_DATASET_PRIV_H
 
+#include <stdatomic.h>
+
 #include "base/base.h"
 #include "data/data.h"
 #include "image/image.h"
@@ -27,6 +29,12 @@ typedef struct gf__item {
     size_t label;
 } gf__item;
 
+/* A digest that is made when it is first asked for, by any thread. */
+typedef struct gf__kept_hash {
+    atomic_int state; /* see hash.c */
+    char hex[GF__SHA256_HEX];
+} gf__kept_hash;
+
 struct gf_dataset {
     char *path;
     const char *kind; /* static */
@@ -38,6 +46,7 @@ struct gf_dataset {
     gf__names columns;   /* of a table of numbers; none where items are pictures */
     gf_tensor *features; /* npz: uint8 or float32 (N,H,W,3); a table: float32 (N,D); NULL where
                             items are files */
+    gf__kept_hash *hashes; /* n_items, where nobody else can change features; else NULL */
 };
 
 /* An empty set; slashes at the path's end are dropped. */
@@ -83,6 +92,9 @@ gf_status gf__labels_from_numbers(gf_dataset *set, const int64_t *numbers,
                                   gf_error *err);
 /* More classes than this are a column of something else. */
 #define GF__MAX_CLASSES 100000
+
+/* Items whose content nobody can change are hashed once: call it when they are all there. */
+gf_status gf__dataset_keep_hashes(gf_dataset *set, gf_error *err);
 
 /* SHA-256 of a sample's content, 65 chars into hex. */
 gf_status gf__sample_hash(const gf_sample *sample, char *hex, gf_error *err);

@@ -30,16 +30,50 @@ gf_status gf__sample_hash(const gf_sample *sample, char *hex, gf_error *err)
     return GF_OK;
 }
 
+/* States of a kept hash. Whoever brings it from NONE to BEING_KEPT writes it; it is read once it is
+ * KEPT. */
+enum { NONE, BEING_KEPT, KEPT };
+
+gf_status gf__dataset_keep_hashes(gf_dataset *set, gf_error *err)
+{
+    set->hashes = gf__calloc(set->n_items, sizeof *set->hashes);
+    return set->hashes != NULL ? GF_OK
+                               : gf__error_nomem(err, "hashes", set->n_items * sizeof *set->hashes);
+}
+
+static bool recall(gf__kept_hash *kept, char *hex)
+{
+    if (atomic_load_explicit(&kept->state, memory_order_acquire) != KEPT)
+        return false;
+    memcpy(hex, kept->hex, sizeof kept->hex);
+    return true;
+}
+
+static void keep(gf__kept_hash *kept, const char *hex)
+{
+    int state = NONE;
+
+    if (!atomic_compare_exchange_strong(&kept->state, &state, BEING_KEPT))
+        return;
+    memcpy(kept->hex, hex, sizeof kept->hex);
+    atomic_store_explicit(&kept->state, KEPT, memory_order_release);
+}
+
 gf_status gf__dataset_item_hash(const gf_dataset *dataset, size_t i, char *hex, gf_error *err)
 {
     gf_sample sample;
-    gf_status st = gf_dataset_read(dataset, i, &sample, err);
+    gf_status st;
 
+    if (dataset->hashes != NULL && recall(&dataset->hashes[i], hex))
+        return GF_OK;
     hex[0] = '\0';
+    st = gf_dataset_read(dataset, i, &sample, err);
     if (st != GF_OK)
         return st;
     st = gf__sample_hash(&sample, hex, err);
     gf_sample_release(&sample);
+    if (st == GF_OK && dataset->hashes != NULL)
+        keep(&dataset->hashes[i], hex);
     return st;
 }
 

@@ -425,6 +425,8 @@ gf_status gf__npz_set_read(gf_dataset *set, const gf_dataset_options *options,
         goto done;
     st = options->is_unlabelled ? gf__names_add(&set->classes, GF__UNLABELLED, err)
                                 : read_labels(set, file, options, err);
+    if (st == GF_OK && set->columns.n == 0) /* a table's rows are hashed faster than found */
+        st = gf__dataset_keep_hashes(set, err);
     if (st != GF_OK)
         goto done;
     st = warn_empty_classes(set, obs, err);

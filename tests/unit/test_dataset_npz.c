@@ -333,6 +333,48 @@ TEST(npz__hash_depends_on_shape_and_type)
     check_remove_dir(dir);
 }
 
+enum { N_TIMES = 100, N_IN_NPZ = 3 };
+
+typedef struct hashing {
+    const gf_dataset *set;
+    char hex[N_TIMES * N_IN_NPZ][65];
+} hashing;
+
+static void hash_item(void *user, size_t i, int thread)
+{
+    hashing *all = user;
+
+    (void)thread;
+    if (gf__dataset_item_hash(all->set, i % N_IN_NPZ, all->hex[i], NULL) != GF_OK)
+        all->hex[i][0] = '\0';
+}
+
+TEST(npz__kept_hashes_are_right_in_every_thread)
+{
+    char *dir = check_temp_dir(), fresh[65];
+    npz_parts parts = plain_parts();
+    const char *path = write_npz(dir, &parts);
+    hashing all = {0};
+    gf_dataset *set = NULL, *other = NULL;
+    gf__pool *pool = NULL;
+
+    CHECK_OK(gf_dataset_open(path, NULL, NULL, &set, &check_err));
+    CHECK_OK(gf_dataset_open(path, NULL, NULL, &other, &check_err));
+    CHECK_EQ(gf_dataset_n_items(set), N_IN_NPZ);
+    all.set = set;
+    CHECK_OK(gf__pool_new(4, &pool, &check_err));
+    gf__pool_run(pool, N_TIMES * N_IN_NPZ, hash_item, &all);
+    gf__pool_free(pool);
+    for (size_t i = 0; i < N_TIMES * N_IN_NPZ; i++) {
+        if (i < N_IN_NPZ)
+            CHECK_OK(gf__dataset_item_hash(other, i, fresh, &check_err));
+        CHECK_STR(all.hex[i], i < N_IN_NPZ ? fresh : all.hex[i % N_IN_NPZ]);
+    }
+    gf_dataset_free(set);
+    gf_dataset_free(other);
+    check_remove_dir(dir);
+}
+
 TEST(dataset__survives_every_allocation_failure)
 {
     static const char *const classes[] = {"opera", "capitol"};
@@ -368,4 +410,5 @@ TESTS_MAIN(UNIT(npz__holds_pictures_as_bytes), UNIT(npz__holds_pictures_as_float
            UNIT(npz__limits_named_classes_and_takes_the_first_of_a_name),
            UNIT(npz__says_what_is_wrong_with_labels), UNIT(npz__says_which_shape_it_expects),
            UNIT(npz__names_the_arrays_it_needs), UNIT(npz__hash_depends_on_shape_and_type),
+           UNIT(npz__kept_hashes_are_right_in_every_thread),
            UNIT(dataset__survives_every_allocation_failure))
