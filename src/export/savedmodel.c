@@ -89,8 +89,14 @@ static gf_status add_nodes(savedmodel *m, gf_error *err)
     tf->values = gf__proto_new(&tf->arena, n * sizeof *tf->values);
     if (tf->values == NULL)
         return gf__error_nomem(err, "SavedModel", 0);
-    if (tf->recipe != NULL)
+    if (tf->recipe != NULL) {
+        const gf_status st = gf__tf_check_numbers(
+            gf_layer_name(gf_graph_layer_at(tf->net, 0)), "a side",
+            (const size_t[]){tf->recipe->height, tf->recipe->width}, 2, err);
+        if (st != GF_OK)
+            return st;
         tf->values[0] = add_decoding(tf);
+    }
     for (size_t i = 0; i < n && !tf->arena.is_out_of_memory; i++) {
         gf_status st = gf__tf_layer(tf, i, err);
         if (st == GF_OK)

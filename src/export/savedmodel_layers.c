@@ -68,6 +68,18 @@ static const char *add_numbers(const layer_at *at, const char *what, const int32
     return name;
 }
 
+gf_status gf__tf_check_numbers(const char *layer, const char *what, const size_t *values, size_t n,
+                               gf_error *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (values[i] > INT32_MAX)
+            return gf_error_set(err, GF_EUNSUPPORTED,
+                                "layer \"%.120s\": %s of %zu; in TensorFlow's shapes are 32 bits, "
+                                "which have at most %d",
+                                layer, what, values[i], INT32_MAX);
+    return GF_OK;
+}
+
 /* ---- parts of layers ------------------------------------------------------------------------- */
 
 static const char *add_activation(const layer_at *at, gf__activation activation, const char *value)
@@ -256,6 +268,9 @@ static gf_status emit_add(const layer_at *at, const char **value, gf_error *err)
 static gf_status emit_zero_padding(const layer_at *at, const char **value, gf_error *err)
 {
     const size_t *p = at->config->padding;
+    const gf_status st = gf__tf_check_numbers(at->name, "a padding", p, 4, err);
+    if (st != GF_OK)
+        return st;
     const int32_t pads[] = {0, 0, (int32_t)p[0], (int32_t)p[1], (int32_t)p[2], (int32_t)p[3], 0, 0};
     const char *name = add_numbers(at, "Pad/paddings", pads, (size_t[]){4, 2}, 2);
     *value = add(at, "Pad", "Pad", TEXT(at, "%s %s", at->input, name), "float");
@@ -264,7 +279,11 @@ static gf_status emit_zero_padding(const layer_at *at, const char **value, gf_er
 
 static gf_status emit_flatten(const layer_at *at, const char **value, gf_error *err)
 {
-    const int32_t shape[] = {-1, (int32_t)gf_layer_shape(at->layer)[0]};
+    const size_t n_values = gf_layer_shape(at->layer)[0];
+    const gf_status st = gf__tf_check_numbers(at->name, "a vector", &n_values, 1, err);
+    if (st != GF_OK)
+        return st;
+    const int32_t shape[] = {-1, (int32_t)n_values};
     const char *name = add_numbers(at, "Const", shape, (size_t[]){2}, 1);
     *value = add(at, "Reshape", "Reshape", TEXT(at, "%s %s", at->input, name), "float");
     return GF_OK;

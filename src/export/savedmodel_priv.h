@@ -90,11 +90,14 @@ void gf__tf_add_function(gf__tf *tf, const gf__tf_function *function, const gf__
                          size_t n_numbers);
 
 /* savedmodel_pictures.c: nodes from a picture file's bytes (N) to the network's input (N,H,W,3), as graft
- * decodes, turns, resizes and scales; the last one is called name. */
+ * decodes, turns, resizes and scales; the last one is called name. The recipe's sides are int32_t. */
 void gf__tf_pictures(gf__tf *tf, const char *bytes, const char *name);
 
 /* savedmodel_layers.c: the operators of layer i, whose inputs are there; sets values[i].
  * GF_EUNSUPPORTED. */
 gf_status gf__tf_layer(gf__tf *tf, size_t i, gf_error *err);
+/* GF_EUNSUPPORTED where one is no int32_t: 'layer "pad": a padding of 3000000000; ...'. */
+gf_status gf__tf_check_numbers(const char *layer, const char *what, const size_t *values, size_t n,
+                               gf_error *err);
 
 #endif

@@ -251,6 +251,30 @@ TEST(export_savedmodel__refuses_what_tensorflow_cannot_say)
                         "deep: a DepthwiseConv2D with strides 1x2");
 }
 
+/* TensorFlow's shapes are 32 bits here: what is longer would be written as another number. */
+TEST(export_savedmodel__refuses_numbers_that_do_not_fit)
+{
+    check_layer_refused(
+        (gf__layer_config){.class_id = GF__LAYER_ZERO_PADDING2D,
+                           .name = "frame",
+                           .padding = {1, 3000000000, 0, 0}},
+        "layer \"frame\": a padding of 3000000000; in TensorFlow's shapes are 32 bits");
+    const char *const classes[] = {"a"};
+    gf_graph *graph = new_graph(65536, 65536, 1);
+    ADD1(graph, 0, .class_id = GF__LAYER_FLATTEN, .name = "flat");
+    gf__export_source source = {
+        .name = "small", .graph = graph, .class_names = classes, .n_classes = 1};
+    check_refused(&source, "layer \"flat\": a vector of 4294967296; in TensorFlow's shapes");
+    gf_graph_free(graph);
+
+    graph = new_graph(1, 2147483648, 3);
+    const gf_recipe wide = {.height = 1, .width = 2147483648, .scale = 1};
+    source.graph = graph;
+    source.recipe = &wide;
+    check_refused(&source, "\": a side of 2147483648; in TensorFlow's shapes are 32 bits");
+    gf_graph_free(graph);
+}
+
 TEST(export_savedmodel__refuses_two_nodes_of_one_name)
 {
     gf__export_source source = rows_source();
@@ -312,6 +336,7 @@ int main(void)
         UNIT(export_savedmodel__has_every_input_before_its_reader),
         UNIT(export_savedmodel__of_numbers_has_one_signature),
         UNIT(export_savedmodel__refuses_what_tensorflow_cannot_say),
+        UNIT(export_savedmodel__refuses_numbers_that_do_not_fit),
         UNIT(export_savedmodel__refuses_two_nodes_of_one_name),
         UNIT(export_savedmodel__refuses_a_class_of_two_lines_and_quantisation),
         UNIT(export_savedmodel__writes_over_nothing_and_leaves_nothing),
