@@ -402,12 +402,11 @@ gf_status gf__remote_wait(gf__cli *cli, gf__remote *remote, gf__json **operation
             &(const struct timespec){.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000},
             NULL);
         wait_ms = wait_ms * 3 / 2 < LAST_POLL_MS ? wait_ms * 3 / 2 : LAST_POLL_MS;
-        if (gf__cli_is_interrupted())
-            st = gf_error_set(err, GF_ECANCELED,
-                              "not waited for any longer; it goes on: graft operations wait %s",
-                              name);
-        else
-            st = gf__remote_call(remote, "GET", path, NULL, &now, err);
+        st = gf__cli_is_interrupted() ? GF_ECANCELED
+                                      : gf__remote_call(remote, "GET", path, NULL, &now, err);
+        if (st == GF_ECANCELED && gf__cli_is_interrupted())
+            gf_error_set(err, st, "not waited for any longer; it goes on: graft operations wait %s",
+                         name);
         if (st == GF_OK) {
             gf__json_free(*operation);
             *operation = now;

@@ -98,8 +98,7 @@ try $graft jobs stream-logs failed
 try $graft jobs stream-logs cancelled
 try $graft jobs stream-logs nobody
 try $graft jobs submit training failed --module-name graft.train --stream-logs
-timeout --foreground --preserve-status -s INT 1 $graft jobs stream-logs endless
-echo "exit status $?"
+interrupt RUNNING $graft jobs stream-logs endless
 
 exec {answers[1]}>&-
 wait "$answers_PID"

@@ -3,7 +3,7 @@
 #
 # A script is plain shell. It sees $graft (the program), $home (a graft home with the trunk, caches of its own), $fixtures (tests/), $pictures
 # (real pictures, one folder a kind), and `try COMMAND...`, which prints the command, its stdout and stderr, and its exit status when
-# that is not 0. Times, sizes and paths of this machine are made alike before comparing, and of progress only the last line of a stage is kept (see `plain`).
+# that is not 0. `interrupt WORD COMMAND...` sends it a Ctrl-C once it has printed the word. Times, sizes and paths of this machine are made alike before comparing, and of progress only the last line of a stage is kept (see `plain`).
 # Usage: run.sh SCRIPT.sh GRAFT      with UPDATE=1: writes the expected output instead
 set -u
 script=$(realpath "$1")
@@ -55,6 +55,19 @@ try() {
     plain <"$scratch/stderr" | sed 's/^/! /'
     [ $status -eq 0 ] || echo "exit status $status"
     return 0
+}
+
+interrupt() {
+    local word=$1 pid
+    shift
+    "$@" >"$scratch/stdout" 2>"$scratch/stderr" </dev/null &
+    pid=$!
+    until grep -q "$word" "$scratch/stdout" "$scratch/stderr" || ! kill -0 $pid 2>/dev/null; do sleep 0.05; done
+    kill -INT $pid
+    wait $pid
+    local status=$?
+    cat "$scratch/stdout" "$scratch/stderr"
+    echo "exit status $status"
 }
 
 # shellcheck disable=SC1090

@@ -22,10 +22,10 @@ for options in extra --frobnicate --port '--port x' '--port -1' '--max-body 0' '
     '--tls-cert nothing.pem --tls-key text.txt' '--allow-files nothing' '--allow-files text.txt' '--cors-origin example.org' \
     '--cors-origin https://example.org/'; do
     # shellcheck disable=SC2086
-    try timeout 20 $graft serve --port 0 $options
+    try timeout 200 $graft serve --port 0 $options
 done
-try timeout 20 $graft serve --port 0 --project 'a b'
-try timeout 20 $graft serve --port 0 --project a/b
+try timeout 200 $graft serve --port 0 --project 'a b'
+try timeout 200 $graft serve --port 0 --project a/b
 try env PORT=http $graft serve
 try env AIP_HTTP_PORT=99999 $graft serve
 try env PORT=0 AIP_HEALTH_ROUTE=health $graft serve --allow-unauthenticated
