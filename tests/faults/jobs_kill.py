@@ -49,7 +49,10 @@ class Kill(harness.HomeCase):
         """The job's own process, graft job DIR ATTEMPT."""
         def find():
             for pid in jobs.processes(self.home):
-                words = harness.read(f"/proc/{pid}/cmdline").split(b"\0")
+                try:
+                    words = harness.read(f"/proc/{pid}/cmdline").split(b"\0")
+                except OSError:
+                    continue  # gone meanwhile
                 if len(words) > 1 and words[1] == b"job":
                     return pid
             return None

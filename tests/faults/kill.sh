@@ -51,7 +51,7 @@ for i in {1..6}; do
 done
 import "$PWD/killed" >/dev/null
 cmp reference/trunks/inception_v3.safetensors killed/trunks/inception_v3.safetensors && echo "pull: the same bytes"
-for i in {1..50}; do
+for i in {1..600}; do
     pgrep -f "graft-h5.*$PWD" >/dev/null || break
     read -rt 0.1 <> <(:)
 done
@@ -72,7 +72,7 @@ for ending in onnx tfjs h5 keras savedmodel graft; do
     find . -maxdepth 1 -name 'left.*' ! -name left.$ending ! -name "left.$ending.tmp.[0-9]*"
     rm -rf left.*
 done
-for i in {1..50}; do
+for i in {1..600}; do
     pgrep -f "graft-h5.*--write left" >/dev/null || break
     read -rt 0.1 <> <(:)
 done

@@ -90,7 +90,18 @@ class AFullQueue(harness.ServerCase):
     def test_64_clients_get_answers_or_are_told_to_come_again(self):
         (wanted,) = harness.expected_scores(harness.stamps(), JPEG_PATH)
         load = Load(self.server, 64, lambda connection, i: self.server.predict("stamps", JPEG, connection=connection))
-        load.until(400)
+        load.until(100)
+        # A machine whose clients are slow might never fill the queue: the workers rest until it is full.
+        n_before = len(load.answers)
+
+        def is_full():
+            self.server.pause_workers()
+            return any(answer.code != 200 for _, answer in load.answers[n_before:])
+        try:
+            wait_for(is_full, "a request that is told to come again")
+        finally:
+            self.server.resume_workers()
+        load.more(300)
         answers = [answer for _, answer in load.stop()]
         self.assertEqual(load.failures, [], "connections that broke")
         self.assertLessEqual({answer.code for answer in answers}, {200, 429, 503})
@@ -100,7 +111,6 @@ class AFullQueue(harness.ServerCase):
             else:
                 self.assertGreaterEqual(int(answer.headers["Retry-After"]), 1)
         self.assertGreater(sum(answer.code == 200 for answer in answers), 0)
-        self.assertGreater(sum(answer.code != 200 for answer in answers), 0, "the queue was full at times")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ TEST_HOME = variable("GRAFT_TEST_HOME")
 PICTURES = variable("GRAFT_TEST_PICTURES")
 KEPT = variable("GRAFT_HTTP_DIR")
 TESTS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-DEADLINE_S = 60  # for what must happen; nothing waits this long unless it is broken
+DEADLINE_S = 120  # for what must happen; nothing waits this long unless it is broken
 
 
 def read(path):
@@ -67,6 +67,14 @@ def wait_for(condition, what, timeout_s=DEADLINE_S):
             return found
         time.sleep(0.02)
     raise AssertionError(f"waited {timeout_s} s for {what}")
+
+
+def send(pid, number):
+    """A signal to a process that may have gone by itself."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
 
 
 # ---- the program, homes, models -----------------------------------------------------------------------------------
@@ -276,6 +284,17 @@ class Server:
         """Process ids of its workers."""
         found = subprocess.run(["pgrep", "-P", str(self.process.pid), "-f", "worker"], capture_output=True, text=True, check=False)
         return [int(pid) for pid in found.stdout.split()]
+
+    def pause_workers(self):
+        """Those there are now are held where they are, until resume_workers(); process ids."""
+        found = self.workers()
+        for pid in found:
+            send(pid, signal.SIGSTOP)
+        return found
+
+    def resume_workers(self):
+        for pid in self.workers():
+            send(pid, signal.SIGCONT)
 
     def pools(self):
         return self.ask("GET", "/graft/v1/pools").json.get("pools", [])

@@ -7,6 +7,7 @@ import harness
 from harness import PICTURE, b64
 
 TEXT = b'{"instances":["' + b64(PICTURE).encode() + b'"]}'
+SOON_S = 25  # well below the default of 30
 HEAD = b"POST /v1/models/stamps:predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(TEXT)
 
 
@@ -18,7 +19,7 @@ def rest_of(client):
 
 
 class Clients(harness.ServerCase):
-    options = ("--max-connections", 100)
+    options = ("--max-connections", 100, "--read-timeout", 300)
 
     def connect(self):
         client = socket.create_connection(("127.0.0.1", self.server.port), harness.DEADLINE_S)
@@ -123,9 +124,12 @@ class Timeouts(harness.ServerCase):
         for said in (b"", b"GET /livez HT", b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"):
             start = time.monotonic()
             with socket.create_connection(("127.0.0.1", self.server.port), harness.DEADLINE_S) as client:
-                client.sendall(said)
-                self.assertIn(client.recv(1000)[:12], (b"", b"HTTP/1.1 408"))
-            self.assertLess(time.monotonic() - start, 20)
+                try:
+                    client.sendall(said)
+                    self.assertIn(client.recv(1000)[:12], (b"", b"HTTP/1.1 408"))
+                except (ConnectionResetError, BrokenPipeError):
+                    pass  # said to a connection that was closed by then
+            self.assertLess(time.monotonic() - start, SOON_S)
 
     def test_one_that_trickles_for_ever_is_closed_too(self):
         """A byte now and then keeps a socket busy and says nothing."""
@@ -149,7 +153,7 @@ class Timeouts(harness.ServerCase):
             finally:
                 over.set()
                 thread.join()
-        self.assertLess(time.monotonic() - start, 20)
+        self.assertLess(time.monotonic() - start, SOON_S)
 
 
 if __name__ == "__main__":
