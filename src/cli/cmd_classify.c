@@ -115,51 +115,81 @@ static void print_earlier(const gf__cli *cli, gf_status status, const gf_error *
 }
 
 /* Every picture is tried. The command ends with the last failure. */
+/* What the pictures of one call share. */
+typedef struct classification {
+    gf__cli *cli;
+    const classify_settings *settings;
+    gf_classifier *classifier;
+    size_t n_classes, n_top;
+    float *scores;
+    size_t *top;
+    gf__json *answers; /* NULL without --json */
+} classification;
+
+static gf_status classify_next(const classification *c, const char *path, gf_error *err)
+{
+    gf_predict_timing timing = {0};
+    const gf_status st = classify_one(c->classifier, path, c->scores, &timing, err);
+    if (st != GF_OK)
+        return st;
+    gf_top_classes(c->scores, c->n_classes, c->n_top, c->top);
+    if (c->cli->is_json)
+        gf__json_append(c->answers,
+                        answer_json(c->classifier, path, c->scores, c->top, c->n_top, &timing));
+    else
+        print_answer(c->classifier, path, c->scores, c->top, c->n_top, &timing,
+                     c->settings->is_verbose);
+    return GF_OK;
+}
+
+/* Every picture, also after one that fails; the last failure is what is returned, those before it are printed. */
+static gf_status classify_each(const classification *c, char *const *paths, size_t n_paths,
+                               gf_error *err)
+{
+    gf_status result = GF_OK;
+    for (size_t i = 0; i < n_paths; i++) {
+        gf_error problem = {0};
+        if (gf__cli_is_interrupted()) {
+            print_earlier(c->cli, result, err);
+            return gf_error_set(err, GF_ECANCELED, "stopped after %zu of %zu pictures", i, n_paths);
+        }
+        const gf_status st = classify_next(c, paths[i], &problem);
+        if (st == GF_OK)
+            continue;
+        print_earlier(c->cli, result, err);
+        *err = problem;
+        result = st;
+    }
+    return result;
+}
+
 static gf_status classify_all(gf__cli *cli, const classify_settings *s, gf_classifier *classifier,
                               char *const *paths, size_t n_paths, gf_error *err)
 {
-    const size_t n_classes = gf_classifier_n_classes(classifier);
-    const size_t n_top = (size_t)s->n_top < n_classes ? (size_t)s->n_top : n_classes;
-    gf_status result = GF_OK;
-    gf__json *answers = cli->is_json ? gf__json_array() : NULL;
-    float *scores = gf__calloc(n_classes, sizeof *scores);
-    size_t *top = gf__calloc(n_classes, sizeof *top);
-    if (scores == NULL || top == NULL) {
-        result = gf__error_nomem(err, "scores", n_classes * sizeof *scores);
+    const size_t n = gf_classifier_n_classes(classifier);
+    gf_status result;
+    classification c = {.cli = cli,
+                        .settings = s,
+                        .classifier = classifier,
+                        .n_classes = n,
+                        .n_top = (size_t)s->n_top < n ? (size_t)s->n_top : n,
+                        .scores = gf__calloc(n, sizeof *c.scores),
+                        .top = gf__calloc(n, sizeof *c.top),
+                        .answers = cli->is_json ? gf__json_array() : NULL};
+    if (c.scores == NULL || c.top == NULL) {
+        result = gf__error_nomem(err, "scores", n * sizeof *c.scores);
         goto done;
     }
-    for (size_t i = 0; i < n_paths; i++) {
-        if (gf__cli_is_interrupted()) {
-            print_earlier(cli, result, err);
-            result = gf_error_set(err, GF_ECANCELED, "stopped after %zu of %zu pictures", i,
-                                  n_paths);
-            break;
-        }
-        gf_error problem = {0};
-        gf_predict_timing timing = {0};
-        const gf_status st = classify_one(classifier, paths[i], scores, &timing, &problem);
-        if (st != GF_OK) {
-            print_earlier(cli, result, err);
-            *err = problem;
-            result = st;
-            continue;
-        }
-        gf_top_classes(scores, n_classes, n_top, top);
-        if (cli->is_json)
-            gf__json_append(answers,
-                            answer_json(classifier, paths[i], scores, top, n_top, &timing));
-        else
-            print_answer(classifier, paths[i], scores, top, n_top, &timing, s->is_verbose);
-    }
+    result = classify_each(&c, paths, n_paths, err);
     if (cli->is_json) {
-        const gf_status st = gf__cli_print_json(answers, result == GF_OK ? err : NULL);
-        answers = NULL; /* freed by printing */
+        const gf_status st = gf__cli_print_json(c.answers, result == GF_OK ? err : NULL);
+        c.answers = NULL; /* freed by printing */
         result = result == GF_OK ? st : result;
     }
 done:
-    gf__json_free(answers);
-    gf__free(scores);
-    gf__free(top);
+    gf__json_free(c.answers);
+    gf__free(c.scores);
+    gf__free(c.top);
     return result;
 }
 

@@ -208,18 +208,6 @@ static gf_status fill_request(gf__cli *cli, const train_settings *s, gf_train_re
     return st;
 }
 
-static gf__json *probes_json(const gf_train_result *result)
-{
-    gf__json *probes = gf__json_array();
-    for (size_t i = 0; i < result->n_probes; i++) {
-        gf__json *probe = gf__json_object();
-        gf__json_set_string(probe, "layer", result->probe_layers[i]);
-        gf__json_set_number(probe, "accuracy", result->probe_accuracy[i]);
-        gf__json_append(probes, probe);
-    }
-    return probes;
-}
-
 static gf__json *result_json(const gf_train_result *result, const gf_train_request *request)
 {
     gf__json *document = gf__json_object();
@@ -238,7 +226,9 @@ static gf__json *result_json(const gf_train_result *result, const gf_train_reque
     gf__json_set(document, "metrics",
                  gf__metrics_to_json(result->metrics, (const char *const *)result->class_names));
     if (result->n_probes > 0)
-        gf__json_set(document, "probes", probes_json(result));
+        gf__json_set(
+            document, "probes",
+            gf__probes_to_json(result->probe_layers, result->probe_accuracy, result->n_probes));
     gf__json_set_int(document, "best_epoch", result->history->best_epoch);
     for (size_t i = 0; i < result->history->n_epochs; i++) {
         const gf_epoch *e = &result->history->epochs[i];

@@ -292,11 +292,30 @@ static gf_status read_members_list(const field_rule *field, const spot *at, cons
     return st;
 }
 
+static bool is_duration(const gf__json *value)
+{
+    double seconds;
+    return gf__duration_parse(gf__json_string(value, ""), &seconds);
+}
+
+/* Kinds whose values are stored as they come. */
+static const struct plain_kind {
+    bool (*is_one)(const gf__json *value);
+    const char *expected;
+} plain_kinds[] = {
+    [TEXT] = {gf__json_is_string, "a string"},
+    [TRUTH] = {gf__json_is_bool, "true or false"},
+    [NUMBER] = {gf__json_is_number, "a number"},
+    [DURATION] = {is_duration, "seconds as in \"3600s\" or \"1.5s\""},
+    [TEXTS] = {is_text_list, "a list of strings"},
+    [NUMBERS] = {is_number_list, "a list of numbers"},
+    [LABELS] = {is_label_map, "an object with strings in it"},
+};
+
 static gf_status read_field(const field_rule *field, const spot *at, const gf__json *value,
                             gf__json **out, gf_error *err)
 {
-    const char *expected = NULL;
-    double seconds;
+    gf_status st = GF_OK;
     switch (field->kind) {
     case INT32:
     case INT64:
@@ -305,42 +324,25 @@ static gf_status read_field(const field_rule *field, const spot *at, const gf__j
         return read_members(value, at, field->members, out, err);
     case MEMBERS_LIST:
         return read_members_list(field, at, value, out, err);
-    case CHOICE: {
-        const gf_status st = read_choice(field, at, value, err);
-        if (st != GF_OK)
-            return st;
-        break;
-    }
-    case TEXT:
-        expected = gf__json_is_string(value) ? NULL : "a string";
-        break;
-    case TRUTH:
-        expected = gf__json_is_bool(value) ? NULL : "true or false";
-        break;
-    case NUMBER:
-        expected = gf__json_is_number(value) ? NULL : "a number";
-        break;
-    case DURATION:
-        expected = gf__duration_parse(gf__json_string(value, ""), &seconds)
-                       ? NULL
-                       : "seconds as in \"3600s\" or \"1.5s\"";
-        break;
-    case TEXTS:
-        expected = is_text_list(value) ? NULL : "a list of strings";
-        break;
-    case NUMBERS:
-        expected = is_number_list(value) ? NULL : "a list of numbers";
-        break;
-    case LABELS:
-        expected = is_label_map(value) ? NULL : "an object with strings in it";
-        break;
     case OUTPUT:
         return GF_OK;
+    case CHOICE:
+        st = read_choice(field, at, value, err);
+        break;
+    case TEXT:
+    case TRUTH:
+    case NUMBER:
+    case DURATION:
+    case TEXTS:
+    case NUMBERS:
+    case LABELS:
+        if (!plain_kinds[field->kind].is_one(value))
+            st = refuse(at, err, plain_kinds[field->kind].expected);
+        break;
     }
-    if (expected != NULL)
-        return refuse(at, err, expected);
-    *out = gf__json_copy(value);
-    return GF_OK;
+    if (st == GF_OK)
+        *out = gf__json_copy(value);
+    return st;
 }
 
 static gf_status refuse_unknown(const spot *at, const char *key, gf_error *err)

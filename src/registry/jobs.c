@@ -10,7 +10,6 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "registry/job_fields_priv.h"
@@ -278,32 +277,28 @@ gf_status gf_registry_get_job(gf_registry *registry, const char *name, char **jo
     return gf__call_read(registry, name, GF__KIND_JOB, get_text, job, err);
 }
 
+static gf_status list_job(gf_registry *registry, const gf__name *of, gf__rows *rows, gf__list *list,
+                          gf_error *err)
+{
+    gf__job_row row;
+    gf__json *document = NULL;
+    char position[24];
+    gf_status st = gf__job_read(rows, &row, err);
+    if (st == GF_OK)
+        st = gf__job_document(&row, &document, err);
+    snprintf(position, sizeof position, "%lld", (long long)row.id);
+    if (st == GF_OK)
+        gf__list_add(list, position, document);
+    gf__job_row_free(&row);
+    return st;
+}
+
 static gf_status collect_jobs(gf_registry *registry, const gf__name *of, gf__list *list,
                               gf_error *err)
 {
-    gf__rows *rows = NULL;
-    bool has_row = false;
-    const int64_t before = list->after[0] != '\0' ? strtoll(list->after, NULL, 10) : INT64_MAX;
-    gf_status st = gf__db_select(registry->db, GF__SQL_JOB_LIST,
-                                 VALUES(gf__text(of->project), gf__number(before)), &rows, err);
-    if (st == GF_OK)
-        st = gf__rows_next(rows, &has_row, err);
-    while (st == GF_OK && has_row && !list->has_more) {
-        gf__job_row row;
-        gf__json *document = NULL;
-        char position[24];
-        st = gf__job_read(rows, &row, err);
-        if (st == GF_OK)
-            st = gf__job_document(&row, &document, err);
-        snprintf(position, sizeof position, "%lld", (long long)row.id);
-        if (st == GF_OK)
-            gf__list_add(list, position, document);
-        gf__job_row_free(&row);
-        if (st == GF_OK)
-            st = gf__rows_next(rows, &has_row, err);
-    }
-    gf__rows_end(rows);
-    return st;
+    return gf__list_add_rows(registry, GF__SQL_JOB_LIST,
+                             VALUES(gf__text(of->project), gf__number(gf__list_before(list))), of,
+                             list_job, list, err);
 }
 
 gf_status gf_registry_list_jobs(gf_registry *registry, const char *parent,

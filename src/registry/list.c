@@ -7,6 +7,7 @@
 #include "registry/registry_priv.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_SIZE 20
@@ -78,6 +79,29 @@ void gf__list_add(gf__list *list, const char *position, gf__json *document)
     }
     gf__json_append(list->items, document);
     snprintf(list->last, sizeof list->last, "%s", position);
+}
+
+int64_t gf__list_before(const gf__list *list)
+{
+    return list->after[0] != '\0' ? strtoll(list->after, NULL, 10) : INT64_MAX;
+}
+
+gf_status gf__list_add_rows(gf_registry *registry, gf__query query, const gf__sql_value *values,
+                            size_t n_values, const gf__name *parent, gf__list_item item,
+                            gf__list *list, gf_error *err)
+{
+    gf__rows *rows = NULL;
+    bool has_row = false;
+    gf_status st = gf__db_select(registry->db, query, values, n_values, &rows, err);
+    if (st == GF_OK)
+        st = gf__rows_next(rows, &has_row, err);
+    while (st == GF_OK && has_row && !list->has_more) {
+        st = item(registry, parent, rows, list, err);
+        if (st == GF_OK)
+            st = gf__rows_next(rows, &has_row, err);
+    }
+    gf__rows_end(rows);
+    return st;
 }
 
 gf_status gf__list_text(gf__list *list, char **out, gf_error *err)

@@ -230,29 +230,26 @@ gf_status gf_registry_get_model(gf_registry *registry, const char *name, char **
     return gf__call_read(registry, name, GF__KIND_MODEL, get_text, model, err);
 }
 
+static gf_status list_model(gf_registry *registry, const gf__name *of, gf__rows *rows,
+                            gf__list *list, gf_error *err)
+{
+    gf__model_row row;
+    gf__json *document = NULL;
+    gf_status st = read_row(rows, &row, err);
+    if (st == GF_OK)
+        st = gf__model_document(registry, of->project, &row, &document, err);
+    if (st == GF_OK)
+        gf__list_add(list, row.name, document);
+    gf__model_row_free(&row);
+    return st;
+}
+
 static gf_status collect_models(gf_registry *registry, const gf__name *of, gf__list *list,
                                 gf_error *err)
 {
-    gf__rows *rows = NULL;
-    bool has_row = false;
-    gf_status st = gf__db_select(registry->db, GF__SQL_MODEL_LIST,
-                                 VALUES(gf__text(of->project), gf__text(list->after)), &rows, err);
-    if (st == GF_OK)
-        st = gf__rows_next(rows, &has_row, err);
-    while (st == GF_OK && has_row && !list->has_more) {
-        gf__model_row row;
-        gf__json *document = NULL;
-        st = read_row(rows, &row, err);
-        if (st == GF_OK)
-            st = gf__model_document(registry, of->project, &row, &document, err);
-        if (st == GF_OK)
-            gf__list_add(list, row.name, document);
-        gf__model_row_free(&row);
-        if (st == GF_OK)
-            st = gf__rows_next(rows, &has_row, err);
-    }
-    gf__rows_end(rows);
-    return st;
+    return gf__list_add_rows(registry, GF__SQL_MODEL_LIST,
+                             VALUES(gf__text(of->project), gf__text(list->after)), of, list_model,
+                             list, err);
 }
 
 gf_status gf_registry_list_models(gf_registry *registry, const char *parent,

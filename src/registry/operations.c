@@ -3,7 +3,6 @@
 #include "registry/registry_priv.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "registry/registry.h"
@@ -277,32 +276,28 @@ gf_status gf_registry_get_operation(gf_registry *registry, const char *name, cha
     return gf__call_read(registry, name, GF__KIND_OPERATION, gf__operation_text, operation, err);
 }
 
+static gf_status list_operation(gf_registry *registry, const gf__name *of, gf__rows *rows,
+                                gf__list *list, gf_error *err)
+{
+    gf__operation_row row;
+    gf__json *document = NULL;
+    char position[24];
+    gf_status st = gf__operation_read(rows, &row, err);
+    if (st == GF_OK)
+        st = gf__operation_document(&row, &document, err);
+    snprintf(position, sizeof position, "%lld", (long long)row.id);
+    if (st == GF_OK)
+        gf__list_add(list, position, document);
+    gf__operation_row_free(&row);
+    return st;
+}
+
 static gf_status collect_operations(gf_registry *registry, const gf__name *of, gf__list *list,
                                     gf_error *err)
 {
-    gf__rows *rows = NULL;
-    bool has_row = false;
-    const int64_t before = list->after[0] != '\0' ? strtoll(list->after, NULL, 10) : INT64_MAX;
-    gf_status st = gf__db_select(registry->db, GF__SQL_OPERATION_LIST,
-                                 VALUES(gf__text(of->project), gf__number(before)), &rows, err);
-    if (st == GF_OK)
-        st = gf__rows_next(rows, &has_row, err);
-    while (st == GF_OK && has_row && !list->has_more) {
-        gf__operation_row row;
-        gf__json *document = NULL;
-        char position[24];
-        st = gf__operation_read(rows, &row, err);
-        if (st == GF_OK)
-            st = gf__operation_document(&row, &document, err);
-        snprintf(position, sizeof position, "%lld", (long long)row.id);
-        if (st == GF_OK)
-            gf__list_add(list, position, document);
-        gf__operation_row_free(&row);
-        if (st == GF_OK)
-            st = gf__rows_next(rows, &has_row, err);
-    }
-    gf__rows_end(rows);
-    return st;
+    return gf__list_add_rows(registry, GF__SQL_OPERATION_LIST,
+                             VALUES(gf__text(of->project), gf__number(gf__list_before(list))), of,
+                             list_operation, list, err);
 }
 
 gf_status gf_registry_list_operations(gf_registry *registry, const char *parent,

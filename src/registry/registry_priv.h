@@ -275,8 +275,16 @@ gf_status gf__list_begin(const char *key, const char *parent, const gf_registry_
 /* Takes the document (always) and keeps it if the filter lets it pass. position: what the token
  * of a page that ends here says; no dots. */
 void gf__list_add(gf__list *list, const char *position, gf__json *document);
+/* The rows of a query into the list until it is full. item adds one. */
+typedef gf_status (*gf__list_item)(gf_registry *registry, const gf__name *parent, gf__rows *rows,
+                                   gf__list *list, gf_error *err);
+gf_status gf__list_add_rows(gf_registry *registry, gf__query query, const gf__sql_value *values,
+                            size_t n_values, const gf__name *parent, gf__list_item item,
+                            gf__list *list, gf_error *err);
 gf_status gf__list_text(gf__list *list, char **out, gf_error *err);
 void gf__list_free(gf__list *list);
+/* Newest first: the number below which the next one is. */
+int64_t gf__list_before(const gf__list *list);
 /* A whole list call: parent is parsed as a parent_kind, collect adds what follows list->after, *out is
  * the answer. */
 typedef gf_status (*gf__list_collect)(gf_registry *registry, const gf__name *parent, gf__list *list,

@@ -163,35 +163,32 @@ done:
     return st;
 }
 
+static gf_status list_version(gf_registry *registry, const gf__name *model, gf__rows *rows,
+                              gf__list *list, gf_error *err)
+{
+    gf__version_row row;
+    gf__json *document = NULL;
+    gf_status st = gf__version_read(rows, &row, err);
+    if (st == GF_OK)
+        st = gf__version_document(&row, &document, err);
+    if (st == GF_OK)
+        gf__list_add(list, row.full_name.version, document);
+    gf__version_row_free(&row);
+    return st;
+}
+
 static gf_status collect_versions(gf_registry *registry, const gf__name *model, gf__list *list,
                                   gf_error *err)
 {
-    gf__rows *rows = NULL;
     gf__model_row owner;
-    bool has_row = false;
-    gf_status st = gf__model_find(registry, model, &owner, err);
+    const gf_status st = gf__model_find(registry, model, &owner, err);
     gf__model_row_free(&owner);
-    if (st == GF_OK)
-        st = gf__db_select(
-            registry->db, GF__SQL_VERSION_LIST,
-            VALUES(gf__text(model->project), gf__text(model->model), gf__text(list->after)), &rows,
-            err);
-    if (st == GF_OK)
-        st = gf__rows_next(rows, &has_row, err);
-    while (st == GF_OK && has_row && !list->has_more) {
-        gf__version_row row;
-        gf__json *document = NULL;
-        st = gf__version_read(rows, &row, err);
-        if (st == GF_OK)
-            st = gf__version_document(&row, &document, err);
-        if (st == GF_OK)
-            gf__list_add(list, row.full_name.version, document);
-        gf__version_row_free(&row);
-        if (st == GF_OK)
-            st = gf__rows_next(rows, &has_row, err);
-    }
-    gf__rows_end(rows);
-    return st;
+    if (st != GF_OK)
+        return st;
+    return gf__list_add_rows(
+        registry, GF__SQL_VERSION_LIST,
+        VALUES(gf__text(model->project), gf__text(model->model), gf__text(list->after)), model,
+        list_version, list, err);
 }
 
 gf_status gf_registry_list_versions(gf_registry *registry, const char *parent,

@@ -47,26 +47,16 @@ static gf_status measure(evaluation_job *job, const gf_observer *obs, gf_error *
     return st;
 }
 
-static gf_status save_report(const evaluation_job *job, const char *path, const char *model_path,
-                             gf_error *err)
+static gf_status write_report(const evaluation_job *job, const gf_report_picture *pictures,
+                              size_t n_pictures, const char *path, const char *model_path,
+                              gf_error *err)
 {
     const gf_evaluation *result = job->result;
-    gf_report_picture *pictures = NULL;
-    size_t n_pictures = 0;
     const bool is_table = gf__model_takes_numbers(job->model);
-    gf_status st = GF_OK;
-    if (!is_table)
-        st = gf__report_pictures(&job->part, result->metrics, job->order, result->n_mistakes,
-                                 job->context->max_pixels, &pictures, &n_pictures, err);
-    if (st != GF_OK)
-        return st;
     size_t *n_per_class = gf__calloc(result->n_classes, sizeof *n_per_class);
-    if (n_per_class == NULL) {
-        st = gf__error_nomem(err, "counts", 0);
-        goto done;
-    }
-    for (size_t i = 0; i < job->part.n; i++)
-        n_per_class[job->part.labels[i]]++;
+    if (n_per_class == NULL)
+        return gf__error_nomem(err, "counts", 0);
+    gf__part_count(&job->part, n_per_class);
     const gf_report_fact facts[] = {
         {"Model", model_path},
         {"Trunk", gf_model_trunk_name(job->model)},
@@ -87,9 +77,23 @@ static gf_status save_report(const evaluation_job *job, const char *path, const 
                               .model = facts,
                               .n_model = is_table ? 1 : sizeof facts / sizeof facts[0],
                               .n_test_per_class = n_per_class};
-    st = gf_report_save(&report, path, err);
-done:
+    const gf_status st = gf_report_save(&report, path, err);
     gf__free(n_per_class);
+    return st;
+}
+
+static gf_status save_report(const evaluation_job *job, const char *path, const char *model_path,
+                             gf_error *err)
+{
+    gf_report_picture *pictures = NULL;
+    size_t n_pictures = 0;
+    gf_status st = GF_OK;
+    if (!gf__model_takes_numbers(job->model))
+        st = gf__report_pictures(&job->part, job->result->metrics, job->order,
+                                 job->result->n_mistakes, job->context->max_pixels, &pictures,
+                                 &n_pictures, err);
+    if (st == GF_OK)
+        st = write_report(job, pictures, n_pictures, path, model_path, err);
     gf__report_pictures_free(pictures, n_pictures);
     return st;
 }

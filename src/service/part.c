@@ -170,6 +170,12 @@ gf_fit_data gf__part_fit_data(const gf__part *part, size_t output)
                          .n_views = part->n_views};
 }
 
+void gf__part_count(const gf__part *part, size_t *counts)
+{
+    for (size_t i = 0; i < part->n; i++)
+        counts[part->labels[i]]++;
+}
+
 void gf__part_free(gf__part *part)
 {
     if (part->features != NULL)

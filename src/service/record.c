@@ -34,18 +34,6 @@ static gf__json *data_record(const gf__train_facts *facts)
     return data;
 }
 
-static gf__json *probe_record(const gf_train_result *result)
-{
-    gf__json *probes = gf__json_array();
-    for (size_t i = 0; i < result->n_probes; i++) {
-        gf__json *probe = gf__json_object();
-        gf__json_set_string(probe, "layer", result->probe_layers[i]);
-        gf__json_set_number(probe, "accuracy", result->probe_accuracy[i]);
-        gf__json_append(probes, probe);
-    }
-    return probes;
-}
-
 /* The history without its times: the same training gives the same file. */
 static gf__json *history_record(const gf_history *history)
 {
@@ -82,7 +70,9 @@ gf_status gf__training_record(const gf__train_facts *facts, gf__json **out, gf_e
     gf__json_set_int(options, "n_views", r->augment != 0 ? (int64_t)r->n_views : 0);
     gf__json_set(record, "options", options);
     if (facts->result->n_probes > 0)
-        gf__json_set(record, "probes", probe_record(facts->result));
+        gf__json_set(record, "probes",
+                     gf__probes_to_json(facts->result->probe_layers, facts->result->probe_accuracy,
+                                        facts->result->n_probes));
     gf__json_set(record, "history", history_record(facts->result->history));
     gf__json_set(record, "metrics",
                  gf__metrics_to_json(facts->result->metrics,
@@ -179,10 +169,8 @@ static gf_status save_report(const gf__train_facts *facts, const gf_report_pictu
     size_t *counts = gf__calloc(2 * result->n_classes, sizeof *counts);
     if (counts == NULL)
         return gf__error_nomem(err, "counts", 0);
-    for (size_t i = 0; i < facts->train->n; i++)
-        counts[facts->train->labels[i]]++;
-    for (size_t i = 0; i < facts->test->n; i++)
-        counts[result->n_classes + facts->test->labels[i]]++;
+    gf__part_count(facts->train, counts);
+    gf__part_count(facts->test, counts + result->n_classes);
     list_data(facts, &data);
     list_model(facts, &model);
     if (facts->request->output != NULL)

@@ -57,6 +57,8 @@ gf_status gf__part_extract(gf__part *part, gf_extractor *extractor, size_t n_vie
  * right one cannot be told from them. */
 gf_status gf__check_one_class(const gf_head *head, gf_error *err);
 gf_fit_data gf__part_fit_data(const gf__part *part, size_t output);
+/* Adds the items of each class to counts. */
+void gf__part_count(const gf__part *part, size_t *counts);
 void gf__part_free(gf__part *part);
 
 /* export_graft.c: format "graft": with the trunk inside, or, for the head only, without it. A file that is

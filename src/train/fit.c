@@ -393,17 +393,10 @@ static gf_status resume(trainer *t, gf_error *err)
     return gf__checkpoint_load(callbacks->checkpoint_path, &t->state, err);
 }
 
-gf_status gf_fit(gf_head *head, const gf_fit_data *train, const gf_fit_data *val,
-                 const gf_train_options *options, const gf_fit_callbacks *callbacks,
-                 gf_history **history, gf_error *err)
+static trainer describe(gf_head *head, const gf_fit_data *train, const gf_fit_data *val,
+                        const gf_train_options *options, const gf_fit_callbacks *callbacks)
 {
     static const gf_fit_callbacks no_callbacks = {0};
-
-    *history = NULL;
-    gf_status st = gf__fit_check(head, train, val, options, callbacks, err);
-    if (st != GF_OK)
-        return st;
-
     trainer t = {.train = train,
                  .val = val,
                  .callbacks = callbacks != NULL ? callbacks : &no_callbacks,
@@ -415,6 +408,19 @@ gf_status gf_fit(gf_head *head, const gf_fit_data *train, const gf_fit_data *val
                              .n_views = train->n_views > 0 ? train->n_views : 1,
                              .n_val = val != NULL ? val->n : 0,
                              .head = head};
+    return t;
+}
+
+gf_status gf_fit(gf_head *head, const gf_fit_data *train, const gf_fit_data *val,
+                 const gf_train_options *options, const gf_fit_callbacks *callbacks,
+                 gf_history **history, gf_error *err)
+{
+    *history = NULL;
+    gf_status st = gf__fit_check(head, train, val, options, callbacks, err);
+    if (st != GF_OK)
+        return st;
+
+    trainer t = describe(head, train, val, options, callbacks);
     if (t.callbacks->state != NULL)
         st = check_state(&t, err);
     if (st == GF_OK)

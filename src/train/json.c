@@ -138,3 +138,15 @@ gf__json *gf__train_options_to_json(const gf_train_options *options)
         gf__json_set_bool(json, "keeps_order", true);
     return json;
 }
+
+gf__json *gf__probes_to_json(const char *const *layers, const double *accuracy, size_t n)
+{
+    gf__json *probes = gf__json_array();
+    for (size_t i = 0; i < n; i++) {
+        gf__json *probe = gf__json_object();
+        gf__json_set_string(probe, "layer", layers[i]);
+        gf__json_set_number(probe, "accuracy", accuracy[i]);
+        gf__json_append(probes, probe);
+    }
+    return probes;
+}
