@@ -55,7 +55,8 @@ static bool is_condemned(const gf__node *node, gf__task *task, const gf__worker_
     return true;
 }
 
-static void take_back(gf__node *node, const gf__worker_end *end)
+/* true where a task is to blame for the end, and no other that may be started is in danger. */
+static bool take_back(gf__node *node, const gf__worker_end *end)
 {
     uint64_t busy[MAX_BUSY];
     size_t n_busy = 0;
@@ -64,7 +65,7 @@ static void take_back(gf__node *node, const gf__worker_end *end)
     else if (node->worker != NULL && node->n_flights > 0)
         n_busy = gf__worker_busy_with(node->worker, busy, MAX_BUSY);
     n_busy = n_busy < MAX_BUSY ? n_busy : MAX_BUSY;
-    bool is_any_known = false;
+    bool is_any_known = false, is_any_to_blame = false;
     for (size_t i = 0; i < node->n_flights; i++)
         is_any_known = is_any_known || contains(busy, n_busy, node->flights[i].id);
     /* From the last to the first, so that they are in line as they were. */
@@ -77,6 +78,7 @@ static void take_back(gf__node *node, const gf__worker_end *end)
                                              : is_loading_first(node, &flight);
         if (is_suspect)
             accuse(node, task, end);
+        is_any_to_blame = is_any_to_blame || (is_suspect && !end->is_from_outside);
         if (is_suspect && is_condemned(node, task, end))
             continue;
         node->pool->counts.n_retries++;
@@ -84,6 +86,7 @@ static void take_back(gf__node *node, const gf__worker_end *end)
     }
     while (node->n_heads > 0)
         gf__heads_drop(node, &node->heads[0]);
+    return is_any_to_blame || node->timed_out != 0;
 }
 
 /* Requests that only this could have served are told. */
@@ -122,6 +125,29 @@ static bool blame_checks(gf__node *node)
     return is_any;
 }
 
+/* The next start has to wait, the longer the more were in vain. */
+static void put_off_starts(gf__trunk_pool *pool, size_t n_in_vain, const char *reason)
+{
+    snprintf(pool->failure, sizeof pool->failure, "%s", reason);
+    pool->retry_at_ms = gf__clock_ms() + gf__scale_backoff_ms(n_in_vain);
+}
+
+/* One that was ready, and was killed before it was of any use: by the kernel for memory, mostly. The
+ * requests that wait go on waiting: the next may do better. */
+static void note_early_end(gf__node *node, const gf__worker_end *end)
+{
+    char reason[GF_ERROR_MAX];
+    snprintf(reason, sizeof reason, "worker %d %s before it had answered anything", (int)node->pid,
+             end->text);
+    put_off_starts(node->pool, ++node->pool->n_early_ends, reason);
+}
+
+void gf__node_prove(gf__node *node)
+{
+    node->has_answered = true;
+    node->pool->n_early_ends = 0;
+}
+
 static void note_failed_start(gf__node *node, const gf__worker_end *end)
 {
     gf__trunk_pool *pool = node->pool;
@@ -135,11 +161,10 @@ static void note_failed_start(gf__node *node, const gf__worker_end *end)
         fail_waiting(pool, st, node->reason, true);
         return; /* those without the new cut are tried at once */
     }
-    snprintf(pool->failure, sizeof pool->failure, "%s", node->reason);
     pool->n_failed_starts++;
     if (node->failure != GF_OK && pool->n_failed_starts < GF__MAX_FAILED_STARTS)
         pool->n_failed_starts = GF__MAX_FAILED_STARTS;
-    pool->retry_at_ms = gf__clock_ms() + gf__scale_backoff_ms(pool->n_failed_starts);
+    put_off_starts(pool, pool->n_failed_starts, node->reason);
     if (pool->n_failed_starts >= GF__MAX_FAILED_STARTS)
         fail_waiting(pool, st, node->reason, false);
 }
@@ -167,16 +192,22 @@ void gf__node_died(gf__node *node, const gf__worker_end *end)
 {
     gf__pools *pools = node->pool->pools;
     const bool was_ready = node->is_counted;
+    const bool is_proven = node->has_answered ||
+                           (was_ready && gf__clock_ms() - node->ready_ms >= GF__PROVEN_MS);
     node->is_gone = true;
     pthread_cond_signal(&node->work);
     while (node->is_sending) /* it ends at once: there is nobody to send to */
         pthread_cond_wait(&pools->changed, &pools->mutex);
     note_end(node, end);
-    take_back(node, end);
-    const bool was_wanted = node->state == GF__NODE_STARTING;
+    const bool is_task_to_blame = take_back(node, end);
+    const gf__node_state state = node->state;
     node->state = GF__NODE_DEAD;
-    if (!was_ready && was_wanted)
+    if (!was_ready && state == GF__NODE_STARTING)
         note_failed_start(node, end);
+    else if (is_proven && !node->has_answered)
+        gf__node_prove(node);
+    else if (!is_proven && state == GF__NODE_READY && !is_task_to_blame)
+        note_early_end(node, end);
     gf__trunk_pool_wake_nodes(node->pool);
     gf__pools_wake(pools);
     pthread_cond_broadcast(&pools->changed);

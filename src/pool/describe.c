@@ -45,6 +45,18 @@ static gf__json *describe_decisions(const gf__trunk_pool *pool)
     return list;
 }
 
+/* Only while workers are started in vain. */
+static void describe_failure(const gf__trunk_pool *pool, int64_t now_ms, gf__json *json)
+{
+    const size_t n_in_vain = pool->n_failed_starts + pool->n_early_ends;
+    if (n_in_vain == 0)
+        return;
+    const int64_t left_ms = pool->retry_at_ms - now_ms;
+    gf__json_set_string(json, "failure", pool->failure);
+    gf__json_set_int(json, "failedStarts", (int64_t)n_in_vain);
+    gf__json_set_number(json, "retrySeconds", left_ms > 0 ? 1e-3 * (double)left_ms : 0);
+}
+
 static gf__json *describe_pool(const gf__trunk_pool *pool)
 {
     const int64_t now_ms = gf__clock_ms();
@@ -63,6 +75,7 @@ static gf__json *describe_pool(const gf__trunk_pool *pool)
     gf__json_set(json, "nodes", nodes);
     gf__json_set_int(json, "minNodes", gf__trunk_pool_min_nodes(pool));
     gf__json_set_int(json, "maxNodes", gf__trunk_pool_max_nodes(pool));
+    describe_failure(pool, now_ms, json);
     gf__json_set(json, "decisions", describe_decisions(pool));
     return json;
 }

@@ -219,6 +219,8 @@ static void take_result(gf__node *node, const gf__report *report)
             task->ticket->load_ms = head->load_ms;
     }
     gf__node_land(node, flight);
+    if (!node->has_answered)
+        gf__node_prove(node);
     if (task != NULL)
         gf__task_succeed(task, report);
     if (node->n_flights == 0)

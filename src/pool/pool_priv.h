@@ -33,6 +33,8 @@ typedef struct gf__ticket gf__ticket;
 #define GF__MAX_FAILED_STARTS 5
 #define GF__START_TIMEOUT_MS  60000 /* until READY */
 #define GF__STOP_TIMEOUT_MS   5000  /* from the last answer to the end of the process */
+/* A worker that lived so long, or has answered, was a good one: its end is no failed start. */
+#define GF__PROVEN_MS 10000
 
 /* ---- scale.c --------------------------------------------------------------------------------- */
 
@@ -164,7 +166,8 @@ struct gf__node {
     bool is_sending;     /* the sender is in a call of the worker */
     bool is_stopped;     /* it was told to end */
     bool is_counted;     /* was READY once */
-    char *has_cut;       /* n_cuts of the pool when it was started */
+    bool has_answered;
+    char *has_cut; /* n_cuts of the pool when it was started */
     size_t n_cuts;
     int share, share_sent;
     gf__flight *flights;
@@ -201,9 +204,10 @@ struct gf__trunk_pool {
     size_t n_listed;
     int64_t backlog_since_ms; /* 0: none */
     gf__node *nodes;
-    size_t n_failed_starts;
+    size_t n_failed_starts; /* in a row */
+    size_t n_early_ends;    /* in a row: of workers that were ready, and answered nothing */
     int64_t retry_at_ms;
-    char failure[GF_ERROR_MAX];
+    char failure[GF_ERROR_MAX];              /* the last one's */
     gf__decision decisions[GF__N_DECISIONS]; /* a ring */
     size_t n_decisions;
     gf__pool_counts counts;
@@ -289,6 +293,9 @@ gf__loaded *gf__heads_to_unload(gf__node *node, size_t n_bytes);
 
 /* death.c */
 void gf__node_died(gf__node *node, const gf__worker_end *end);
+/* It has done what workers are for: those before it that did not do not count any more. Once a
+ * node: another that always dies would be started over and over beside one that answers. */
+void gf__node_prove(gf__node *node);
 
 /* keeper.c */
 void *gf__keeper_run(void *pools);

@@ -123,7 +123,11 @@ static const int deadly[] = {
 
 static gf_status set_limit(int resource, rlim_t value, const char *what, gf_error *err)
 {
-    const struct rlimit limit = {value, value};
+    struct rlimit limit = {0};
+    /* Whoever started the server may have set a lower one, and that stays. */
+    if (getrlimit((__rlimit_resource_t)resource, &limit) == 0 && limit.rlim_max < value)
+        value = limit.rlim_max;
+    limit = (struct rlimit){value, value};
     if (setrlimit((__rlimit_resource_t)resource, &limit) == 0)
         return GF_OK;
     return gf__error_errno(err, errno, "limiting a worker's %s", what);

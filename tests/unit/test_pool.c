@@ -88,8 +88,9 @@ static int ask(gf__pools *pools, const char *name, const char *text, int deadlin
 /* ---- waiting, never for longer than half a minute ---- */
 
 typedef struct seen {
-    size_t n_nodes, n_ready, n_busy, n_heads, head_bytes, waiting;
+    size_t n_nodes, n_ready, n_busy, n_heads, head_bytes, waiting, n_failed_starts;
     pid_t pid; /* of one that is ready */
+    char failure[GF_ERROR_MAX];
     char decisions[4096];
 } seen;
 
@@ -102,6 +103,9 @@ static seen look(const fixture *f)
     const gf__json *nodes = gf__json_find(pool, "nodes");
     const gf__json *decisions = gf__json_find(pool, "decisions");
     s.waiting = (size_t)gf__json_int(gf__json_find(pool, "waiting"), 0);
+    s.n_failed_starts = (size_t)gf__json_int(gf__json_find(pool, "failedStarts"), 0);
+    snprintf(s.failure, sizeof s.failure, "%s",
+             gf__json_string(gf__json_find(pool, "failure"), ""));
     for (size_t i = 0; i < gf__json_n_items(nodes); i++) {
         const gf__json *node = gf__json_at(nodes, i);
         s.n_nodes++;
@@ -276,6 +280,30 @@ TEST(pool__loses_no_answer_when_workers_are_killed)
         fail_msg("%d wrong: %s", sum.n_wrong, sum.err.message);
     CHECK_EQ(sum.n_overload + sum.n_unavailable, 0);
     CHECK(sum.n_ok > 0);
+    end(&f);
+}
+
+/* The kernel does that where there is not the memory. Starting again at once, over and over, would
+ * take the machine from everybody else. */
+TEST(pool__waits_longer_and_longer_for_workers_that_end_before_they_answer)
+{
+    fixture f = set_up(NULL);
+    seen s;
+    pid_t last = 0;
+    int64_t began_ms = 0;
+    add(&f, "v", 1, 1);
+    for (int i = 0; i < 5; i++) {
+        WAIT_UNTIL(&f, s, s.n_ready == 1 && s.pid != last);
+        last = s.pid;
+        began_ms = i == 0 ? gf__clock_ms() : began_ms;
+        kill(last, SIGKILL);
+    }
+    CHECK(gf__clock_ms() - began_ms >= 50 + 100 + 200); /* the first is replaced at once */
+    WAIT_UNTIL(&f, s, s.n_failed_starts == 5);
+    CHECK(strstr(s.failure, "killed by signal 9 (Killed) before it had answered anything") != NULL);
+    CHECK_EQ(ask(f.pools, "v", "5", 0, &check_err), GF_OK); /* is kept until there is one */
+    s = look(&f);
+    CHECK_EQ(s.n_failed_starts, 0);
     end(&f);
 }
 
@@ -579,6 +607,7 @@ TESTS_MAIN(UNIT(pool__starts_from_nothing_and_goes_back_to_nothing),
            UNIT(pool__keeps_its_least_number_of_workers),
            UNIT(pool__refuses_at_once_what_does_not_fit_its_queue),
            UNIT(pool__loses_no_answer_when_workers_are_killed),
+           UNIT(pool__waits_longer_and_longer_for_workers_that_end_before_they_answer),
            UNIT(pool__fails_the_picture_that_two_workers_died_of_and_no_other),
            UNIT(pool__counts_what_was_answered_what_failed_and_what_was_refused),
            UNIT(pool__kills_a_worker_that_hangs), UNIT(pool__keeps_deadlines),
