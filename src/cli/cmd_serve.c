@@ -4,9 +4,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/serve_container.h"
+
+#define N_OTHER_FILES 1024 /* workers, the registry, jobs */
 
 typedef struct serve_settings {
     const char *address, *project, *tls_cert, *tls_key, *cors_origin, *access_log, *port_file;
@@ -183,6 +186,17 @@ static void write_log(void *user, gf_log_level level, const char *message)
     pthread_mutex_unlock(&log->mutex);
 }
 
+/* A connection is an open file. Many systems allow 1024 of those, and more to whoever asks. */
+static void raise_open_files(int n_connections)
+{
+    const rlim_t wanted = (rlim_t)n_connections + N_OTHER_FILES;
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= wanted)
+        return;
+    files.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted;
+    (void)setrlimit(RLIMIT_NOFILE, &files); /* else the server makes do with what there is */
+}
+
 static int ms_of(double seconds)
 {
     return (int)(seconds * 1000 + 0.5);
@@ -328,6 +342,7 @@ static gf_status run_serve(gf__cli *cli, const void *settings, gf_error *err)
     snprintf(program, sizeof program, "/proc/%d/exe", (int)getpid());
     o.program = program;
     o.observer = (gf_observer){.log = write_log, .user = &log};
+    raise_open_files(s->max_connections);
     st = catch_signals(err);
     return st == GF_OK ? serve(cli, s, &o, err) : st;
 }

@@ -2,6 +2,7 @@
  * Serving's columns ("inputs"), and every spelling of a picture in them. */
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 #include "model/model_priv.h"
 
@@ -33,10 +34,10 @@ bool gf__model_takes_pictures(const gf_model *model)
 /* What follows "data:image/jpeg;base64,"; the text itself where it is no such address. */
 static gf_status skip_data_url(const char **text, size_t *n_chars, gf_error *err)
 {
-    if (*n_chars < 5 || memcmp(*text, "data:", 5) != 0)
+    if (*n_chars < 5 || strncasecmp(*text, "data:", 5) != 0)
         return GF_OK;
     const char *comma = memchr(*text, ',', *n_chars);
-    if (comma == NULL || comma - *text < 7 || memcmp(comma - 7, ";base64", 7) != 0)
+    if (comma == NULL || comma - *text < 7 || strncasecmp(comma - 7, ";base64", 7) != 0)
         return gf_error_set(err, GF_EFORMAT,
                             "a data URL without \";base64,\": expected data:image/jpeg;base64,...");
     *n_chars -= (size_t)(comma + 1 - *text);

@@ -4,13 +4,15 @@
  *     mask  = item {"," item}
  *     item  = name ["/" item | "(" mask ")"]        name: a member's, or "*" for all
  *
- * An array is looked through: the mask goes for each of its values. */
+ * An array is looked through: the mask goes for each of its values. A name that no document has keeps
+ * nothing, and one that none can have (" b" of "a, b") is refused. */
 #include <string.h>
 
 #include "server/server_priv.h"
 
-#define MAX_DEPTH 32
-#define MAX_ITEMS 64
+#define MAX_DEPTH       32
+#define MAX_ITEMS       64
+#define NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.$@*"
 
 /* Where reading stands; text ends with NUL. */
 typedef struct mask_reader {
@@ -36,9 +38,10 @@ static gf_status skip_item(mask_reader *reader, gf_error *err)
 {
     for (;;) {
         const size_t n = name_length(reader->at);
-        if (n == 0)
-            return bad_mask(reader, "a name", err);
-        reader->at += n;
+        const size_t n_good = strspn(reader->at, NAME_CHARACTERS);
+        reader->at += n_good < n ? n_good : n;
+        if (n == 0 || n_good < n)
+            return bad_mask(reader, n == 0 ? "a name" : "only the characters of names", err);
         if (*reader->at != '/')
             break;
         reader->at++;

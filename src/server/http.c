@@ -45,7 +45,8 @@ static gf_status start_daemon(gf__listener *listener, gf_error *err)
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)notify_connection, listener},
         {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)gf__incoming_begin, listener},
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)keep_escapes, NULL},
-        {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL}, /* Host, no blanks in addresses */
+        /* Its own checks answer with a page, and with two heads where Host is missing. */
+        {MHD_OPTION_STRICT_FOR_CLIENT, 0, NULL},
         {MHD_OPTION_END, 0, NULL},
         {MHD_OPTION_END, 0, NULL},
         {MHD_OPTION_END, 0, NULL},

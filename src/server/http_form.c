@@ -197,6 +197,7 @@ gf_status gf__request_form(const gf__request *request, gf__form *out, gf_error *
     at += n_chars;
     if (strncmp(at, "--", 2) == 0)
         return GF_OK; /* a form without parts */
+    at += strspn(at, " \t");
     if (strncmp(at, "\r\n", 2) != 0)
         return gf_error_set(err, GF_EFORMAT,
                             "multipart/form-data: a boundary is followed by other characters");

@@ -72,8 +72,23 @@ gf_status gf__incoming_refuse(gf__incoming *in, int code, gf_status st)
     return st;
 }
 
+/* One, and in HTTP/1.0 none will do. */
+static gf_status check_host(gf__incoming *in, const char *version)
+{
+    size_t n_hosts = 0;
+    for (size_t i = 0; i < in->exchange.n_headers; i++)
+        n_hosts += strcasecmp(in->exchange.headers[i].name, "Host") == 0 ? 1 : 0;
+    if (n_hosts == 1 || (n_hosts == 0 && strcmp(version, "HTTP/1.0") == 0))
+        return GF_OK;
+    return gf__incoming_refuse(in, 400,
+                               gf_error_set(&in->err, GF_EFORMAT,
+                                            "the request has %zu Host headers, expected one",
+                                            n_hosts));
+}
+
 /* Whether the whole is within the limits that hold before anybody looked at it. */
-static gf_status check_head(gf__incoming *in, struct MHD_Connection *http, const char *method)
+static gf_status check_head(gf__incoming *in, struct MHD_Connection *http, const char *method,
+                            const char *version)
 {
     const gf__listener_options *options = &in->listener->options;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(
@@ -102,7 +117,7 @@ static gf_status check_head(gf__incoming *in, struct MHD_Connection *http, const
                                    gf_error_set(&in->err, GF_EUNSUPPORTED,
                                                 "Content-Encoding: %.40s; send the body as it is",
                                                 coding));
-    return GF_OK;
+    return check_host(in, version);
 }
 
 static gf_status admit(gf__incoming *in, uint64_t n_announced)
@@ -132,14 +147,16 @@ static void take_bytes(gf__incoming *in, const char *bytes, size_t n_bytes)
     }
 }
 
-static enum MHD_Result begin(gf__incoming *in, struct MHD_Connection *http, const char *method)
+static enum MHD_Result begin(gf__incoming *in, struct MHD_Connection *http, const char *method,
+                             const char *version)
 {
     uint64_t n_body_bytes = 0;
     in->has_begun = true;
     read_client(in, http);
-    if (check_head(in, http, method) == GF_OK) {
+    if (check_head(in, http, method, version) == GF_OK) {
         int code = 0;
         const gf_status st = gf__request_framing(&in->request, &n_body_bytes, &code, &in->err);
+        in->is_last = st != GF_OK;
         (void)(st == GF_OK ? admit(in, n_body_bytes) : gf__incoming_refuse(in, code, st));
     }
     gf__peer_wait(in->peer);
@@ -160,7 +177,7 @@ enum MHD_Result gf__incoming_take(void *user, struct MHD_Connection *http, const
     if (in == NULL)
         return MHD_NO;
     if (!in->has_begun)
-        return begin(in, http, method);
+        return begin(in, http, method, version);
     if (*n_bytes > 0) {
         take_bytes(in, bytes, *n_bytes);
         *n_bytes = 0;

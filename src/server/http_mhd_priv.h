@@ -30,6 +30,7 @@ typedef struct gf__incoming {
     char *target;
     char client[INET6_ADDRSTRLEN];
     bool has_begun, is_early, is_hopeless, was_answered;
+    bool is_last; /* what comes behind it on the connection cannot be told from its body */
     gf_status st; /* why it is refused, with err and the request's refused_code */
     gf_error err;
     gf__body body;

@@ -87,7 +87,7 @@ static struct MHD_Response *make_response(gf__incoming *in)
         from->content_type = "application/json";
     (void)MHD_add_response_header(response, "Content-Type", from->content_type);
     (void)MHD_add_response_header(response, "X-Request-Id", in->request.id);
-    if (atomic_load(&in->listener->lets_go))
+    if (in->is_last || atomic_load(&in->listener->lets_go))
         (void)MHD_add_response_header(response, "Connection", "close");
     for (size_t i = 0; i < from->n_headers; i++)
         (void)MHD_add_response_header(response, from->headers[i].name, from->headers[i].value);

@@ -106,12 +106,17 @@ static gf_status read_query(gf__exchange *exchange, char *text, gf_error *err)
     return GF_OK;
 }
 
+static gf_status check_characters(const char *target, gf_error *err)
+{
+    for (const char *p = target; *p != '\0'; p++)
+        if ((unsigned char)*p <= ' ' || *p == 0x7f)
+            return gf_error_set(err, GF_EFORMAT, "the address has a blank or control character");
+    return GF_OK;
+}
+
 /* The path stays as it came; what it would decode to is looked at once, here. */
 static gf_status check_path(const char *path, gf_error *err)
 {
-    for (const char *p = path; *p != '\0'; p++)
-        if ((unsigned char)*p <= ' ' || *p == 0x7f)
-            return gf_error_set(err, GF_EFORMAT, "the address has a blank or control character");
     char *copy = gf__strdup(path);
     if (copy == NULL)
         return gf__error_nomem(err, "an address", strlen(path));
@@ -140,6 +145,7 @@ static gf_status read_target(gf__request *request, const char *target, gf_error 
     exchange->target = gf__strdup(target);
     if (exchange->target == NULL)
         return gf__error_nomem(err, "an address", strlen(target));
+    gf_status st = check_characters(exchange->target, err);
     char *path = skip_host(exchange->target);
     char *query = strchr(path, '?');
     if (query != NULL)
@@ -147,7 +153,8 @@ static gf_status read_target(gf__request *request, const char *target, gf_error 
     request->path = *path != '\0' ? path : "/";
     if (request->path[0] != '/' && strcmp(request->path, "*") != 0)
         return gf_error_set(err, GF_EFORMAT, "the address does not begin with '/'");
-    gf_status st = check_path(request->path, err);
+    if (st == GF_OK)
+        st = check_path(request->path, err);
     if (st == GF_OK)
         st = read_query(exchange, query, err);
     return st;
@@ -252,6 +259,19 @@ gf_status gf__request_take_query_body(gf__request *request, gf_error *err)
     return read_query(exchange, exchange->query_text, err);
 }
 
+/* "Content-Length : 5" is none to some and one to others, who would see another request in the body. */
+static gf_status check_names(const gf__exchange *exchange, gf_error *err)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                  "!#$%&'*+-.^_`|~";
+    for (size_t i = 0; i < exchange->n_headers; i++) {
+        const char *name = exchange->headers[i].name;
+        if (name[0] == '\0' || name[strspn(name, allowed)] != '\0')
+            return gf_error_set(err, GF_EFORMAT, "\"%.40s\" is no header's name", name);
+    }
+    return GF_OK;
+}
+
 gf_status gf__request_framing(const gf__request *request, uint64_t *n_bytes, int *code,
                               gf_error *err)
 {
@@ -269,6 +289,9 @@ gf_status gf__request_framing(const gf__request *request, uint64_t *n_bytes, int
     }
     *code = 400;
     *n_bytes = GF__CHUNKED; /* of a refused one nothing is known */
+    const gf_status st = check_names(request->exchange, err);
+    if (st != GF_OK)
+        return st;
     if (n_lengths + n_encodings > 1)
         return gf_error_set(err, GF_EFORMAT,
                             "the request says more than once how long its body is");

@@ -92,7 +92,9 @@ static gf_status find_data(reading *r, tensor *t, gf_error *err)
     if (t->data != NULL)
         return gf_error_set(err, GF_EINVAL, "both \"data\" and \"binary_data_size\"");
     const int64_t n_bytes = gf__json_int(size, -1);
-    if (n_bytes < 0 || (uint64_t)n_bytes > r->n_tail)
+    if (n_bytes < 0)
+        return gf_error_set(err, GF_EINVAL, "binary_data_size: expected a number of bytes");
+    if ((uint64_t)n_bytes > r->n_tail)
         return gf_error_set(err, GF_EINVAL,
                             "binary_data_size is %lld, %zu bytes are left behind the JSON (is "
                             "the header Inference-Header-Content-Length right?)",
@@ -237,6 +239,21 @@ static gf_status read_binary_numbers(reading *r, const tensor *t, gf__numbers *o
     return GF_OK;
 }
 
+/* Of JSON, which knows no integer types. Those of 4 and 8 bytes have been rounded to a float. */
+static gf_status check_range(const tensor *t, const gf__numbers *all, gf_error *err)
+{
+    const int n_bits = 8 * (int)t->type->size_bytes;
+    const bool is_signed = t->type->kind == VALUE_SIGNED;
+    const double most = ldexp(1, is_signed ? n_bits - 1 : n_bits) - (n_bits < 32 ? 1 : 0);
+    const double least = is_signed ? -ldexp(1, n_bits - 1) : 0;
+    for (size_t i = 0; i < all->n_values && t->type->kind != VALUE_FLOAT; i++) {
+        const double value = (double)all->values[i];
+        if (value < least || value > most || value != floor(value))
+            return gf_error_set(err, GF_EINVAL, "data[%zu]: %g is no %s", i, value, t->type->name);
+    }
+    return GF_OK;
+}
+
 static gf_status read_numbers(reading *r, const tensor *t, gf_error *err)
 {
     gf__numbers all = {0};
@@ -246,6 +263,8 @@ static gf_status read_numbers(reading *r, const tensor *t, gf_error *err)
     if (st == GF_OK && all.n_values != t->n_values)
         st = gf_error_set(err, GF_ESHAPE, "data has %zu values, the shape says %zu", all.n_values,
                           t->n_values);
+    if (st == GF_OK && t->bytes == NULL)
+        st = check_range(t, &all, err);
     /* A list alone is one row. */
     const size_t n = t->n_dims > 1 ? t->shape[0] : 1;
     const size_t n_batch_dims = t->n_dims > 1 ? 1 : 0;
@@ -307,8 +326,11 @@ static gf_status keep_id(gf__v2_request *out, gf_error *err)
 {
     const char *text = NULL;
     size_t n_chars = 0;
-    if (!gf__json_long_string(out->spans, gf__json_find(out->document, "id"), &text, &n_chars))
+    const gf__json *given = gf__json_find(out->document, "id");
+    if (given == NULL || gf__json_is_null(given))
         return GF_OK;
+    if (!gf__json_long_string(out->spans, given, &text, &n_chars))
+        return gf_error_set(err, GF_EINVAL, "id: expected a string");
     char *id = gf__arena_alloc(&out->arena, n_chars + 1);
     if (id == NULL)
         return gf__error_nomem(err, "an id", n_chars);
@@ -354,13 +376,29 @@ static gf_status read_document(reading *r, gf_error *err)
     return st;
 }
 
+/* The body is one row of FP32 numbers. */
+static gf_status take_raw_numbers(reading *r, const char *body, size_t n_bytes, gf_error *err)
+{
+    const size_t n = gf_model_n_inputs(r->model);
+    tensor t = {.n_dims = 2, .shape = {1, n}, .n_values = n, .bytes = body, .n_bytes = n_bytes};
+    for (size_t i = 0; i < sizeof datatypes / sizeof *datatypes; i++)
+        if (strcmp(datatypes[i].name, "FP32") == 0)
+            t.type = &datatypes[i];
+    if (n_bytes != n * sizeof(float))
+        return gf_error_set(err, GF_ESHAPE,
+                            "Inference-Header-Content-Length is 0: the body has %zu bytes, one row "
+                            "of %zu FP32 numbers has %zu",
+                            n_bytes, n, n * sizeof(float));
+    r->out->is_binary = true;
+    return read_numbers(r, &t, err);
+}
+
 /* The body is one picture: what `curl --data-binary @photo.jpg` can say. Some clients write its
  * length before it, as elements of BYTES have it elsewhere; no picture begins with its own. */
 static gf_status take_raw(reading *r, const char *body, size_t n_bytes, gf_error *err)
 {
     if (!gf__model_takes_pictures(r->model))
-        return gf_error_set(err, GF_EUNSUPPORTED,
-                            "Inference-Header-Content-Length is 0: this model takes numbers");
+        return take_raw_numbers(r, body, n_bytes, err);
     if (n_bytes == 0)
         return gf_error_set(err, GF_EINVAL, "an empty body, expected a picture");
     if (n_bytes > 4 && length_at(body) == n_bytes - 4) {

@@ -149,16 +149,26 @@ static gf_status location_operations_cancel(gf_server *server, gf__request *requ
 
 /* ---- locations, config ----------------------------------------------------------------------- */
 
-/* Online predictions on the CPU; no accelerators are used, so none are listed. */
-static gf__json *location_document(const char *project)
+static void add_capability(gf__json *capabilities, const char *type)
 {
-    gf__json *location = gf__json_object(), *capability = gf__json_object();
+    gf__json *capability = gf__json_object();
+    gf__json_set_string(capability, "type", type);
+    gf__json_append(capabilities, capability);
+}
+
+/* All on the CPU; no accelerators are used, so none are listed. */
+static gf__json *location_document(const gf_server *server, const char *project)
+{
+    gf__json *location = gf__json_object();
     gf__json *capabilities = gf__json_array();
     char *name = gf__asprintf("projects/%s/locations/" LOCATION, project);
     gf__json_set(location, "name", name != NULL ? gf__json_new_string(name) : NULL);
     gf__free(name);
-    gf__json_set_string(capability, "type", "ONLINE_PREDICTION");
-    gf__json_append(capabilities, capability);
+    add_capability(capabilities, "ONLINE_PREDICTION");
+    if (server->jobs != NULL) {
+        add_capability(capabilities, "TRAINING");
+        add_capability(capabilities, "BATCH_PREDICTION");
+    }
     gf__json_set(location, "capabilities", capabilities);
     return location;
 }
@@ -169,7 +179,7 @@ static gf_status locations_get(gf_server *server, gf__request *request, gf__resp
     const gf_status st = check_location(request->params[1], err);
     if (st != GF_OK)
         return st;
-    return gf__respond_json(request, response, location_document(request->params[0]), err);
+    return gf__respond_json(request, response, location_document(server, request->params[0]), err);
 }
 
 static gf_status locations_list(gf_server *server, gf__request *request, gf__response *response,
@@ -182,7 +192,7 @@ static gf_status locations_list(gf_server *server, gf__request *request, gf__res
     if (st != GF_OK)
         return st;
     gf__json *list = gf__json_object(), *locations = gf__json_array();
-    gf__json_append(locations, location_document(request->params[0]));
+    gf__json_append(locations, location_document(server, request->params[0]));
     gf__json_set(list, "locations", locations);
     return gf__respond_json(request, response, list, err);
 }
@@ -217,7 +227,10 @@ static gf_status refuse_explain(gf_server *server, gf__request *request, gf__res
 static gf_status refuse_studies(gf_server *server, gf__request *request, gf__response *response,
                                 gf_error *err)
 {
-    return gf__unimplemented(request, "there are no studies here: this server tunes nothing", err);
+    return gf__unimplemented(request,
+                             "there are no studies here; a training job with \"hyperparameters\" "
+                             "searches for the best",
+                             err);
 }
 
 /* ---- routes ---------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 
 #define MAX_PEM_BYTES ((size_t)1 << 20)
 #define DRAIN_POLL_MS 5
+#define N_OTHER_FILES ((size_t)128) /* that may be open beside connections */
 
 gf_server_options gf_server_options_default(void)
 {
@@ -227,6 +229,25 @@ static gf_status make_url(gf_server *server, gf_error *err)
     return server->url != NULL ? GF_OK : gf__error_nomem(err, "an address", strlen(address));
 }
 
+/* Each connection is an open file. Workers, the registry and the heads being loaded need some, too:
+ * silent clients must not take those from them. */
+static size_t connections_within_limit(const gf_server *server)
+{
+    const size_t wanted = server->options.max_connections;
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY)
+        return wanted;
+    const size_t n_files = (size_t)files.rlim_cur;
+    const size_t most = n_files > 2 * N_OTHER_FILES ? n_files - N_OTHER_FILES : n_files / 2;
+    if (wanted <= most)
+        return wanted;
+    gf__observe_log(&server->options.observer, GF_LOG_WARNING,
+                    "at most %zu connections at a time instead of %zu: only %zu files may be open "
+                    "(ulimit -n)",
+                    most, wanted, n_files);
+    return most > 0 ? most : 1;
+}
+
 static gf_status open_port(gf_server *server, gf_error *err)
 {
     const gf_server_options *options = &server->options;
@@ -245,7 +266,7 @@ static gf_status open_port(gf_server *server, gf_error *err)
             .tls_cert_pem = cert,
             .tls_key_pem = key,
             .max_header_bytes = options->max_header_bytes,
-            .max_connections = options->max_connections,
+            .max_connections = connections_within_limit(server),
             .read_timeout_ms = options->read_timeout_ms,
             .user = server,
             .admit = gf__routes_admit,

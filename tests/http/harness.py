@@ -207,10 +207,10 @@ class Answer:
 class Server:
     """`graft serve` on a free port. With `cafile` it is asked over TLS, and its certificate is verified."""
 
-    def __init__(self, home, *options, env=None, cafile=None, program=GRAFT):
+    def __init__(self, home, *options, env=None, cafile=None, program=GRAFT, limit_files=None):
         self.home, self.options, self.env = home, list(map(str, options)), env or {}
         self.tls = ssl.create_default_context(cafile=cafile) if cafile else None
-        self.program = program
+        self.program, self.limit_files = program, limit_files
         self.folder = tempfile.mkdtemp(prefix="graft-serve-")
         self.start()
 
@@ -220,8 +220,9 @@ class Server:
             os.remove(port_file)
         self.log_path = os.path.join(self.folder, "log")
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([self.program, "serve", "--port", "0", "--port-file", port_file, *self.options], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, env=dict(environment(self.home), **self.env))
+            limit = ["prlimit", f"--nofile={self.limit_files}"] if self.limit_files else []
+            self.process = subprocess.Popen([*limit, self.program, "serve", "--port", "0", "--port-file", port_file, *self.options],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(environment(self.home), **self.env))
         wait_for(lambda: os.path.exists(port_file) or self.process.poll() is not None, "the server to listen")
         if self.process.poll() is not None:
             raise AssertionError(f"graft serve ended with {self.process.returncode}: {self.log_text()}")

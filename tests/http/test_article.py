@@ -55,7 +55,8 @@ class Article(harness.ServerCase):
     def test_every_spelling_of_base64_is_the_same_picture(self):
         plain, url = b64(PICTURE), article_b64(PICTURE)
         spellings = [plain, plain.rstrip("="), url, url + "=" * (-len(url) % 4), {"b64": plain}, {"inputs": {"b64": plain}},
-                     {"image_bytes": {"b64": url}}, "data:image/png;base64," + plain, {"image_bytes": {"b64": "data:image/png;base64," + plain}}]
+                     {"image_bytes": {"b64": url}}, "data:image/png;base64," + plain,
+                     "DATA:image/png;BASE64," + plain, {"image_bytes": {"b64": "data:image/png;base64," + plain}}]
         outputs = harness.scores_of(self.check_code(self.predict(spellings), 200))
         self.assertEqual(len(outputs), len(spellings))
         for found in outputs:

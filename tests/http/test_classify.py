@@ -40,6 +40,12 @@ class Classify(harness.ServerCase):
             for one, wanted in zip(found, harness.expected_scores(harness.stamps(), PICTURE_PATH, harness.OTHER_PATH, JPEG_PATH), strict=True):
                 self.check_prediction(one, wanted, 3)
 
+    def test_blanks_may_stand_behind_a_boundary(self):
+        plain = form(("one", PICTURE), ("two", OTHER_PICTURE))
+        boundary = plain[:plain.index(b"\r\n")]
+        for padded in (plain.replace(boundary + b"\r\n", boundary + b" \t\r\n", 1), plain.replace(boundary + b"\r\n", boundary + b" \r\n")):
+            self.assertEqual(len(self.check_code(self.classify(padded, FORM), 200).json["predictions"]), 2)
+
     def test_every_path_gives_the_same_answer(self):
         answers = [self.check_code(self.ask("POST", path + ":classify", PICTURE), 200).json
                    for path in ("/graft/v1/models/stamps", "/graft/v1/models/stamps/versions/v1", "/graft/v1/projects/default/models/stamps",

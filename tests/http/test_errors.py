@@ -1,4 +1,5 @@
 """Errors have the exact shape of the family whose path was asked; nothing that a client sends ends the server."""
+import json
 import socket
 
 import harness
@@ -59,6 +60,34 @@ class Errors(harness.ServerCase):
                 self.assertTrue(answer == b"" or answer[8:10] in (b" 4", b" 5"), answer[:80])
         self.check_code(self.ask("GET", "/livez"), 200)
         self.check_code(self.ask("POST", FAMILIES[0], {"instances": [b64(harness.PICTURE)]}), 200)
+
+    def sent_raw(self, sent):
+        with socket.create_connection(("127.0.0.1", self.server.port), harness.DEADLINE_S) as client:
+            client.sendall(sent)
+            client.shutdown(socket.SHUT_WR)
+            answer = b""
+            while more := client.recv(65536):
+                answer += more
+        return answer
+
+    def test_what_two_readers_would_read_in_two_ways_is_refused_whole(self):
+        hidden = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+        for header in (b"Content-Length : %d", b"Content-Length\t: %d", b"Transfer-Encoding : chunked", b"X Y: %d"):
+            line = header % len(hidden) if b"%" in header else header
+            with self.subTest(header=line):
+                answer = self.sent_raw(b"POST /v1/models/stamps:predict HTTP/1.1\r\nHost: x\r\n" + line + b"\r\n\r\n" + hidden)
+                self.assertEqual(answer[9:12], b"400", answer)
+                self.assertEqual(answer.count(b"HTTP/1.1 "), 1, "the body was taken for another request")
+                self.assertIn(b"is no header's name", answer)
+
+    def test_a_request_names_its_host_once(self):
+        for hosts in (b"", b"Host: a\r\nHost: b\r\n"):
+            with self.subTest(hosts=hosts):
+                answer = self.sent_raw(b"GET /v1/models HTTP/1.1\r\n" + hosts + b"\r\n")
+                self.assertEqual(answer[9:12], b"400", answer)
+                self.assertEqual(answer.count(b"HTTP/1.1 "), 1, answer)
+                self.assertIn(b"Host headers, expected one", json.loads(answer.partition(b"\r\n\r\n")[2])["error"].encode())
+        self.assertEqual(self.sent_raw(b"GET /livez HTTP/1.0\r\n\r\n")[9:12], b"200")
 
 
 if __name__ == "__main__":

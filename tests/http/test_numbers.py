@@ -67,6 +67,29 @@ class Numbers(harness.ServerCase):
         n_json = int(self.check_code(answer, 200).headers["Inference-Header-Content-Length"])
         self.check_scores(struct.unpack("<27f", answer.body[n_json:]), sum(self.wanted, []), "binary")
 
+    def test_the_raw_form_is_one_row(self):
+        def infer(sent):
+            return self.ask("POST", "/v2/models/iris/infer", sent, {"Inference-Header-Content-Length": "0"})
+        row = struct.pack("<4f", *ROWS[0])
+        answer = self.check_code(infer(row), 200)
+        n_json = int(answer.headers["Inference-Header-Content-Length"])
+        self.check_scores(struct.unpack("<3f", answer.body[n_json:]), self.wanted[0], "raw")
+        for bad in (b"", row[:-1], row + row):
+            self.assertIn("one row of 4 FP32 numbers has 16", self.check_code(infer(bad), 400).json["error"])
+
+    def test_json_numbers_are_of_the_tensor_s_type(self):
+        for datatype, value, code in (("INT8", 127, 200), ("INT8", 128, 400), ("INT8", -128, 200), ("INT8", -129, 400), ("UINT8", -1, 400), ("UINT8", 255, 200),
+                                      ("UINT8", 256, 400), ("INT64", 0.5, 400), ("UINT64", -1, 400), ("INT32", 2147483647, 200), ("FP32", 0.5, 200)):
+            tensor = {"name": "inputs", "shape": [1, 4], "datatype": datatype, "data": [1, 2, 3, value]}
+            answer = self.check_code(self.ask("POST", "/v2/models/iris/infer", {"inputs": [tensor]}), code)
+            if code == 400:
+                self.assertEqual(answer.json["error"], f'input "inputs": data[3]: {value} is no {datatype}')
+
+    def test_an_id_is_a_text_and_comes_back(self):
+        request = {"inputs": [{"name": "inputs", "shape": [1, 4], "datatype": "FP32", "data": ROWS[0]}]}
+        self.assertEqual(self.ask("POST", "/v2/models/iris/infer", dict(request, id="7")).json["id"], "7")
+        self.assertIn("id: expected a string", self.check_code(self.ask("POST", "/v2/models/iris/infer", dict(request, id=7)), 400).json["error"])
+
     def test_graft_predict_asks_the_server(self):
         path = os.path.join(self.folder, "rows.jsonl")
         harness.write(path, "".join(json.dumps(row) + "\n" for row in ROWS).encode())

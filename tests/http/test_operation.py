@@ -3,6 +3,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 
 import harness
@@ -50,6 +51,26 @@ class Tls(harness.HomeCase):
                               (["--tls-cert", cert, "--tls-key", empty], "PEM"), (["--tls-cert", key, "--tls-key", cert], "PEM")):
             with self.subTest(options=options):
                 self.assertIn(word, self.refused(*options))
+
+
+class OpenFiles(harness.HomeCase):
+    def test_silent_clients_do_not_take_the_files_that_workers_need(self):
+        server = self.serve(limit_files=64)
+        server.deploy("stamps", "v1", harness.stamps())
+        server.deploy("iris", "v1", harness.iris())
+        asking = server.connect()
+        self.check_code(server.ask("GET", "/livez", connection=asking), 200)
+        silent = [socket.create_connection(("127.0.0.1", server.port), harness.DEADLINE_S) for _ in range(100)]
+        wait_for(lambda: len(os.listdir(f"/proc/{server.process.pid}/fd")) >= 32 + 10, "as many connections as there may be")
+        for model, instance in (("stamps", b64(PICTURE)), ("iris", [1, 2, 3, 4])):
+            for pid in server.workers():
+                os.kill(pid, signal.SIGKILL)
+            answer = server.ask("POST", f"/v1/models/{model}:predict", {"instances": [instance]}, connection=asking)
+            self.check_code(answer, 200)
+        for client in silent:
+            client.close()
+        asking.close()
+        self.assertIn("at most 32 connections at a time instead of 1000: only 64 files may be open", server.log_text())
 
 
 class Cors(harness.HomeCase):

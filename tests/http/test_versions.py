@@ -94,7 +94,8 @@ class Registry(harness.ServerCase):
             self.server.deploy("watched", version, harness.other(), project="watched")
         operations = self.ask("GET", "/v1/projects/watched/operations").json["operations"]
         self.assertEqual([o["done"] for o in operations], [True] * 4)
-        self.check_code(self.ask("GET", "/v1/projects/p/locations"), 200)
+        (location,) = self.check_code(self.ask("GET", "/v1/projects/p/locations"), 200).json["locations"]
+        self.assertEqual([one["type"] for one in location["capabilities"]], ["ONLINE_PREDICTION", "TRAINING", "BATCH_PREDICTION"])
         self.check_code(self.ask("GET", "/v1/projects/p:getConfig"), 200)
         for path in ("/$discovery/rest?version=v1", "/discovery/v1/apis/ml/v1/rest"):
             document = self.ask("GET", path).json

@@ -67,8 +67,9 @@ TEST(fields__that_name_a_member_twice_keep_both_parts)
 
 TEST(fields__that_cannot_be_read_are_refused)
 {
-    static const char *const broken[] = {",",  "a,", "a(",    "a()",  "a(b",  "a)",   "a/",
-                                         "/a", "()", "a(b))", "a(,)", "a//b", "a(b)c"};
+    static const char *const broken[] = {",",     "a,",   "a(",   "a()",   "a(b",  "a)",
+                                         "a/",    "/a",   "()",   "a(b))", "a(,)", "a//b",
+                                         "a(b)c", "a, b", "a/ b", "a;b",   "a b"};
     gf__json *in = NULL, *out = NULL;
     CHECK_OK(gf__json_parse(document, strlen(document), &in, &check_err));
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++)

@@ -102,7 +102,8 @@ TEST(v2__takes_the_body_as_one_picture)
     CHECK(one.request.is_binary);
     end_asked(&one);
     refuse(all.pictures, "0", GF_EINVAL, "an empty body", "", "", 0);
-    refuse(all.table, "0", GF_EUNSUPPORTED, "takes numbers", "", "abc", 3);
+    /* Of a table, as one row. */
+    refuse(all.table, "0", GF_ESHAPE, "one row of 2 FP32 numbers has 8", "", "abc", 3);
     close_models(&all);
 }
 
