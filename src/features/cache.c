@@ -68,6 +68,15 @@ char *gf__cache_path(const char *dir, const char *identity)
     return gf__asprintf("%s/%.32s.v1", dir, hex);
 }
 
+bool gf__cache_may_have_rows(const char *dir, const char *identity)
+{
+    uint64_t n_bytes = 0;
+    char *path = gf__cache_path(dir, identity);
+    const bool is_there = path != NULL && gf__file_size(path, &n_bytes, NULL) == GF_OK;
+    gf__free(path);
+    return is_there && n_bytes > HEADER_BYTES;
+}
+
 static off_t entry_offset(const gf__cache *cache, size_t number)
 {
     const size_t segment_bytes = SLOTS * (sizeof(entry) + cache->row_bytes);

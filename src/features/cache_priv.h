@@ -44,7 +44,9 @@ void gf__cache_put(gf__cache *cache, const gf__cache_row *rows, size_t n_rows);
 
 /* Rows that can be found now. */
 size_t gf__cache_n_rows(const gf__cache *cache);
-/* The file of an identity, for tests: new, ended with gf__free(). */
+/* Whether the file of an identity has room for a row: false where there is no file. */
+bool gf__cache_may_have_rows(const char *dir, const char *identity);
+/* The file of an identity: new, ended with gf__free(). */
 char *gf__cache_path(const char *dir, const char *identity);
 
 #endif

@@ -199,6 +199,32 @@ static void extract_row(void *user, size_t row, int thread)
         finish_row(run, row, has_key ? key : NULL, false);
 }
 
+/* Of the cache file of an output; NULL out of memory. */
+static char *identity_of(const gf_extractor *extractor, const gf__extractor_output *output,
+                         const gf_view *view)
+{
+    gf__identity identity = {.trunk_sha256 = gf_trunk_sha256(extractor->trunk),
+                             .layer = output->layer,
+                             .pool = output->pool,
+                             .precision = extractor->precision,
+                             .recipe = extractor->recipe,
+                             .max_pixels = extractor->max_pixels};
+    if (view != NULL)
+        identity.view = *view;
+    return gf__identity_text(&identity);
+}
+
+bool gf__extractor_has_cached(const gf_extractor *extractor)
+{
+    bool has_all = extractor->cache_dir != NULL && extractor->is_cacheable;
+    for (size_t i = 0; i < extractor->n_outputs && has_all; i++) {
+        char *text = identity_of(extractor, &extractor->outputs[i], NULL);
+        has_all = text != NULL && gf__cache_may_have_rows(extractor->cache_dir, text);
+        gf__free(text);
+    }
+    return has_all;
+}
+
 /* One cache file an output; see gf__identity. */
 static gf_status open_caches(extraction *run, gf_error *err)
 {
@@ -209,15 +235,7 @@ static gf_status open_caches(extraction *run, gf_error *err)
     gf_status st = GF_OK;
     for (size_t i = 0; i < extractor->n_outputs && st == GF_OK; i++) {
         const gf__extractor_output *output = &extractor->outputs[i];
-        gf__identity identity = {.trunk_sha256 = gf_trunk_sha256(extractor->trunk),
-                                 .layer = output->layer,
-                                 .pool = output->pool,
-                                 .precision = extractor->precision,
-                                 .recipe = extractor->recipe,
-                                 .max_pixels = extractor->max_pixels};
-        if (run->request.view != NULL)
-            identity.view = *run->request.view;
-        char *text = gf__identity_text(&identity);
+        char *text = identity_of(extractor, output, run->request.view);
         st = text == NULL ? gf__error_nomem(err, "a cache's name", 0)
                           : gf__cache_open(extractor->cache_dir, text, output->size, run->obs,
                                            &run->caches[i], err);

@@ -61,5 +61,8 @@ gf_plan_options gf__trunk_plan_options(const gf_trunk *trunk, gf_precision preci
 /* Compiles the plan now instead of at the first picture, so that its errors and its time come
  * here. */
 gf_status gf__extractor_prepare(gf_extractor *extractor, gf_error *err);
+/* Whether the cache has features of all outputs, of whatever pictures; without, every picture will
+ * need the plan. Makes no file. */
+bool gf__extractor_has_cached(const gf_extractor *extractor);
 
 #endif

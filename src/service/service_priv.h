@@ -3,6 +3,8 @@
 #ifndef GRAFT_SERVICE_PRIV_H
 #define GRAFT_SERVICE_PRIV_H
 
+#include <pthread.h>
+
 #include "base/base.h"
 #include "data/data.h"
 #include "features/features.h"
@@ -123,6 +125,27 @@ gf_status gf__part_numbers(gf__part *part, const gf_model *model, gf_error *err)
 gf_status gf__column_names_new(const gf_dataset *dataset, const char ***out, gf_error *err);
 gf_status gf__samples_of_numbers(const gf__part *part, const gf_head *head, gf__samples *out,
                                  gf_error *err);
+
+/* train_network.c: the trunk a training looks through, the cuts that are wanted, the extractor. Start
+ * zeroed. The request must outlive it. */
+typedef struct gf__train_network {
+    gf_trunk *trunk;
+    gf_extractor *extractor;
+    gf_output_spec *outputs;
+    size_t n_outputs;
+    const char *const *probe_layers; /* n_outputs names where "auto" is to choose; else NULL */
+    const gf_train_request *request;
+    pthread_t thread;
+    bool is_running, is_opened;
+    gf_status status;
+    gf_error error;
+} gf__train_network;
+/* With two threads or more and a data set of pictures: begins opening it in a thread, with a plan
+ * where no feature is cached yet, so that every picture will need it. */
+void gf__train_network_start(gf__train_network *network, const gf_train_request *request);
+/* Opened when it returns; errors are those of opening it. Only then may the members be read. */
+gf_status gf__train_network_wait(gf__train_network *network, gf_error *err);
+void gf__train_network_close(gf__train_network *network); /* also one that was never started */
 
 /* What a training run was, for the model file and the report. */
 typedef struct gf__train_facts {

@@ -22,10 +22,8 @@ typedef struct train_job {
     const gf_train_watch *watch;
     gf_dataset *dataset, *test_dataset;
     gf_split *split;
-    gf_trunk *trunk;
-    gf_extractor *extractor;
-    gf_output_spec *outputs;
-    size_t n_outputs, chosen;
+    gf__train_network network; /* closed for a table of numbers */
+    size_t chosen;
     gf__part train, test;
     float *means, *scales; /* of the columns of a table of numbers; NULL of pictures */
     gf_head *head;
@@ -114,34 +112,6 @@ static gf_status check_writable(const char *path, gf_error *err)
     return st;
 }
 
-/* The outputs to make features of: one cut, or with "auto" every block output, pooled, in one
- * pass. */
-static gf_status choose_outputs(train_job *job, gf_error *err)
-{
-    const gf_graph *graph = gf_trunk_graph(job->trunk);
-    size_t n_blocks = 0;
-    const char *const *blocks = gf__zoo_block_outputs(graph, &n_blocks);
-    const bool is_auto = strcmp(job->request->layer, "auto") == 0 && n_blocks > 0;
-    const char *wanted = strcmp(job->request->layer, "auto") == 0 ? "avg_pool"
-                                                                  : job->request->layer;
-
-    job->n_outputs = is_auto ? n_blocks : 1;
-    job->outputs = gf__calloc(job->n_outputs, sizeof *job->outputs);
-    if (job->outputs == NULL)
-        return gf__error_nomem(err, "layers", job->n_outputs * sizeof *job->outputs);
-    for (size_t i = 0; i < job->n_outputs; i++) {
-        bool needs_pool = false;
-        const gf_status st = gf__zoo_resolve_cut(graph, is_auto ? blocks[i] : wanted,
-                                                 &job->outputs[i].layer, &needs_pool, err);
-        if (st != GF_OK)
-            return st;
-        job->outputs[i].pool = needs_pool ? GF_POOL_AVG : GF_POOL_NONE;
-    }
-    if (is_auto)
-        job->result->probe_layers = blocks;
-    return GF_OK;
-}
-
 static void note_features(train_job *job, double started_s)
 {
     gf_train_result *result = job->result;
@@ -176,26 +146,23 @@ static gf_status make_features(train_job *job, gf_error *err)
 {
     const gf_train_request *r = job->request;
     const double started_s = gf__clock_s();
-    if (is_table(job))
+    if (is_table(job)) {
+        gf__train_network_close(&job->network);
         return make_number_features(job, err);
+    }
     if (job->test_dataset != NULL && gf_dataset_n_columns(job->test_dataset) > 0)
         return gf__dataset_wants_pictures(job->test_dataset, err);
-    gf_status st = gf_trunk_load(r->context.home, r->trunk, &job->trunk, err);
+    gf_status st = gf__train_network_wait(&job->network, err);
     if (st != GF_OK)
         return st;
-    st = choose_outputs(job, err);
-    if (st != GF_OK)
-        return st;
-    st = gf__service_extractor(&r->context, job->trunk, job->outputs, job->n_outputs, r->precision,
-                               true, &job->extractor, err);
-    if (st != GF_OK)
-        return st;
+    gf_extractor *extractor = job->network.extractor;
+    job->result->probe_layers = job->network.probe_layers;
     const size_t n_views = r->augment != 0 ? r->n_views + 1 : 1;
-    st = gf__part_extract(&job->train, job->extractor, n_views, r->augment, r->options.seed,
+    st = gf__part_extract(&job->train, extractor, n_views, r->augment, r->options.seed,
                           observer_of(job), err);
     if (st == GF_OK)
-        st = gf__part_extract(&job->test, job->extractor, 1, 0, 0, observer_of(job), err);
-    job->result->precision = gf_extractor_precision(job->extractor);
+        st = gf__part_extract(&job->test, extractor, 1, 0, 0, observer_of(job), err);
+    job->result->precision = gf_extractor_precision(extractor);
     note_features(job, started_s);
     return st;
 }
@@ -207,11 +174,11 @@ static gf_status choose_cut(train_job *job, gf_error *err)
     gf_train_result *result = job->result;
     if (is_table(job))
         return GF_OK;
-    if (job->n_outputs > 1) {
-        result->probe_accuracy = gf__calloc(job->n_outputs, sizeof *result->probe_accuracy);
+    if (job->network.n_outputs > 1) {
+        result->probe_accuracy = gf__calloc(job->network.n_outputs, sizeof *result->probe_accuracy);
         if (result->probe_accuracy == NULL)
-            return gf__error_nomem(err, "probes", job->n_outputs * sizeof(double));
-        result->n_probes = job->n_outputs;
+            return gf__error_nomem(err, "probes", job->network.n_outputs * sizeof(double));
+        result->n_probes = job->network.n_outputs;
         gf_probe_options options = gf_probe_options_default();
         options.seed = job->request->options.seed;
         options.n_threads = gf__service_threads(&job->request->context);
@@ -223,14 +190,14 @@ static gf_status choose_cut(train_job *job, gf_error *err)
     for (size_t i = 1; i < result->n_probes; i++)
         if (result->probe_accuracy[i] > result->probe_accuracy[job->chosen])
             job->chosen = i;
-    result->layer = gf__strdup(job->outputs[job->chosen].layer);
+    result->layer = gf__strdup(job->network.outputs[job->chosen].layer);
     return result->layer != NULL ? GF_OK : gf__error_nomem(err, "layer name", 0);
 }
 
 static size_t n_features(const train_job *job)
 {
     return is_table(job) ? gf_dataset_n_columns(job->dataset)
-                         : gf_extractor_output_size(job->extractor, job->chosen);
+                         : gf_extractor_output_size(job->network.extractor, job->chosen);
 }
 
 static gf_status make_head(train_job *job, gf_error *err)
@@ -257,10 +224,11 @@ static gf_status fit(train_job *job, gf_error *err)
     job->checkpoint = r->output != NULL ? gf__asprintf("%s.checkpoint", r->output) : NULL;
     /* The data's identity for --resume: the same pictures through another cut or precision are
      * other data. */
-    char *data_id = is_table(job) ? gf__asprintf("%s numbers", job->sha256)
-                                  : gf__asprintf("%s %s %s %s", job->sha256,
-                                                 gf_trunk_sha256(job->trunk), job->result->layer,
-                                                 gf_precision_name(job->result->precision));
+    char *data_id = is_table(job)
+                        ? gf__asprintf("%s numbers", job->sha256)
+                        : gf__asprintf("%s %s %s %s", job->sha256,
+                                       gf_trunk_sha256(job->network.trunk), job->result->layer,
+                                       gf_precision_name(job->result->precision));
     if (data_id == NULL || (r->output != NULL && job->checkpoint == NULL)) {
         st = gf__error_nomem(err, "names", 0);
         goto done;
@@ -304,7 +272,7 @@ static gf__train_facts facts_of(const train_job *job)
                              .dataset = job->dataset,
                              .test_dataset = job->test_dataset,
                              .dataset_sha256 = job->sha256,
-                             .trunk = job->trunk,
+                             .trunk = job->network.trunk,
                              .layer = job->result->layer,
                              .precision = job->result->precision,
                              .train = &job->train,
@@ -317,19 +285,19 @@ static gf_status save_model(const train_job *job, gf_error *err)
 {
     gf__samples samples = {.n = 0};
     gf__json *record = NULL;
-    const gf_recipe recipe = gf_recipe_of(job->trunk);
+    const gf_recipe recipe = gf_recipe_of(job->network.trunk);
     const gf__train_facts facts = facts_of(job);
     gf_status st = gf__training_record(&facts, &record, err);
     if (st == GF_OK)
-        st = gf__samples_new(&job->test, job->chosen, job->head, job->extractor, &recipe,
+        st = gf__samples_new(&job->test, job->chosen, job->head, job->network.extractor, &recipe,
                              job->request->context.max_pixels, &samples, err);
     if (st == GF_OK) {
         const gf__model_content content = {
             .head = job->head,
             .class_names = (const char *const *)job->result->class_names,
-            .trunk = job->trunk,
+            .trunk = job->network.trunk,
             .layer = job->result->layer,
-            .pool = job->outputs[job->chosen].pool,
+            .pool = job->network.outputs[job->chosen].pool,
             .precision = job->result->precision,
             .recipe = recipe,
             .training = record,
@@ -410,8 +378,10 @@ static gf_status run_job(train_job *job, gf_error *err)
         st = check_writable(job->request->output, err);
     if (st == GF_OK)
         st = check_writable(job->request->report, err);
-    if (st == GF_OK)
-        st = open_data(job, err);
+    if (st != GF_OK)
+        return st;
+    gf__train_network_start(&job->network, job->request);
+    st = open_data(job, err);
     if (st == GF_OK)
         st = make_features(job, err);
     if (st == GF_OK)
@@ -460,9 +430,7 @@ gf_status gf_service_train(const gf_train_request *request, const gf_train_watch
     gf__free(job.scales);
     gf__part_free(&job.train);
     gf__part_free(&job.test);
-    gf_extractor_free(job.extractor);
-    gf__free(job.outputs);
-    gf_trunk_free(job.trunk);
+    gf__train_network_close(&job.network);
     gf_split_free(job.split);
     gf_dataset_free(job.test_dataset);
     gf_dataset_free(job.dataset);

@@ -195,6 +195,32 @@ TEST(extractor_dataset__starts_no_engine_when_all_is_cached)
     check_remove_dir(dir);
 }
 
+TEST(extractor_dataset__cache_is_known_to_be_empty_without_making_a_file)
+{
+    char *dir = check_temp_dir(), *pictures = tiny_path(dir, "pictures");
+    char *cache_dir = tiny_path(dir, "cache");
+    tiny_folder(pictures, 1, 2);
+    gf_dataset *dataset = tiny_dataset(pictures);
+    gf_trunk *trunk = tiny_trunk("tiny");
+    gf_extractor_options options = f32_options(1);
+    gf_extractor *uncached = new_extractor(trunk, "conv", GF_POOL_AVG, &options);
+    CHECK(!gf__extractor_has_cached(uncached));
+
+    options.cache_dir = cache_dir;
+    gf_extractor *extractor = new_extractor(trunk, "conv", GF_POOL_AVG, &options);
+    CHECK(!gf__extractor_has_cached(extractor));
+    CHECK(!gf__is_dir(cache_dir));
+    gf_tensor_free(extract(trunk, "conv", dataset, NULL, &options));
+    CHECK(gf__extractor_has_cached(extractor));
+    gf_extractor_free(extractor);
+    gf_extractor_free(uncached);
+    gf__free(pictures);
+    gf__free(cache_dir);
+    gf_trunk_free(trunk);
+    gf_dataset_free(dataset);
+    check_remove_dir(dir);
+}
+
 /* How many of a data set's features are cached under these circumstances. */
 static size_t n_cached_for(const char *trunk_name, const char *layer, const gf_view *view,
                            const gf_dataset *dataset, const gf_extractor_options *options)
@@ -349,6 +375,7 @@ TESTS_MAIN(UNIT(extractor_dataset__is_the_same_bytes_on_any_number_of_threads),
            UNIT(extractor_dataset__marks_pictures_it_cannot_read_where_asked),
            UNIT(extractor_dataset__stops_when_told_and_keeps_what_is_done),
            UNIT(extractor_dataset__starts_no_engine_when_all_is_cached),
+           UNIT(extractor_dataset__cache_is_known_to_be_empty_without_making_a_file),
            UNIT(extractor_dataset__caches_by_trunk_cut_precision_and_view),
            UNIT(extractor_dataset__gives_several_outputs_of_one_pass),
            UNIT(extractor_dataset__keeps_no_rows_of_cuts_that_depend_on_each_other),
