@@ -3,8 +3,6 @@
 #include "check.h"
 #include "data/check_priv.h"
 
-/* ---- the search ------------------------------------------------------------------------------ */
-
 static bool is_better(const gf__match *match, int distance)
 {
     return match->other == GF__NO_MATCH || distance < match->distance;

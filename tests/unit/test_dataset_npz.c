@@ -3,8 +3,6 @@
 #include "dataset_home.h"
 #include "tensor/tensor.h"
 
-/* ---- npz ------------------------------------------------------------------------------------- */
-
 /* An .npz of n pictures of 2 x 1 pixels (or another shape) and labels. */
 typedef struct npz_parts {
     gf_dtype dtype;

@@ -2,8 +2,6 @@
  * that cannot be read, stopping, and what the cache may be asked for. */
 #include "tiny_extractor.h"
 
-/* ---- data sets ---- */
-
 TEST(extractor_dataset__is_the_same_bytes_on_any_number_of_threads)
 {
     char *dir = check_temp_dir();
