@@ -66,6 +66,7 @@ only_in() {
     done
 }
 only_in 'jansson' src/base/json.c
+only_in 'yaml\.h>' src/base/yaml.c
 only_in 'openssl/' src/base/hash.c
 only_in 'curl/' src/base/curl_priv.h
 only_in 'base/curl_priv\.h' src/base/{curl,download_request,http_client}.c

@@ -6,7 +6,7 @@ set -eu
 build="gcc libc6-dev pkg-config meson ninja-build libdnnl-dev libjpeg62-turbo-dev libturbojpeg0-dev libpng-dev
        libwebp-dev libgif-dev libzip-dev libjansson-dev libssl-dev libcurl4-openssl-dev libhdf5-dev
        libsqlite3-dev libcairo2-dev libarchive-dev libmicrohttpd-dev libseccomp-dev libcap-ng-dev
-       libprotobuf-c-dev protobuf-c-compiler curl ca-certificates xz-utils"
+       libprotobuf-c-dev protobuf-c-compiler libyaml-dev curl ca-certificates xz-utils"
 test="libbz2-dev libcmocka-dev python3 python3-numpy python3-pip python3-setuptools file locales procps openssl
       jupyter-nbconvert python3-ipykernel python3-googleapi"
 check="g++ clang clang-format cppcheck libclang-rt-14-dev"

@@ -15,6 +15,7 @@
 #include "base/rng.h"
 #include "base/threads.h"
 #include "base/utf8.h"
+#include "base/yaml.h"
 #include "graft/base.h"
 
 #endif

@@ -12,6 +12,9 @@ gf_status gf__job_follow(gf__cli *cli, gf__remote *remote, const char *job, bool
 /* GF_OK for a job that SUCCEEDED; its errorMessage otherwise, whole on stderr. */
 gf_status gf__job_judge(gf__cli *cli, const gf__json *job, gf_error *err);
 
+/* The Job document in the file of --config, YAML or JSON; gf__json_free(). */
+gf_status gf__job_config_read(const char *path, gf__json **job, gf_error *err);
+
 /* A source distribution of a Python package: the folder, the setup.py and its companions beside it (a
  * made one where there is none), PKG-INFO. The bytes depend on names and contents only. */
 typedef struct gf__sdist {

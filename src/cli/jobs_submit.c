@@ -5,8 +5,6 @@
 
 #include "cli/jobs.h"
 
-#define MAX_CONFIG ((size_t)4 << 20)
-
 typedef struct submit_settings {
     gf__remote_settings remote;
     const char *region, *runtime_version, *config;
@@ -24,9 +22,9 @@ typedef struct submit_settings {
 } submit_settings;
 
 #define SHARED_OPTIONS                                                                         \
-    GF__TEXT("--config", "F.json", NULL, submit_settings, config,                              \
+    GF__TEXT("--config", "F", NULL, submit_settings, config,                                   \
              "A Job document with what has no option here (hyperparameters ...); options win " \
-             "over it. JSON: YAML is not read."),                                              \
+             "over it. YAML as gcloud has it, or JSON."),                                      \
         GF__LIST("--labels", "K=V,K=V", NULL, submit_settings, labels,                         \
                  "Labels to find it by. May be given several times."),                         \
         GF__TEXT("--region", "REGION", "local", submit_settings, region,                       \
@@ -150,22 +148,6 @@ static gf_status set_running_time(gf__json *scheduling, const char *text, gf_err
                         "--max-running-time %.40s: expected a time like 90s, 15m, 2h, 1d", text);
 }
 
-static gf_status read_config(const char *path, gf__json **job, gf_error *err)
-{
-    char *text = NULL;
-    size_t n_bytes = 0;
-    gf_status st = gf__read_file(path, MAX_CONFIG, &text, &n_bytes, err);
-    if (st != GF_OK)
-        return st;
-    st = gf__json_parse(text, n_bytes, job, err);
-    if (st == GF_OK && !gf__json_is_object(*job))
-        st = gf_error_set(err, GF_EFORMAT, "expected a Job, an object");
-    if (st != GF_OK)
-        gf__error_prefix(err, "--config %s (JSON is read, YAML is not)", path);
-    gf__free(text);
-    return st;
-}
-
 /* The Job that options are set in: what the config has. input: a copy of its member of that name, to
  * be put back when it is whole. */
 static gf_status begin_job(const gf__cli *cli, const submit_settings *s, const char *member,
@@ -174,13 +156,13 @@ static gf_status begin_job(const gf__cli *cli, const submit_settings *s, const c
     gf_status st = GF_OK;
     *job = *input = NULL;
     if (s->config != NULL)
-        st = read_config(s->config, job, err);
+        st = gf__job_config_read(s->config, job, err);
     else
         *job = gf__json_object();
     if (st != GF_OK)
         return st;
     const gf__json *given = gf__json_find(*job, member);
-    if (given != NULL && !gf__json_is_object(given))
+    if (given != NULL && !gf__json_is_object(given) && !gf__json_is_null(given))
         return gf_error_set(err, GF_EINVAL, "--config %s: %s is not an object", s->config, member);
     *input = gf__json_is_object(given) ? gf__json_copy(given) : gf__json_object();
     gf__json_set_string(*job, "jobId", cli->words[0]);

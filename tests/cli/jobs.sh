@@ -41,8 +41,43 @@ try $graft jobs submit training j4 --module-name graft.train --config config.jso
 asked 1
 try $graft jobs submit training j5 --module-name graft.features --job-dir gs://mine/out -- gs://mine/pictures --layer mixed4
 asked 1
-echo 'trainingInput:' >config.yaml
-try $graft jobs submit training j4 --module-name graft.train --config config.yaml
+# gcloud's own file: its YAML, with what people have in it.
+cat >config.yaml <<'YAML'
+# from the documentation of gcloud
+labels: {team: vision, "run": '7'}
+trainingInput:
+  scaleTier: CUSTOM
+  masterType: complex_model_m
+  workerCount: 9
+  hyperparameters:
+    goal: MAXIMIZE
+    hyperparameterMetricTag: val_accuracy
+    maxTrials: 30
+    enableTrialEarlyStopping: True
+    params:
+    - parameterName: lr
+      type: DOUBLE
+      minValue: 0.0001
+      maxValue: 1e-1
+      scaleType: UNIT_LOG_SCALE
+    - {parameterName: optimizer, type: CATEGORICAL, categoricalValues: [sgd, adam]}
+  scheduling:
+    maxRunningTime: 7200s
+  args:
+  - --steps
+  - "100"
+YAML
+try $graft jobs submit training j7 --module-name graft.train --config config.yaml --labels run=8
+asked 1
+printf 'trainingInput:\n' >nothing.yaml
+try $graft jobs submit training j7 --module-name graft.train --config nothing.yaml
+asked 1
+printf 'trainingInput:\n  a: b: c\n' >wrong.yaml
+try $graft jobs submit training j4 --module-name graft.train --config wrong.yaml
+printf -- '- a list\n' >list.yaml
+try $graft jobs submit training j4 --module-name graft.train --config list.yaml
+printf '{"trainingInput": }' >wrong.json
+try $graft jobs submit training j4 --module-name graft.train --config wrong.json
 try $graft jobs submit training j4 --module-name graft.train --config nowhere.json
 
 try $graft jobs submit prediction b1 --model m --version v1 --input-paths gs://mine/a,gs://mine/b --input-paths gs://mine/c --output-path gs://mine/out --data-format tf-record-gzip --batch-size 8 --max-worker-count 2
