@@ -8,6 +8,10 @@
  * inside. */
 gf__json *gf__export_properties(const gf__export_source *source);
 
+/* names.c: makes source's graph one whose names TensorFlow takes: itself, or *renamed (else NULL), which the caller
+ * frees; weights are shared. GF_EUNSUPPORTED: two would have one name. */
+gf_status gf__export_rename(gf__export_source *source, gf_graph **renamed, gf_error *err);
+
 /* Tells how many layers are through, and asks whether to go on: GF_ECANCELED. Then, while the file is
  * written, asks alone; at the end, before it gets its name, tells that all is done. */
 gf_status gf__export_progress(const gf__export_source *source, size_t n_done, gf_error *err);

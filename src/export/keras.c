@@ -172,11 +172,9 @@ static gf_status write_files(const gf__export_source *source, keras_model *model
     return st;
 }
 
-gf_status gf__export_keras(const gf__export_source *source, const char *path, gf_error *err)
+static gf_status export_named(const gf__export_source *source, const char *path, gf_error *err)
 {
     keras_model model = {.is_archive = strcmp(gf__path_extension(path), ".keras") == 0};
-    if (source->quantisation != GF__EXPORT_F32)
-        return gf_error_set(err, GF_EUNSUPPORTED, "Keras files are written in float32 only");
     gf__writer *writer = NULL;
     gf_status st = model.is_archive ? gf__keras_check_names(source->graph, err) : GF_OK;
     if (st == GF_OK)
@@ -193,5 +191,19 @@ gf_status gf__export_keras(const gf__export_source *source, const char *path, gf
     else
         gf__writer_abort(writer);
     free_model(&model);
+    return st;
+}
+
+/* Keras 2 makes scopes of TensorFlow of the names. */
+gf_status gf__export_keras(const gf__export_source *source, const char *path, gf_error *err)
+{
+    gf__export_source named = *source;
+    gf_graph *renamed = NULL;
+    if (source->quantisation != GF__EXPORT_F32)
+        return gf_error_set(err, GF_EUNSUPPORTED, "Keras files are written in float32 only");
+    gf_status st = gf__export_rename(&named, &renamed, err);
+    if (st == GF_OK)
+        st = export_named(&named, path, err);
+    gf_graph_free(renamed);
     return st;
 }

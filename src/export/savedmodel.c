@@ -326,12 +326,10 @@ static void remove_files(void *user, int dir_fd)
     (void)unlinkat(dir_fd, "saved_model.pb", 0);
 }
 
-gf_status gf__export_savedmodel(const gf__export_source *source, const char *path, gf_error *err)
+static gf_status export_named(const gf__export_source *source, const char *path, gf_error *err)
 {
     savedmodel m = {.source = source, .tf = {.net = source->graph, .recipe = source->recipe}};
     const gf__export_folder folder = {"SavedModel", write_files, remove_files, &m};
-    if (source->quantisation != GF__EXPORT_F32)
-        return gf_error_set(err, GF_EUNSUPPORTED, "SavedModels are written in float32 only");
     m.tf.graph.arena = &m.tf.arena;
     gf_tf__function_def_library__init(&m.tf.library);
     gf_tf__graph_def__init(&m.graph);
@@ -339,5 +337,18 @@ gf_status gf__export_savedmodel(const gf__export_source *source, const char *pat
     gf_tf__saved_model__init(&m.model);
     const gf_status st = gf__export_write_folder(source, path, &folder, err);
     gf__proto_arena_free(&m.tf.arena);
+    return st;
+}
+
+gf_status gf__export_savedmodel(const gf__export_source *source, const char *path, gf_error *err)
+{
+    gf__export_source named = *source;
+    gf_graph *renamed = NULL;
+    if (source->quantisation != GF__EXPORT_F32)
+        return gf_error_set(err, GF_EUNSUPPORTED, "SavedModels are written in float32 only");
+    gf_status st = gf__export_rename(&named, &renamed, err);
+    if (st == GF_OK)
+        st = export_named(&named, path, err);
+    gf_graph_free(renamed);
     return st;
 }

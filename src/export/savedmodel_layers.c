@@ -324,20 +324,6 @@ static emit_layer *const emitters[GF__N_LAYER_CLASSES] = {
     [GF__LAYER_DROPOUT] = emit_dropout,
 };
 
-/* TensorFlow takes no other names; what it does not take, it says only when the model is loaded. */
-static gf_status check_name(const char *name, gf_error *err)
-{
-    static const char inside[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-                                 "_.\\-/>";
-    const size_t n = strspn(name, inside);
-    if (name[n] == '\0' && n > 0 && strchr("_\\-/>", name[0]) == NULL)
-        return GF_OK;
-    return gf_error_set(err, GF_EUNSUPPORTED,
-                        "layer \"%s\": a name in TensorFlow begins with a letter, a digit or \".\" "
-                        "and goes on with those and _ - / \\ >",
-                        name);
-}
-
 gf_status gf__tf_layer(gf__tf *tf, size_t i, gf_error *err)
 {
     const gf_layer *layer = gf_graph_layer_at(tf->net, (ptrdiff_t)i);
@@ -346,9 +332,6 @@ gf_status gf__tf_layer(gf__tf *tf, size_t i, gf_error *err)
                    .layer = layer,
                    .config = gf__layer_config_of(layer),
                    .name = gf_layer_name(layer)};
-    gf_status st = check_name(at.name, err);
-    if (st != GF_OK)
-        return st;
     if (gf_layer_n_inputs(layer) > 0)
         at.input = value_of(&at, 0);
     return emitters[at.config->class_id](&at, &tf->values[i], err);

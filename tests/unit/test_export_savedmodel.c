@@ -240,15 +240,34 @@ TEST(export_savedmodel__refuses_what_tensorflow_cannot_say)
     check_layer_refused(
         (gf__layer_config){.class_id = GF__LAYER_RELU, .name = "relu4", .max_value = 4.0},
         "relu4: a ReLU up to 4");
-    check_layer_refused((gf__layer_config){.class_id = GF__LAYER_FLATTEN, .name = "my layer"},
-                        "layer \"my layer\": a name in TensorFlow begins with");
-    check_layer_refused((gf__layer_config){.class_id = GF__LAYER_FLATTEN, .name = "_flat"},
-                        "layer \"_flat\"");
     check_layer_refused((gf__layer_config){.class_id = GF__LAYER_DEPTHWISE_CONV2D,
                                            .name = "deep",
                                            .kernel = {3, 3},
                                            .strides = {1, 2}},
                         "deep: a DepthwiseConv2D with strides 1x2");
+}
+
+TEST(export_savedmodel__has_no_names_that_tensorflow_does_not_take)
+{
+    static const struct {
+        const char *name, *node;
+    } cases[] = {
+        {"my layer", "my_layer/Reshape"},         {"_flat", "layer_flat/Reshape"},
+        {"/flat", "layer/flat/Reshape"},          {"fläche:0", "fl_che_0/Reshape"},
+        {".b\\c-d>e/F9", ".b\\c-d>e/F9/Reshape"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        gf_graph *graph = new_graph(4, 4, 3);
+        ADD1(graph, 0, .class_id = GF__LAYER_FLATTEN, .name = cases[i].name);
+        const char *const classes[] = {"a"};
+        const gf__export_source source = {
+            .name = "small", .graph = graph, .class_names = classes, .n_classes = 1};
+        written w = write_and_read(&source);
+        if (find_node(&w, cases[i].node) == NULL)
+            fail_msg("%s: no node is called %s", cases[i].name, cases[i].node);
+        end_written(&w);
+        gf_graph_free(graph);
+    }
 }
 
 /* TensorFlow's shapes are 32 bits here: what is longer would be written as another number. */
@@ -336,6 +355,7 @@ int main(void)
         UNIT(export_savedmodel__has_every_input_before_its_reader),
         UNIT(export_savedmodel__of_numbers_has_one_signature),
         UNIT(export_savedmodel__refuses_what_tensorflow_cannot_say),
+        UNIT(export_savedmodel__has_no_names_that_tensorflow_does_not_take),
         UNIT(export_savedmodel__refuses_numbers_that_do_not_fit),
         UNIT(export_savedmodel__refuses_two_nodes_of_one_name),
         UNIT(export_savedmodel__refuses_a_class_of_two_lines_and_quantisation),

@@ -251,6 +251,25 @@ TEST(operators__names_are_scopes_and_all_different)
     gf__operators_free(ops);
 }
 
+TEST(operators__names_may_be_in_any_script_and_are_cut_between_letters)
+{
+    gf__buffer many = {0};
+    gf__operators *ops = begin(4, 4, 2);
+    size_t x = conv(ops, "réseau/couche_α/Conv2D", 0, &same, TENSOR(1, 1, 2, 2));
+    x = conv(ops, "\xff\xc3/\xc2\x85/Conv2D", x, &same, TENSOR(1, 1, 2, 2));
+    for (size_t i = 0; i < 40; i++)
+        gf__buffer_puts(&many, "日");
+    gf__buffer_append(&many, "/Conv2D", 8);
+    x = conv(ops, many.data, x, &same, TENSOR(1, 1, 2, 2));
+    gf__buffer_free(&many);
+    gf_graph *graph = end(ops, x);
+    check_layer(graph, 1, "Conv2D", "couche_α");
+    check_layer(graph, 2, "Conv2D", "__");
+    check_layer(graph, 3, "Conv2D", "日日日日日日日日日日日日日日日日日日日日日日日");
+    gf_graph_free(graph);
+    gf__operators_free(ops);
+}
+
 /* Each name that is taken asks for the next number. Not in a minute, as once. */
 TEST(operators__four_thousand_nodes_of_one_name)
 {
@@ -332,6 +351,7 @@ TESTS_MAIN(UNIT(operators__biases_and_the_activations_of_a_dense_layer_join_it),
            UNIT(operators__an_input_of_0_to_1_is_known_by_its_scale),
            UNIT(operators__weights_of_another_shape_and_layers_without_input_are_told),
            UNIT(operators__names_are_scopes_and_all_different),
+           UNIT(operators__names_may_be_in_any_script_and_are_cut_between_letters),
            UNIT(operators__four_thousand_nodes_of_one_name),
            UNIT(operators__numbers_behind_all_scopes_are_not_the_layers),
            UNIT(operators__survive_every_allocation_failure))

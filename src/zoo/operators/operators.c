@@ -59,16 +59,37 @@ size_t gf__op_shape(const gf__operators *ops, size_t value, size_t shape[3])
 
 /* ---- items ----------------------------------------------------------------------------------- */
 
+/* Bytes of the letter in front that may stand in a name; 0 where it may not. Names are any UTF-8, but for what
+ * ends or splits them elsewhere. */
+static size_t n_of_letter(const char *text, size_t n_bytes)
+{
+    const size_t n = gf__utf8_length(text, n_bytes);
+    const bool is_control = n == 2 && text[0] == '\xc2' && (unsigned char)text[1] < 0xa0;
+    if (n == 1)
+        return text[0] > ' ' && text[0] <= '~' && text[0] != '"' && text[0] != '\\';
+    return is_control ? 0 : n;
+}
+
+const char *gf__operator_end_of(const char *text, size_t n_cut)
+{
+    const char *end = text + n_cut;
+    while (n_cut > 0 && ((unsigned char)*end & 0xc0) == 0x80)
+        end++;
+    return end;
+}
+
 /* The end of a long name tells nodes apart, its beginning does not. New; NULL out of memory. */
 static char *printable(const char *node)
 {
-    const size_t n = strlen(node);
-    char *name = gf__strdup(n > GF__OPERATOR_NAME_BYTES ? node + n - GF__OPERATOR_NAME_BYTES
-                            : n > 0                     ? node
-                                                        : "node");
-    for (char *c = name; c != NULL && *c != '\0'; c++) {
-        if (*c <= ' ' || *c > '~' || *c == '"' || *c == '\\')
-            *c = '_';
+    size_t n = strlen(node);
+    const size_t n_cut = n > GF__OPERATOR_NAME_BYTES ? n - GF__OPERATOR_NAME_BYTES : 0;
+    char *name = gf__strdup(n > 0 ? gf__operator_end_of(node, n_cut) : "node");
+    n = name != NULL ? strlen(name) : 0;
+    for (size_t i = 0; i < n;) {
+        const size_t length = n_of_letter(name + i, n - i);
+        if (length == 0)
+            name[i] = '_';
+        i += length > 0 ? length : 1;
     }
     return name;
 }

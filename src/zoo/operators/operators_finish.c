@@ -315,14 +315,18 @@ static bool is_taken(const finish *f, const char *name)
 static void write_name(char name[NAME_TEXT], const char *text, size_t n_chars, size_t n_most)
 {
     const size_t n_cut = n_chars > n_most ? n_chars - n_most : 0;
-    snprintf(name, NAME_TEXT, "%.*s", (int)(n_chars - n_cut), text + n_cut);
+    const char *end = gf__operator_end_of(text, n_cut);
+    snprintf(name, NAME_TEXT, "%.*s", (int)(text + n_chars - end), end);
     for (char *c = name; *c != '\0'; c++)
         *c = *c == '/' || *c == ':' ? '_' : *c;
 }
 
 static void append_name(char name[NAME_TEXT], const char *more)
 {
-    const size_t n = strlen(name), n_more = strlen(more) < MAX_REST ? strlen(more) : MAX_REST;
+    const size_t n = strlen(name);
+    size_t n_more = strlen(more) < MAX_REST ? strlen(more) : MAX_REST;
+    while (n_more > 0 && ((unsigned char)more[n_more] & 0xc0) == 0x80) /* no half of a letter */
+        n_more--;
     snprintf(name + n, NAME_TEXT - n, "%s%.*s", n > 0 ? "_" : "", (int)n_more, more);
 }
 

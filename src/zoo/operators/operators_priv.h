@@ -37,6 +37,8 @@ struct gf__operators {
     double scale, shift; /* of the input, once finished */
 };
 
+/* The end of a text: the first place, n_cut bytes on or a little more, where a letter begins. */
+const char *gf__operator_end_of(const char *text, size_t n_cut);
 /* Padding of a "same" window over this many pixels: its two sides. */
 void gf__same_padding(size_t n_pixels, size_t window, size_t stride, size_t sides[2]);
 /* One of one input. *item may be NULL, and is valid until the next is added. */

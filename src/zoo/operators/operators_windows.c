@@ -40,7 +40,8 @@ static gf_status pad_before(gf__operators *ops, const char *node, const gf__wind
     const char *slash = strrchr(node, '/');
     const size_t n = slash != NULL && slash > node ? (size_t)(slash - node) : strlen(node);
     const size_t n_cut = n > GF__OPERATOR_NAME_BYTES - 8 ? n - (GF__OPERATOR_NAME_BYTES - 8) : 0;
-    snprintf(name, sizeof name, "%.*s_pad/Pad", (int)(n - n_cut), node + n_cut);
+    const char *end = gf__operator_end_of(node, n_cut);
+    snprintf(name, sizeof name, "%.*s_pad/Pad", (int)(node + n - end), end);
     return gf__op_pad(ops, name, *in, window->padding, in, err);
 }
 
