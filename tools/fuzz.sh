@@ -17,7 +17,7 @@ seed_folder() {
     model_file) echo model ;;
     graphdef) echo zoo/tf ;;
     hdf5) echo zoo ;;
-    keras_v3) echo zoo/keras ;;
+    keras_v3) echo zoo/keras tests/golden/zoo/nested ;;
     tensor_bundle) echo zoo/tf/export/variables ;;
     tfjs) echo zoo/small_quantised ;;
     torch) echo zoo/torch ;;
