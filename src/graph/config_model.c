@@ -8,6 +8,7 @@
 #include "graph/config_priv.h"
 
 #define MAX_SCALING 1e6
+#define MAX_TWINS   32 /* layers of one name in models of one name */
 
 typedef struct reading {
     gf__config_tree tree;
@@ -28,7 +29,7 @@ static bool is_taken(const gf__config_tree *tree, size_t self, const char *name)
 {
     for (size_t i = 1; i < tree->n_nodes; i++) {
         const gf__config_node *n = &tree->nodes[i];
-        if (n->kind == GF__NODE_LAYER && (n->model == 0 || i < self) &&
+        if (n->kind == GF__NODE_LAYER && (i < self || n->model == 0) && i != self &&
             strcmp(name_in_graph(n), name) == 0)
             return true;
     }
@@ -40,22 +41,21 @@ static gf_status name_layer(gf__config_tree *tree, size_t i, gf_error *err)
 {
     gf__config_node *n = &tree->nodes[i];
     const char *model = tree->nodes[n->model].name;
-    if (!is_taken(tree, i, n->name))
-        return GF_OK;
-    for (size_t number = 1; number <= tree->n_nodes; number++) {
-        gf__free(n->graph_name);
-        n->graph_name = number == 1 ? gf__asprintf("%.60s_%.60s", model, n->name)
-                                    : gf__asprintf("%.50s_%.60s_%zu", model, n->name, number);
-        if (n->graph_name == NULL)
+    bool is_free = !is_taken(tree, i, n->name);
+    for (int number = 1; !is_free && number <= MAX_TWINS; number++) {
+        char *made = number == 1 ? gf__asprintf("%.60s_%.60s", model, n->name)
+                                 : gf__asprintf("%.55s_%.60s_%d", model, n->name, number);
+        if (made == NULL)
             return gf__error_nomem(err, "a layer's name", strlen(n->name));
-        char *made = n->graph_name;
-        n->graph_name = NULL; /* not to find itself */
-        const bool is_free = !is_taken(tree, i, made);
+        is_free = !is_taken(tree, i, made);
+        gf__free(n->graph_name);
         n->graph_name = made;
-        if (is_free)
-            break;
     }
-    return GF_OK;
+    return is_free ? GF_OK
+                   : gf_error_set(err, GF_ELIMIT,
+                                  "more than %d layers are called \"%.60s\", in models called "
+                                  "\"%.60s\"",
+                                  MAX_TWINS, n->name, model);
 }
 
 static gf_status name_layers(gf__config_tree *tree, gf_error *err)

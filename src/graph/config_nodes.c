@@ -144,6 +144,21 @@ static gf_status check_single_output(const gf__config_node *model, gf_error *err
     return GF_OK;
 }
 
+/* Of the layers of an inner model, which get other names where others have them; the graph itself refuses
+ * twins among those of the whole. */
+static gf_status check_names(const gf__config_tree *tree, size_t m, gf_error *err)
+{
+    const size_t end = m + 1 + tree->nodes[m].n_inner;
+    for (size_t i = m + 1; i < end; i += 1 + tree->nodes[i].n_inner) {
+        for (size_t k = m + 1; k < i; k += 1 + tree->nodes[k].n_inner) {
+            if (strcmp(tree->nodes[i].name, tree->nodes[k].name) == 0)
+                return gf_error_set(err, GF_EFORMAT, "two layers are called \"%.128s\"",
+                                    tree->nodes[i].name);
+        }
+    }
+    return GF_OK;
+}
+
 /* The layers of model m, which is the last of the list. At most GF__CONFIG_MAX_DEPTH deep. */
 static gf_status list_layers(gf__config_tree *tree, size_t m, size_t depth, gf_error *err)
 {
@@ -170,7 +185,7 @@ static gf_status list_layers(gf__config_tree *tree, size_t m, size_t depth, gf_e
         !gf__config_is_input(&tree->nodes[m + 1]))
         st = add_implied_input(tree, m, err);
     tree->nodes[m].n_inner = tree->n_nodes - m - 1;
-    return st;
+    return st == GF_OK && m > 0 ? check_names(tree, m, err) : st;
 }
 
 gf_status gf__config_list(gf__config_tree *tree, const gf__json *model, gf_error *err)

@@ -187,6 +187,8 @@ static const struct {
     {"layer \"r\" scales the input by 1e+07 and adds 0", MODEL(INPUT("in") AND RESCALE(",'scale':1e7") AND PAD("z", "r"))},
     {"in \"b\": the model configuration has no layers", MODEL(INPUT("in") AND INNER("Functional", "b", "", FROM("in")))},
     {"in \"b\": layers[1] has no class_name", MODEL(INPUT("in") AND INNER("Functional", "b", INPUT("p") ",7", FROM("in")))},
+    {"in \"b\": two layers are called \"z\"",
+     MODEL(INPUT("in") AND INNER("Functional", "b", INPUT("p") AND PAD("z", "p") AND PAD("z", "p"), FROM("in")))},
     {"layer \"z\": its input \"in\" is missing", /* which is the outer model's */
      MODEL(INPUT("in") AND INNER("Functional", "b", INPUT("p") AND PAD("z", "in"), FROM("in")))},
     {"layer \"y\": its input \"z\" is missing", /* which is the inner one's */
@@ -267,6 +269,32 @@ TEST(nested__layers_of_all_models_are_bounded)
     gf__buffer_free(&text);
 }
 
+/* Model i of the whole is called m<i>, and in it is a model called b with a ReLU. */
+static gf_status read_twins(size_t n)
+{
+    gf__buffer text = {0};
+    gf_graph *graph = NULL;
+    gf__buffer_puts(&text, "{'class_name':'Sequential','config':{'layers':[" INPUT("in"));
+    for (size_t i = 0; i < n; i++)
+        gf__buffer_printf(&text,
+                          ",{'class_name':'Sequential','config':{'name':'m%zu','layers':["
+                          "{'class_name':'Sequential','config':{'name':'b','layers':["
+                          "{'class_name':'ReLU','config':{'name':'relu'}}]}}]}}",
+                          i);
+    gf__buffer_puts(&text, "]}}");
+    const gf_status st = read_noted(text.data, NULL, &graph);
+    gf_graph_free(graph);
+    gf__buffer_free(&text);
+    return st;
+}
+
+TEST(nested__layers_of_one_name_are_bounded)
+{
+    CHECK_OK(read_twins(33));
+    CHECK_FAILS(GF_ELIMIT, "more than 32 layers are called \"relu\", in models called \"b\"",
+                read_twins(34));
+}
+
 TEST(nested__reading_survives_every_allocation_failure)
 {
     static const char config[] = MODEL(INPUT("in") AND RESCALE(",'scale':0.5") AND INNER(
@@ -301,4 +329,5 @@ TESTS_MAIN(UNIT(nested__the_layers_of_a_model_are_the_graphs),
            UNIT(nested__what_cannot_be_run_is_refused_by_name),
            UNIT(nested__broken_trees_and_numbers_are_refused), UNIT(nested__depth_is_bounded),
            UNIT(nested__layers_of_all_models_are_bounded),
+           UNIT(nested__layers_of_one_name_are_bounded),
            UNIT(nested__reading_survives_every_allocation_failure))

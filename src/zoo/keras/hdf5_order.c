@@ -2,8 +2,8 @@
  * model that is a layer has all of its layers' weights in one list: those that are trained first, then
  * all others. What is trained is not the same in every Keras where a model is frozen and a layer of it is
  * not, so the names are asked first ("conv2d/kernel:0", with scopes before); they say nothing where
- * layers were called otherwise after they were made, and then the order is followed, if the kinds of
- * weights agree with it. */
+ * layers were called otherwise after they were made, and then the order is followed, if it is known and
+ * the kinds of weights agree with it. */
 #include <string.h>
 
 #include "zoo/keras/keras_priv.h"
@@ -123,6 +123,21 @@ static bool is_kind(const slot *s, const char *name)
     return is_text(s->weight, p.weight, p.n_weight);
 }
 
+/* A frozen model with a layer that is trained: Keras 2 puts that one's weights first, Keras 3 does not. */
+static bool is_order_known(const gf__config_notes *notes, size_t i, const slots *all)
+{
+    bool is_frozen = false, is_trained = false;
+    for (size_t k = i; k <= i + notes->entries[i].n_inner; k++) {
+        const gf__config_entry *entry = &notes->entries[k];
+        const gf__json *settings = gf__json_find(entry->json, "config");
+        if (entry->n_inner > 0 && !gf__json_bool(gf__json_find(settings, "trainable"), true))
+            is_frozen = true;
+    }
+    for (size_t k = 0; k < all->n; k++)
+        is_trained = is_trained || all->items[k].is_trained;
+    return !is_frozen || !is_trained;
+}
+
 static bool find_by_order(const slots *all, const gf__json *names, gf__weight_place *places)
 {
     size_t n = 0;
@@ -158,7 +173,7 @@ gf_status gf__hdf5_order(const gf_graph *graph, const gf__config_notes *notes, s
     for (size_t k = 0; k < all.n && entry->n_inner == 0; k++)
         places[k] = all.items[k].place;
     if (entry->n_inner > 0 && !find_by_names(&all, names, places) &&
-        !find_by_order(&all, names, places)) {
+        !(is_order_known(notes, i, &all) && find_by_order(&all, names, places))) {
         st = gf_error_set(
             err, GF_EMISMATCH,
             "model \"%.128s\": its weights in the file have neither the names nor the "
