@@ -149,14 +149,36 @@ bool gf__attempt_is_waiting(const gf__track *track, const gf__job *job)
            (job->state == GF__JOB_QUEUED || track->is_found);
 }
 
+/* On a cluster its largest machine bounds a job, and not this one. Of a job that has begun the size is known to whoever
+ * runs it: nobody waits for the cluster to be told it again. */
+static gf_status make_plan(gf__jobs *jobs, gf__track *track, const gf__job *job, gf_error *err)
+{
+    gf__size largest = {.n_cpus = 0};
+    gf_status st = GF_OK;
+    if (jobs->ops->largest != NULL)
+        st = jobs->ops->largest(jobs->runner, &largest, err);
+    if (st != GF_OK && job->state == GF__JOB_QUEUED)
+        return st;
+    if (largest.n_cpus > 0) {
+        const size_t allowed = (size_t)jobs->options.n_cpus;
+        jobs->most.n_cpus = allowed > 0 && allowed < largest.n_cpus ? allowed : largest.n_cpus;
+    }
+    st = gf__job_plan_read(track->document, jobs->options.runner, &jobs->most, &track->plan, err);
+    gf__size *size = &track->plan.size;
+    if (largest.max_memory_bytes > 0 && size->max_memory_bytes > largest.max_memory_bytes)
+        size->max_memory_bytes = largest.max_memory_bytes;
+    return st;
+}
+
 gf_status gf__attempt_plan(gf__jobs *jobs, gf__track *track, const gf__job *job, gf_error *err)
 {
     gf_error own;
     if (track->is_ended)
         return GF_OK;
+    if (!track->has_plan && gf__clock_ms() < track->retry_ms)
+        return GF_OK;
     if (!track->has_plan) {
-        const gf_status st = gf__job_plan_read(track->document, jobs->options.runner, &jobs->most,
-                                               &track->plan, &own);
+        const gf_status st = make_plan(jobs, track, job, &own);
         if (st != GF_OK)
             return take_failure(jobs, track, st, &own, err);
         track->has_plan = true;

@@ -23,11 +23,6 @@
 
 /* ---- tiers.c ---- */
 
-typedef struct gf__size {
-    size_t n_cpus;
-    uint64_t max_memory_bytes; /* 0: no bound */
-    char note[160];            /* for the job's log: "BASIC_GPU: ..."; "" */
-} gf__size;
 /* What a training input asks for, clipped to what there is (`most`: all CPUs, all memory or 0).
  * GF_EINVAL: a tier or machine that is not known; the message names the field and the known ones. */
 gf_status gf__size_of_training(const gf__json *input, const gf__size *most, gf__size *out,

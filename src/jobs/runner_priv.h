@@ -18,6 +18,12 @@ typedef struct gf__attempt {
     int priority;
 } gf__attempt;
 
+typedef struct gf__size {
+    size_t n_cpus;
+    uint64_t max_memory_bytes; /* 0: no bound */
+    char note[160];            /* for the job's log: "BASIC_GPU: ..."; "" */
+} gf__size;
+
 typedef enum gf__attempt_state {
     GF__ATTEMPT_WAITING, /* in the runner's own queue */
     GF__ATTEMPT_RUNNING,
@@ -38,6 +44,8 @@ typedef struct gf__runner_ops {
     /* Whether an attempt of that size could begin now; *reason (static or in self) says what it waits for. A runner with a queue of
      * its own always says yes. */
     bool (*has_room)(void *self, const gf__attempt *attempt, const char **reason);
+    /* What the largest machine has that jobs run on, 0 where it is not known. NULL: this one is it. */
+    gf_status (*largest)(void *self, gf__size *out, gf_error *err);
     /* *place is new, gf__free(): a word without blanks that finds the attempt again, from another
      * process too. */
     gf_status (*start)(void *self, const gf__attempt *attempt, char **place, gf_error *err);

@@ -149,6 +149,17 @@ static bool slurm_has_room(void *user, const gf__attempt *attempt, const char **
     return true;
 }
 
+/* The largest of the partition's nodes: what a job may ask for has to be on one of them. */
+static gf_status slurm_largest(void *user, gf__size *out, gf_error *err)
+{
+    gf__slurm *self = user;
+    const gf_status st = gf__slurm_read_nodes(self, err);
+    if (st == GF_OK)
+        *out = (gf__size){.n_cpus = self->nodes.n_cpus,
+                          .max_memory_bytes = self->nodes.n_mib << 20};
+    return st;
+}
+
 /* ---- cancelling ---- */
 
 typedef enum cancel_how { CANCEL_WAITING, ASK_RUNNING, CANCEL_ALL } cancel_how;
@@ -359,6 +370,7 @@ const gf__runner_ops gf__runner_slurm = {.name = "slurm",
                                          .open = slurm_open,
                                          .close = slurm_close,
                                          .has_room = slurm_has_room,
+                                         .largest = slurm_largest,
                                          .start = slurm_start,
                                          .find = slurm_find,
                                          .look = slurm_look,

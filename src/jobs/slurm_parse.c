@@ -93,6 +93,7 @@ static const char *ended_reason(const char *word)
 
 /* ---- squeue ---- */
 
+#define MAX_CPUS 65536 /* of a node; a job's spec takes no more */
 #define N_FIELDS 5
 
 /* The parts of a line between its first bars; the last one takes the rest. */
@@ -402,10 +403,40 @@ bool gf__slurm_submit_time(const char *text, int64_t *unix_s)
     return s != (time_t)-1;
 }
 
-gf_status gf__slurm_limit_parse(const char *text, const char *partition, uint64_t *minutes,
-                                gf_error *err)
+/* The whole number at *at, which moves behind it and the bar after it. "2+" is 2: at least; no number is 0. */
+static uint64_t column_number(const char **at, const char *end)
+{
+    uint64_t number = 0;
+    for (; *at < end && **at >= '0' && **at <= '9' && number < UINT64_MAX / 20; ++*at)
+        number = 10 * number + (uint64_t)(**at - '0');
+    while (*at < end && **at != '|')
+        ++*at;
+    *at += *at < end;
+    return number;
+}
+
+/* A line without its partition: the time limit, a node's CPUs, its MiB. */
+static void take_node(const char *at, const char *end, gf__slurm_partition *out)
+{
+    const char *bar = memchr(at, '|', (size_t)(end - at));
+    const char *time_end = bar != NULL ? bar : end;
+    uint64_t seconds = 0; /* "infinite", "n/a" */
+    (void)parse_duration(at, (size_t)(time_end - at), &seconds);
+    out->limit_minutes = seconds / 60;
+    at = bar != NULL ? bar + 1 : end;
+    const uint64_t n_cpus = column_number(&at, end), n_mib = column_number(&at, end);
+    if (n_cpus > out->n_cpus && n_cpus <= MAX_CPUS)
+        out->n_cpus = (size_t)n_cpus;
+    if (n_mib > out->n_mib && n_mib <= UINT64_MAX >> 20)
+        out->n_mib = n_mib;
+}
+
+gf_status gf__slurm_partition_parse(const char *text, const char *partition,
+                                    gf__slurm_partition *out, gf_error *err)
 {
     const char *first = text;
+    bool is_found = false;
+    *out = (gf__slurm_partition){.n_cpus = 0};
     for (; *text != '\0'; text += strcspn(text, "\n"), text += *text == '\n') {
         const size_t n = strcspn(text, "\n");
         const char *bar = memchr(text, '|', n);
@@ -416,13 +447,12 @@ gf_status gf__slurm_limit_parse(const char *text, const char *partition, uint64_
         const bool is_it = partition[0] == '\0' ? is_default
                                                 : n_name == strlen(partition) &&
                                                       memcmp(text, partition, n_name) == 0;
-        if (!is_it)
-            continue;
-        uint64_t seconds = 0; /* "infinite", "n/a" */
-        (void)parse_duration(bar + 1, n - (size_t)(bar + 1 - text), &seconds);
-        *minutes = seconds / 60;
-        return GF_OK;
+        if (is_it)
+            take_node(bar + 1, text + n, out);
+        is_found = is_found || is_it;
     }
+    if (is_found)
+        return GF_OK;
     if (partition[0] != '\0')
         return gf_error_set(err, GF_EINVAL, "Slurm has no partition named \"%.60s\"", partition);
     if (*first == '\0')

@@ -79,11 +79,15 @@ void gf__slurm_shown_parse(const char *text, uint64_t warning_s, gf__attempt_loo
 #define GF__SLURM_TIME_LIMIT "ran into Slurm's time limit"
 /* From the signal that announces the end of the time to that end, as sbatch is asked for it. */
 uint64_t gf__slurm_warning_s(const gf__attempt *attempt);
-/* The time limit of a partition ("" : the default one) in lines of sinfo -h -o "%P|%l": minutes, 0: none.
- * GF_EINVAL: no such partition. */
-#define GF__SLURM_LIMIT_FORMAT "%P|%l"
-gf_status gf__slurm_limit_parse(const char *text, const char *partition, uint64_t *minutes,
-                                gf_error *err);
+/* A partition ("": the default one) in lines of sinfo --Node -h -o "%P|%l|%c|%m". GF_EINVAL: no such one. */
+#define GF__SLURM_PARTITION_FORMAT "%P|%l|%c|%m"
+typedef struct gf__slurm_partition {
+    uint64_t limit_minutes; /* 0: none */
+    size_t n_cpus;          /* of its largest node; 0: not told */
+    uint64_t n_mib;         /* memory of the one that has most; 0: not told */
+} gf__slurm_partition;
+gf_status gf__slurm_partition_parse(const char *text, const char *partition,
+                                    gf__slurm_partition *out, gf_error *err);
 /* Whether a submission that was refused with these words may be taken later. */
 bool gf__slurm_is_temporary(const char *words);
 /* Slurm gave up on starting it on a node and waits for an administrator. */
@@ -106,9 +110,11 @@ typedef struct gf__slurm {
         given_up[GF__SLURM_GIVEN_UP]; /* the last ones that we cancelled for a reason of ours */
     size_t n_given_up;
     gf__slurm_queue queue;
-    int64_t queue_ms;       /* when it was read; 0: it is not to be used */
-    uint64_t limit_minutes; /* of the partition; 0: none */
-    int64_t limit_ms;
+    int64_t queue_ms;          /* when it was read; 0: it is not to be used */
+    gf__slurm_partition nodes; /* of the partition */
+    int64_t nodes_ms;          /* when they were asked for; 0: never */
+    gf_status nodes_status;    /* of asking */
+    gf_error nodes_err;
 } gf__slurm;
 /* A call with the time that all of them get. input NULL: none; kept_fd below 0: none. */
 gf_status gf__slurm_call(const char *const *argv, const char *input, int kept_fd,
@@ -123,6 +129,8 @@ void gf__slurm_forget_queue(gf__slurm *self);
 /* ---- slurm_submit.c ---- */
 
 gf_status gf__slurm_start(gf__slurm *self, const gf__attempt *attempt, char **place, gf_error *err);
+/* self->nodes, not older than a minute; after a failure that is told again for a moment. */
+gf_status gf__slurm_read_nodes(gf__slurm *self, gf_error *err);
 gf_status gf__slurm_find(gf__slurm *self, const gf__attempt *attempt, char **place, gf_error *err);
 
 #endif

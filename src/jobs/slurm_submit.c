@@ -12,12 +12,13 @@
 
 #include "jobs/slurm_priv.h"
 
-#define LIMIT_KEPT_MS 60000 /* partitions do not change often */
-#define MAX_NICE      1000  /* of priority 0; the highest priority has 0 */
-#define END_MARGIN_S  120   /* from graft's own time limit to Slurm's */
-#define LOCK_MS       20000
-#define MAX_ARGUMENTS 32
-#define NAME_SIZE     96
+#define NODES_KEPT_MS   60000 /* partitions do not change often */
+#define FAILURE_KEPT_MS 1500  /* all jobs of a round ask */
+#define MAX_NICE        1000  /* of priority 0; the highest priority has 0 */
+#define END_MARGIN_S    120   /* from graft's own time limit to Slurm's */
+#define LOCK_MS         20000
+#define MAX_ARGUMENTS   32
+#define NAME_SIZE       96
 
 /* ---- what is asked for ---- */
 
@@ -44,19 +45,23 @@ static void arguments_free(arguments *list)
         gf__free(list->texts[i]);
 }
 
-static gf_status read_limit(gf__slurm *self, gf_error *err)
+gf_status gf__slurm_read_nodes(gf__slurm *self, gf_error *err)
 {
-    const char *const argv[] = {"sinfo", "--noheader", "--format", GF__SLURM_LIMIT_FORMAT, NULL};
+    const char *const argv[] = {
+        "sinfo", "--Node", "--noheader", "--format", GF__SLURM_PARTITION_FORMAT, NULL};
+    const int64_t kept_ms = self->nodes_status == GF_OK ? NODES_KEPT_MS : FAILURE_KEPT_MS;
     char *text = NULL;
-    if (self->limit_ms != 0 && gf__clock_ms() - self->limit_ms < LIMIT_KEPT_MS)
+    if (self->nodes_ms == 0 || gf__clock_ms() - self->nodes_ms >= kept_ms) {
+        gf_status st = gf__slurm_ask(argv, &text, &self->nodes_err);
+        if (st == GF_OK)
+            st = gf__slurm_partition_parse(text, self->partition, &self->nodes, &self->nodes_err);
+        gf__free(text);
+        self->nodes_status = st;
+        self->nodes_ms = gf__clock_ms();
+    }
+    if (self->nodes_status == GF_OK)
         return GF_OK;
-    gf_status st = gf__slurm_ask(argv, &text, err);
-    if (st == GF_OK)
-        st = gf__slurm_limit_parse(text, self->partition, &self->limit_minutes, err);
-    gf__free(text);
-    if (st == GF_OK)
-        self->limit_ms = gf__clock_ms();
-    return st;
+    return gf_error_set(err, self->nodes_status, "%s", self->nodes_err.message);
 }
 
 static uint64_t grace_s(const gf__attempt *attempt)
@@ -76,11 +81,11 @@ static uint64_t time_minutes(const gf__slurm *self, const gf__attempt *attempt)
     const int64_t most_s = attempt->max_running_s;
     const uint64_t running_s = most_s > 0 ? (uint64_t)most_s : 0;
     if (running_s == 0)
-        return self->limit_minutes;
+        return self->nodes.limit_minutes;
     const uint64_t minutes = (running_s + grace_s(attempt) + END_MARGIN_S + 59) / 60;
-    if (self->limit_minutes == 0 || minutes <= self->limit_minutes)
+    if (self->nodes.limit_minutes == 0 || minutes <= self->nodes.limit_minutes)
         return minutes;
-    return self->limit_minutes;
+    return self->nodes.limit_minutes;
 }
 
 static void add_limits(arguments *list, const gf__slurm *self, const gf__attempt *attempt)
@@ -308,13 +313,13 @@ gf_status gf__slurm_start(gf__slurm *self, const gf__attempt *attempt, char **pl
     *place = NULL;
     gf_status st = check_texts(self, attempt, err);
     if (st == GF_OK)
-        st = read_limit(self, err);
+        st = gf__slurm_read_nodes(self, err);
     return st == GF_OK ? find_or_start(self, attempt, true, place, err) : st;
 }
 
 gf_status gf__slurm_find(gf__slurm *self, const gf__attempt *attempt, char **place, gf_error *err)
 {
-    const gf_status st = read_limit(self, err);
+    const gf_status st = gf__slurm_read_nodes(self, err);
     *place = NULL;
     return st == GF_OK ? find_or_start(self, attempt, false, place, err) : st;
 }

@@ -12,6 +12,7 @@
 #define WAIT_MS 60000
 
 static gf__jobs *jobs;
+static int n_cpus = 2; /* of the server */
 static char *slurm, *path_before;
 
 /* ---- Slurm ---- */
@@ -19,7 +20,7 @@ static char *slurm, *path_before;
 /* What it is told: queue (of squeue), shown (of scontrol), down (it does not answer). What it
  * notes: submitted, cancelled. */
 static const char *const commands[][2] = {
-    {"sinfo", "echo 'main*|infinite'"},
+    {"sinfo", "answers sinfo; echo 'main*|infinite|1|500'; echo 'main*|infinite|6|3000'"},
     {"squeue", "answers squeue; cat queue"},
     {"scontrol", "answers scontrol; cat shown"},
     {"scancel",
@@ -27,7 +28,7 @@ static const char *const commands[][2] = {
      "mv queue.new queue"},
     {"sbatch",
      "for word; do case $word in --job-name=*) name=${word#*=};; esac; done; cat >/dev/null; "
-     "echo \"77|N/A|RUNNING|$name|None\" >>queue; echo 1 >>submitted; "
+     "echo \"$@\" >>asked; echo \"77|N/A|RUNNING|$name|None\" >>queue; echo 1 >>submitted; "
      "[ ! -e loses ] || touch down; answers sbatch; "
      "echo 77"},
 };
@@ -117,7 +118,7 @@ static void start_keeper(gf__runner_kind runner)
     options.home = home;
     options.program = getenv("GRAFT_JOB_PROGRAM");
     options.runner = runner;
-    options.n_cpus = 2;
+    options.n_cpus = n_cpus;
     options.grace_ms = 200;
     options.retry_ms = 1;
     CHECK_OK(gf__jobs_start(&options, &jobs, &check_err));
@@ -285,6 +286,45 @@ TEST(slurm__a_job_whose_process_got_a_signal_is_tried_again)
 
 /* ---- submissions ---- */
 
+/* What Slurm is asked for, for a job with so much of trainingInput; the nodes have up to 6 CPUs and 3000 MiB. */
+static void check_asked(const char *more, const char *cpus, const char *memory)
+{
+    char *words = gf__asprintf("\"succeed\"], %s, \"packageUris\": [", more);
+    submit(words);
+    n_cpus = 0; /* the server is not told how many */
+    start_keeper(GF__RUNNER_SLURM);
+    n_cpus = 2;
+    wait_noted("submitted");
+    char *asked = read_slurm("asked");
+    if (strstr(asked, cpus) == NULL || strstr(asked, memory) == NULL)
+        fail_msg("sbatch was asked for %s; expected %s and %s", asked, cpus, memory);
+    gf__free(asked);
+    gf__free(words);
+}
+
+/* This machine's CPUs are not the cluster's. */
+TEST(slurm__the_partitions_nodes_bound_a_job_and_not_the_server)
+{
+    check_asked("\"scaleTier\": \"STANDARD_1\"", "--cpus-per-task=6 ", "");
+}
+
+TEST(slurm__a_machine_gets_what_it_is_where_the_nodes_have_it)
+{
+    check_asked("\"scaleTier\": \"CUSTOM\", \"masterType\": \"standard\"", "--cpus-per-task=4 ",
+                "--mem=3000M ");
+}
+
+TEST(slurm__that_is_down_keeps_jobs_waiting_and_is_said_to_be)
+{
+    write_slurm("down", "");
+    submit("\"succeed\"");
+    start_keeper(GF__RUNNER_SLURM);
+    wait_reason("Unable to contact slurm controller");
+    CHECK_STR(value("state"), "QUEUED");
+    remove_slurm("down");
+    wait_noted("submitted");
+}
+
 TEST(slurm__a_submission_whose_answer_was_lost_is_found_and_cancelled)
 {
     write_slurm("loses", ""); /* slurmctld takes the job, and is gone before it says so */
@@ -392,6 +432,9 @@ TESTS_MAIN(SLURM_UNIT(slurm__a_job_out_of_slurms_time_is_failed_and_says_so),
            SLURM_UNIT(slurm__a_job_that_ended_at_slurms_warning_is_out_of_time),
            SLURM_UNIT(slurm__a_job_that_an_administrator_cancelled_is_failed_and_says_so),
            SLURM_UNIT(slurm__a_job_whose_process_got_a_signal_is_tried_again),
+           SLURM_UNIT(slurm__the_partitions_nodes_bound_a_job_and_not_the_server),
+           SLURM_UNIT(slurm__a_machine_gets_what_it_is_where_the_nodes_have_it),
+           SLURM_UNIT(slurm__that_is_down_keeps_jobs_waiting_and_is_said_to_be),
            SLURM_UNIT(slurm__a_submission_whose_answer_was_lost_is_found_and_cancelled),
            SLURM_UNIT(slurm__a_submission_whose_answer_was_lost_is_not_submitted_again),
            SLURM_UNIT(elsewhere__a_job_that_slurm_has_is_followed_to_its_end),

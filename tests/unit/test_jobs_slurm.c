@@ -293,34 +293,59 @@ TEST(shown__says_how_a_job_ended)
     }
 }
 
-TEST(limit__is_that_of_the_partition)
+TEST(partition__is_the_one_that_is_meant)
 {
     static const char text[] =
-        "short|30:00\nmain*|1-00:00:00\nlong|infinite\nodd|n/a\nhours|12:30:00\n";
+        "short|30:00|4|8000\nmain*|1-00:00:00|2|4000\nmain*|1-00:00:00|64|4000\n"
+        "main*|1-00:00:00|16|256000\nlong|infinite|8+|16000+\nodd|n/a|x|-1\n"
+        "hours|12:30:00\n";
     static const struct {
         const char *partition;
-        uint64_t minutes;
-    } cases[] = {{"", 1440},  {"main", 1440}, {"short", 30},
-                 {"long", 0}, {"odd", 0},     {"hours", 750}};
+        gf__slurm_partition is;
+    } cases[] = {{"", {1440, 64, 256000}}, {"main", {1440, 64, 256000}}, {"short", {30, 4, 8000}},
+                 {"long", {0, 8, 16000}},  {"odd", {0, 0, 0}},           {"hours", {750, 0, 0}}};
+    gf__slurm_partition found;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        uint64_t minutes = 7;
-        CHECK_OK(gf__slurm_limit_parse(text, cases[i].partition, &minutes, &check_err));
-        CHECK_EQ(minutes, cases[i].minutes);
+        CHECK_OK(gf__slurm_partition_parse(text, cases[i].partition, &found, &check_err));
+        CHECK_EQ(found.limit_minutes, cases[i].is.limit_minutes);
+        CHECK_EQ(found.n_cpus, cases[i].is.n_cpus);
+        CHECK_EQ(found.n_mib, cases[i].is.n_mib);
     }
-    uint64_t minutes = 7;
+}
+
+TEST(partition__that_is_not_there_is_named)
+{
+    static const char text[] = "short|30:00|4|8000\nmain*|1-00:00:00|2|4000\n";
+    gf__slurm_partition found;
     CHECK_FAILS(GF_EINVAL, "no partition named \"mai\"",
-                gf__slurm_limit_parse(text, "mai", &minutes, &check_err));
+                gf__slurm_partition_parse(text, "mai", &found, &check_err));
     CHECK_FAILS(GF_EINVAL, "no partition named \"main*\"",
-                gf__slurm_limit_parse(text, "main*", &minutes, &check_err));
+                gf__slurm_partition_parse(text, "main*", &found, &check_err));
     CHECK_FAILS(GF_EINVAL, "no default partition",
-                gf__slurm_limit_parse("a|1:00\n", "", &minutes, &check_err));
+                gf__slurm_partition_parse("a|1:00\n", "", &found, &check_err));
     CHECK_FAILS(GF_EUNAVAILABLE, "no partition",
-                gf__slurm_limit_parse("", "", &minutes, &check_err));
-    static const char *const odd[] = {
-        "*|", "*|-", "*|:::", "*|1", "*|1-2", "*|1:2:3:4:", "*|1-:00", "*|99999999999999999999:00"};
+                gf__slurm_partition_parse("", "", &found, &check_err));
+}
+
+TEST(partition__survives_what_sinfo_never_says)
+{
+    static const char *const odd[] = {"*|",
+                                      "*|-",
+                                      "*|:::",
+                                      "*|1",
+                                      "*|1-2",
+                                      "*|1:2:3:4:",
+                                      "*|1-:00",
+                                      "*|99999999999999999999:00",
+                                      "*||99999999999999999999999|99999999999999999999999",
+                                      "*|||",
+                                      "*|||||"};
+    gf__slurm_partition found;
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
-        CHECK_OK(gf__slurm_limit_parse(odd[i], "", &minutes, &check_err));
-        CHECK_EQ(minutes, 0);
+        CHECK_OK(gf__slurm_partition_parse(odd[i], "", &found, &check_err));
+        CHECK_EQ(found.limit_minutes, 0);
+        CHECK_EQ(found.n_cpus, 0);
+        CHECK_EQ(found.n_mib, 0);
     }
 }
 
@@ -362,5 +387,7 @@ TESTS_MAIN(UNIT(queue__keeps_our_jobs_and_skips_all_others), UNIT(queue__of_noth
            UNIT(look__of_a_job_that_is_not_listed_is_not_known),
            UNIT(look__of_shards_is_one_attempt), UNIT(look__of_shards_ends_when_no_process_is_left),
            UNIT(place__is_written_and_read), UNIT(id__is_what_sbatch_said),
-           UNIT(shown__says_how_a_job_ended), UNIT(limit__is_that_of_the_partition),
-           UNIT(refusals__are_for_now_or_for_good), UNIT(launch_failure__is_told_from_other_holds))
+           UNIT(shown__says_how_a_job_ended), UNIT(partition__is_the_one_that_is_meant),
+           UNIT(partition__that_is_not_there_is_named),
+           UNIT(partition__survives_what_sinfo_never_says), UNIT(refusals__are_for_now_or_for_good),
+           UNIT(launch_failure__is_told_from_other_holds))
