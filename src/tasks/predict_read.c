@@ -184,6 +184,30 @@ static gf_status listed_address(const gf__input *input, char **out, gf_error *er
     return *out != NULL ? GF_OK : gf__error_nomem(err, "a path", n_chars);
 }
 
+/* Whether it lies in the folder of a project: "gs://BUCKET/PROJECT/...". */
+static bool is_of_project(const char *address, const char *project, size_t n_chars)
+{
+    const char *object = strncmp(address, "gs://", 5) == 0 ? strchr(address + 5, '/') : NULL;
+    return object != NULL && strncmp(object + 1, project, n_chars) == 0 &&
+           object[1 + n_chars] == '/';
+}
+
+/* Who may write in a project's folders alone may not read those of others by a list there. */
+static gf_status check_project(const gf__task *task, const gf__input *input, const char *address,
+                               gf_error *err)
+{
+    const char *project = strchr(task->name, '/'); /* "projects/P/jobs/J" */
+    project = project != NULL ? project + 1 : "";
+    const size_t n_chars = strcspn(project, "/");
+    if (!is_of_project(input->file->address, project, n_chars) ||
+        is_of_project(address, project, n_chars))
+        return GF_OK;
+    return gf_error_set(err, GF_EINVAL,
+                        "%.120s: a list in a folder of the project %.*s may only name what is in "
+                        "such folders (gs://BUCKET/%.*s/...)",
+                        address, (int)n_chars, project, (int)n_chars, project);
+}
+
 static gf_status read_listed(const gf__task *task, const gf__input *input, const gf_model *model,
                              gf__input_reading *out, gf_error *err)
 {
@@ -194,6 +218,8 @@ static gf_status read_listed(const gf__task *task, const gf__input *input, const
     if (!gf__model_takes_pictures(model) || strchr("{[\"", input->text[i]) != NULL)
         return read_instance(input, model, out, err);
     gf_status st = listed_address(input, &address, err);
+    if (st == GF_OK)
+        st = check_project(task, input, address, err);
     if (st == GF_OK)
         st = gf__task_path(task, address, &path, err);
     if (st == GF_OK && !gf__is_file(path)) /* by the name that it has for who wrote the list */

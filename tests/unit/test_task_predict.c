@@ -220,6 +220,29 @@ TEST(batch__a_list_names_pictures_of_buckets_only)
     gf__json_free(errors);
 }
 
+/* The job is of the project p, and so is the folder p. */
+TEST(batch__a_list_in_a_projects_folder_names_pictures_of_its_folders_only)
+{
+    char from[1024], to[1024];
+    CHECK_OK(gf__make_dirs(path_in(home, "buckets/bucket/p"), &check_err));
+    put("p/list.txt", "1.png\ngs://bucket/p/1.png\ngs://bucket/in/1.png\ngs://bucket/pp/1.png\n");
+    snprintf(from, sizeof from, "%s", path_in(home, "buckets/bucket/in/1.png"));
+    snprintf(to, sizeof to, "%s", path_in(home, "buckets/bucket/p/1.png"));
+    assert_int_equal(link(from, to), 0);
+    write_batch(model_path, "\"inputPaths\":[\"gs://bucket/p/list.txt\"],\"dataFormat\":\"TEXT\"",
+                1);
+    CHECK_EQ(run_job(), 0);
+    check_counts("2", "2");
+    gf__json *lines = read_lines("results", 1), *errors = read_lines("errors_stats", 1);
+    check_scores(gf__json_at(lines, 0), "in/1.png");
+    check_scores(gf__json_at(lines, 1), "in/1.png");
+    CHECK(strstr(text_of(errors, 0, "error"), "gs://bucket/in/1.png: a list in a folder of the "
+                                              "project p may only name") != NULL);
+    CHECK(strstr(text_of(errors, 1, "error"), "gs://bucket/pp/1.png: a list in a folder") != NULL);
+    gf__json_free(lines);
+    gf__json_free(errors);
+}
+
 TEST(batch__rows_of_a_csv_go_to_a_model_of_columns)
 {
     put("rows.csv", "length,width\n5.1,3.5\n4.9,3.0\n6.3,2.5\n");
@@ -411,6 +434,7 @@ int main(void)
         BATCH(batch__broken_pictures_are_errors_by_name_and_the_rest_is_predicted),
         BATCH(batch__takes_instances_a_line_as_the_server_does),
         BATCH(batch__a_list_names_pictures_of_buckets_only),
+        BATCH(batch__a_list_in_a_projects_folder_names_pictures_of_its_folders_only),
         BATCH(batch__rows_of_a_csv_go_to_a_model_of_columns),
         BATCH(batch__rows_of_an_npz_have_the_scores_of_the_same_rows_of_a_csv),
         BATCH(batch__says_what_it_cannot_read),
