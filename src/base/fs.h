@@ -38,6 +38,11 @@ const char *gf__writer_path(const gf__writer *writer);
 /* The three above in one. */
 gf_status gf__write_file(const char *path, const void *bytes, size_t n_bytes, gf_error *err);
 
+/* Removes what killed writers have left in a folder, and in folders below it that deep (not through links): NAME.tmp.PID.N whose
+ * process is not alive and that nobody has written to for an hour. For folders of our own, not for
+ * users' files. How many. */
+size_t gf__sweep_temporaries(const char *dir, int depth);
+
 /* mkdir -p. */
 gf_status gf__make_dirs(const char *path, gf_error *err);
 bool gf__is_file(const char *path);

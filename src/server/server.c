@@ -160,6 +160,26 @@ static gf_status check_options(const gf_server_options *options, gf_error *err)
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
+/* Of processes that were killed while they wrote. Buckets are users': what is in them is nobody else's to judge. */
+static void sweep_home(const gf_server_options *options)
+{
+    static const struct {
+        const char *name;
+        int depth;
+    } folders[] = {{"trunks", 0}, {"packs", 0}, {"features", 1}, {"jobs", 1}};
+    size_t n_swept = 0;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        char *path = gf__path_join(options->home, folders[i].name);
+        if (path != NULL)
+            n_swept += gf__sweep_temporaries(path, folders[i].depth);
+        gf__free(path);
+    }
+    if (n_swept > 0)
+        gf__observe_log(&options->observer, GF_LOG_INFO,
+                        "%zu files that killed processes had left half written are removed",
+                        n_swept);
+}
+
 static gf_status open_registry(gf_server *server, const gf_server_options *options, gf_error *err)
 {
     gf_registry_options settings = gf_registry_options_default();
@@ -175,6 +195,8 @@ static gf_status open_registry(gf_server *server, const gf_server_options *optio
                             options->home);
     if (st == GF_OK)
         st = gf_registry_recover(server->registry, GF_REGISTRY_RESUME, NULL, err);
+    if (st == GF_OK)
+        sweep_home(options);
     return st;
 }
 

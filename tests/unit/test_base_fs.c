@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -462,7 +463,58 @@ TEST(lock__waits_where_told_to)
 
 #define IN_DIR(name) cmocka_unit_test_setup_teardown(name, enter, leave)
 
-TESTS_MAIN(IN_DIR(map_file__shows_the_bytes_of_a_file),
+/* ---- what killed writers have left ---- */
+
+static void write_old(const char *name, long age_s)
+{
+    struct timespec times[2] = {{.tv_sec = time(NULL) - age_s}, {.tv_sec = time(NULL) - age_s}};
+    char *path = gf__path_join(dir, name);
+    CHECK_OK(gf__write_file(path, "half", 4, &check_err));
+    CHECK_EQ(utimensat(AT_FDCWD, path, times, 0), 0);
+    gf__free(path);
+}
+
+static bool is_there(const char *name)
+{
+    char *path = gf__path_join(dir, name);
+    const bool is = gf__is_file(path);
+    gf__free(path);
+    return is;
+}
+
+TEST(sweep__takes_what_the_dead_have_left_and_nothing_else)
+{
+    static const char *const others[] = {
+        "x.tmp",    "x.tmp.1", "x.tmp.a.0",  "x.tmp.1.0x",
+        ".tmp.1.0", "tmp.1.0", "x.tmp.-1.0", "x.tmp.99999999999999999999.0"};
+    char dead[64], alive[64], deep[64], deeper[64], young[64];
+    const pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    CHECK_EQ(waitpid(pid, NULL, 0), pid);
+    snprintf(dead, sizeof dead, "a.tmp.b.json.tmp.%ld.0", (long)pid);
+    snprintf(young, sizeof young, "young.tmp.%ld.17", (long)pid);
+    snprintf(alive, sizeof alive, "x.tmp.%ld.1", (long)getpid());
+    snprintf(deep, sizeof deep, "7/x.tmp.%ld.1", (long)pid);
+    snprintf(deeper, sizeof deeper, "7/8/x.tmp.%ld.1", (long)pid);
+    CHECK_OK(gf__make_dirs(at("7/8"), &check_err));
+    write_old(dead, 7200);
+    write_old(young, 60);
+    write_old(alive, 7200);
+    write_old(deep, 7200);
+    write_old(deeper, 7200);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        write_old(others[i], 7200);
+    CHECK_EQ(gf__sweep_temporaries(dir, 1), 2);
+    CHECK(!is_there(dead) && !is_there(deep));
+    CHECK(is_there(young) && is_there(alive) && is_there(deeper));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        CHECK(is_there(others[i]));
+    CHECK_EQ(gf__sweep_temporaries(at("nowhere"), 1), 0);
+}
+
+TESTS_MAIN(IN_DIR(sweep__takes_what_the_dead_have_left_and_nothing_else),
+           IN_DIR(map_file__shows_the_bytes_of_a_file),
            IN_DIR(map_file__says_what_is_wrong_with_a_path), IN_DIR(read_file__stops_at_its_limit),
            IN_DIR(read_file__reads_files_larger_than_its_buffer),
            IN_DIR(writer__shows_nothing_before_commit),
