@@ -8,6 +8,8 @@
 
 #include "server/http_mhd_priv.h"
 
+/* RFC 8996: the versions before are no more to be spoken. */
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 #define STACK_BYTES ((size_t)1 << 20) /* address space; what is not touched costs nothing */
 
 static void notify_connection(void *user, struct MHD_Connection *http, void **socket_context,
@@ -50,6 +52,7 @@ static gf_status start_daemon(gf__listener *listener, gf_error *err)
         {MHD_OPTION_END, 0, NULL},
         {MHD_OPTION_END, 0, NULL},
         {MHD_OPTION_END, 0, NULL},
+        {MHD_OPTION_END, 0, NULL},
     };
     unsigned int flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
                          MHD_USE_POLL | MHD_USE_ITC | MHD_USE_NO_LISTEN_SOCKET;
@@ -59,6 +62,8 @@ static gf_status start_daemon(gf__listener *listener, gf_error *err)
                                            (void *)(uintptr_t)options->tls_cert_pem};
         items[10] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0,
                                             (void *)(uintptr_t)options->tls_key_pem};
+        items[11] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0,
+                                            (void *)(uintptr_t)TLS_PRIORITIES};
     }
     listener->daemon = MHD_start_daemon(flags, 0, NULL, NULL, gf__incoming_take, listener,
                                         MHD_OPTION_ARRAY, items, MHD_OPTION_END);

@@ -4,7 +4,9 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
+import warnings
 
 import harness
 from harness import JPEG_PATH, PICTURE, b64, run_graft, wait_for
@@ -37,6 +39,22 @@ class Tls(harness.HomeCase):
         self.assertRaises((OSError, harness.http.client.HTTPException), server.ask, "GET", "/livez", connection=plain)
         plain.close()
         self.check_code(server.ask("GET", "/livez"), 200)
+
+    def test_versions_of_tls_that_are_no_more_to_be_used_are_not(self):
+        cert, key = certificate(self.folder, "a")
+        server = self.serve("--tls-cert", cert, "--tls-key", key, cafile=cert)
+        for version, is_spoken in (("TLSv1", False), ("TLSv1_1", False), ("TLSv1_2", True), ("TLSv1_3", True)):
+            with self.subTest(version=version), socket.create_connection(("127.0.0.1", server.port), harness.DEADLINE_S) as plain, warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                context = ssl.create_default_context(cafile=cert)
+                context.set_ciphers("DEFAULT@SECLEVEL=0")
+                context.maximum_version = context.minimum_version = ssl.TLSVersion[version]
+                try:
+                    with context.wrap_socket(plain, server_hostname="localhost") as client:
+                        found = client.version()
+                except OSError as problem:
+                    found = problem
+                self.assertEqual(isinstance(found, str), is_spoken, found)
 
     def test_a_bad_key_or_certificate_is_refused_by_its_name(self):
         cert, key = certificate(self.folder, "a")
