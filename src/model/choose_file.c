@@ -4,13 +4,17 @@
 #include "model/model.h"
 #include "tensor/tensor.h"
 
-static bool has_document(const char *path)
+/* A file that is something else is none; one that cannot be read is an error. */
+static gf_status look_at(const char *path, bool *has_document, gf_error *err)
 {
     gf_safetensors *file = NULL;
-    const bool has = gf_safetensors_open(path, &file, NULL) == GF_OK &&
-                     gf_safetensors_metadata(file, "graft") != NULL;
+    gf_error own = {0};
+    const gf_status st = gf_safetensors_open(path, &file, &own);
+    *has_document = st == GF_OK && gf_safetensors_metadata(file, "graft") != NULL;
     gf_safetensors_close(file);
-    return has;
+    if (st != GF_EIO && st != GF_ENOTFOUND && st != GF_ENOMEM)
+        return GF_OK;
+    return gf_error_set(err, st, "%s", own.message);
 }
 
 gf_status gf__model_choose_file(const gf__model_candidate *files, size_t n, size_t *index,
@@ -21,7 +25,11 @@ gf_status gf__model_choose_file(const gf__model_candidate *files, size_t n, size
         if (strcmp(gf__path_extension(files[i].name), ".safetensors") != 0)
             continue;
         n_weights++;
-        if (!has_document(files[i].path))
+        bool has_document = false;
+        const gf_status st = look_at(files[i].path, &has_document, err);
+        if (st != GF_OK)
+            return st;
+        if (!has_document)
             continue;
         if (n_found++ > 0)
             return gf_error_set(err, GF_EFORMAT,

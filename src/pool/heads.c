@@ -33,16 +33,27 @@ void gf__heads_drop(gf__node *node, gf__loaded *head)
     pthread_cond_broadcast(&node->pool->pools->changed);
 }
 
-/* The runs that were sent after it fail with the reason, not with "there is no such head". */
-static void fail_flights(gf__node *node, const gf__report *report)
+gf_status gf__heads_failure(const gf__served *version, gf_status st, const char *reason,
+                            gf_error *err)
 {
+    const bool is_passing = st == GF_ENOMEM || st == GF_EUNAVAILABLE;
+    if (version->is_check || is_passing)
+        return gf_error_set(err, st, "%s", reason);
+    return gf_error_set(err, GF_EIO, "the model file of %.100s: %s", version->name, reason);
+}
+
+/* The runs that were sent after it fail with the reason, not with "there is no such head". */
+static void fail_flights(gf__node *node, const gf__served *version, const gf__report *report)
+{
+    gf_error err = {0};
+    const gf_status st = gf__heads_failure(version, report->status, report->message, &err);
     for (size_t i = 0; i < node->n_flights; i++) {
         gf__flight *flight = &node->flights[i];
         if (flight->head != report->head || flight->task == NULL)
             continue;
         gf__task *task = flight->task;
         flight->task = NULL; /* its answer is still to come, and says less */
-        gf__task_fail(task, report->status, report->message);
+        gf__task_fail(task, st, err.message);
     }
 }
 
@@ -52,7 +63,7 @@ void gf__heads_loaded(gf__node *node, const gf__report *report)
     if (head == NULL)
         return;
     if (report->status != GF_OK) {
-        fail_flights(node, report);
+        fail_flights(node, head->version, report);
         gf__heads_drop(node, head);
         return;
     }

@@ -78,6 +78,8 @@ static gf_status send_load(gf__node *node, gf__task *task, gf_error *err)
         head = gf__heads_find(node, version->head);
         if (head != NULL)
             gf__heads_drop(node, head);
+        const gf_error why = *err;
+        st = gf__heads_failure(version, st, why.message, err);
     }
     return st;
 }

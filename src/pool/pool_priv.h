@@ -287,6 +287,10 @@ gf__loaded *gf__heads_find(gf__node *node, uint64_t head);
 gf__loaded *gf__heads_add(gf__node *node, gf__served *version); /* NULL: out of memory */
 void gf__heads_loaded(gf__node *node, const gf__report *report);
 void gf__heads_drop(gf__node *node, gf__loaded *head);
+/* Why the model cannot be loaded, as whoever asked for it is told: one that was checked once and is
+ * broken now is the server's fault, and nothing is wrong with the request (GF_EIO). */
+gf_status gf__heads_failure(const gf__served *version, gf_status st, const char *reason,
+                            gf_error *err);
 /* A head to unload now: of a removed version, or the one used longest ago while there is not room
  * for n_bytes more. NULL: none. */
 gf__loaded *gf__heads_to_unload(gf__node *node, size_t n_bytes);

@@ -66,9 +66,11 @@ static gf_status answer(gf_server *server, gf__request *request, gf__response *r
                      &predictions, &own);
     if (st == GF_OK) {
         st = respond(request, response, &asked, predictions, err);
-    } else { /* what is wrong with an instance has a shape of its own from here on */
+    } else if (gf__is_about_instances(st)) { /* has a shape of its own from here on */
         gf__respond_error(server, GF__FAMILY_ML_PREDICT, st, own.message, response);
         st = GF_OK;
+    } else {
+        gf_error_set(err, st, "%s", own.message);
     }
 done:
     gf__predictions_free(predictions);

@@ -68,8 +68,7 @@ const char *gf__rpc_name(gf_status status)
     return meaning_of(status).rpc_name;
 }
 
-/* What is wrong with the instances, as far as a status can tell. */
-static bool is_about_instances(gf_status st)
+bool gf__is_about_instances(gf_status st)
 {
     return st == GF_EINVAL || st == GF_EFORMAT || st == GF_ESHAPE || st == GF_EUNSUPPORTED;
 }
@@ -108,7 +107,7 @@ void gf__respond_error_code(gf_server *server, gf__family family, int code, gf_s
     }
     response->content_type = "application/json";
     const bool is_text = family == GF__FAMILY_TENSORFLOW || family == GF__FAMILY_V2 ||
-                         (family == GF__FAMILY_ML_PREDICT && is_about_instances(st));
+                         (family == GF__FAMILY_ML_PREDICT && gf__is_about_instances(st));
     if (is_text) {
         document = gf__json_object();
         gf__json_set_string(document, "error", message);

@@ -197,6 +197,19 @@ static void hide_paths(const gf_server *server, const gf__request *request, gf_e
     gf__free(text);
 }
 
+/* Where the home is, is nobody's business but the log's. */
+static void hide_home(const gf_server *server, gf_error *failure)
+{
+    static const char word[] = "HOME";
+    const size_t n_word = sizeof word - 1, n_home = strlen(server->options.home);
+    char *at = n_home >= n_word ? strstr(failure->message, server->options.home) : NULL;
+    while (at != NULL) {
+        memmove(at + n_word, at + n_home, strlen(at + n_home) + 1);
+        memcpy(at, word, n_word);
+        at = strstr(at + n_word, server->options.home);
+    }
+}
+
 /* Answers are JSON: for what else a client asks it would take them. */
 static gf_status check_alt(const gf__request *request, gf_error *err)
 {
@@ -224,6 +237,7 @@ void gf__routes_respond(void *user, gf__request *request, gf_status st, const gf
     }
     if (st == GF_EIO)
         hide_paths(server, request, &failure);
+    hide_home(server, &failure);
     if (st != GF_OK) {
         const int code = request->refused_code != 0 ? request->refused_code : gf__http_code(st);
         gf__respond_error_code(server, family_for(request), code, st, failure.message, response);

@@ -120,6 +120,8 @@ void gf__routes_done(void *user, const gf__request *request, const gf__response 
  * families. GF_ELIMIT is 400; the listener's own limits have their own codes. */
 int gf__http_code(gf_status status);
 const char *gf__rpc_name(gf_status status);
+/* What is wrong with the instances of a prediction, as far as a status can tell. */
+bool gf__is_about_instances(gf_status st);
 /* The answer that a failure is in this family. For handlers that must say it themselves: an error that
  * keeps code 200. Retry-After comes with every 429 and 503, whoever made it. */
 void gf__respond_error(gf_server *server, gf__family family, gf_status st, const char *message,

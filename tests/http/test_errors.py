@@ -1,5 +1,7 @@
 """Errors have the exact shape of the family whose path was asked; nothing that a client sends ends the server."""
 import json
+import os
+import signal
 import socket
 
 import harness
@@ -88,6 +90,48 @@ class Errors(harness.ServerCase):
                 self.assertEqual(answer.count(b"HTTP/1.1 "), 1, answer)
                 self.assertIn(b"Host headers, expected one", json.loads(answer.partition(b"\r\n\r\n")[2])["error"].encode())
         self.assertEqual(self.sent_raw(b"GET /livez HTTP/1.0\r\n\r\n")[9:12], b"200")
+
+
+class Damage(harness.HomeCase):
+    """What has become of the server's own files is no client's fault, and where they lie is nobody's business."""
+
+    def restarted_workers(self, server):
+        for pid in server.workers():
+            os.kill(pid, signal.SIGKILL)
+
+    def test_a_model_that_is_broken_by_now_is_a_fault_of_the_server(self):
+        server = self.serve()
+        server.deploy("stamps", "v1", harness.stamps())
+        (path,) = [os.path.join(folder, name) for folder, _, names in os.walk(os.path.join(self.home, "blobs")) for name in names]
+        whole = harness.read(path)
+        os.chmod(path, 0o600)
+        for damage in (lambda: harness.write(path, whole[:100]), lambda: harness.write(path, b"\0" * len(whole)), lambda: os.remove(path)):
+            damage()
+            self.restarted_workers(server)
+            for url in FAMILIES[:2]:
+                answer = self.check_code(server.ask("POST", url, {"instances": [b64(harness.PICTURE)]}), 500)
+                self.assertNotIn(self.home.encode(), answer.body)
+                self.assertNotIn(b"blobs", answer.body)
+            self.assertEqual(answer.json["error"]["status"], "INTERNAL")
+            self.assertIn("the model file of projects/default/models/stamps/versions/v1: ", server.log_text())
+        harness.write(path, whole)
+        self.check_code(server.ask("POST", FAMILIES[0], {"instances": [b64(harness.PICTURE)]}), 200)
+
+    def test_a_trunk_that_is_gone_is_told_with_what_to_do(self):
+        server = self.serve()
+        server.deploy("stamps", "v1", harness.stamps())
+        (trunk,) = [os.path.join(self.home, "trunks", name) for name in os.listdir(os.path.join(self.home, "trunks"))]
+        target = os.readlink(trunk)
+        os.remove(trunk)
+        self.restarted_workers(server)
+        said = self.check_code(server.ask("POST", FAMILIES[0], {"instances": [b64(harness.PICTURE)]}), 503).json["error"]
+        self.assertIn("not in HOME; get it with graft pull", said)
+        pool = server.pools()[0]
+        self.assertIn("not in ", pool["failure"])
+        self.assertGreaterEqual(pool["failedStarts"], 5)
+        os.symlink(target, trunk)
+        harness.wait_for(lambda: server.ask("POST", FAMILIES[0], {"instances": [b64(harness.PICTURE)]}).code == 200, "a worker again")
+        self.assertNotIn("failure", server.pools()[0])
 
 
 if __name__ == "__main__":
