@@ -1,22 +1,18 @@
 /* cli/cmd_jobs.c: graft jobs list, describe, cancel, stream-logs: jobs of a server, as gcloud has
  * them. Submitting is jobs_submit.c's. */
-#include <string.h>
-
 #include "cli/jobs.h"
+#include "cli/remote_items.h"
 
 typedef struct jobs_settings {
     gf__remote_settings remote;
-    const char *filter;
-    int limit, page_size;
+    gf__items_choice choice;
     bool allows_multiline;
 } jobs_settings;
 
 static const gf__option list_options[] = {
-    GF__TEXT(
-        "--filter", "EXPR", NULL, jobs_settings, filter,
-        "Only those: FIELD:VALUE, FIELD=VALUE, FIELD!=VALUE joined by AND; VALUE may end in *."),
-    GF__INT("--limit", "N", "all", jobs_settings, limit, 1, 1e9, "No more than so many."),
-    GF__INT("--page-size", "N", "100", jobs_settings, page_size, 1, 100,
+    GF__FILTER_OPTION(jobs_settings, choice.filter),
+    GF__INT("--limit", "N", "all", jobs_settings, choice.limit, 1, 1e9, "No more than so many."),
+    GF__INT("--page-size", "N", "100", jobs_settings, choice.page_size, 1, 100,
             "How many to ask the server for at a time."),
     GF__REMOTE_OPTIONS(jobs_settings),
     GF__FORMAT_OPTION(jobs_settings),
@@ -33,76 +29,35 @@ static const gf__option stream_options[] = {
     GF__REMOTE_OPTIONS(jobs_settings),
 };
 
-static gf_status print_jobs(gf__cli *cli, gf__json *jobs, gf_error *err)
+static void add_row(gf__table *table, const gf__json *job)
 {
-    static const char *const headings[] = {"JOB_ID", "STATUS", "CREATED"};
-    if (cli->is_json)
-        return gf__cli_print_json(jobs, err);
-    gf__table *table = gf__table_new(headings, 3);
-    for (size_t i = 0; i < gf__json_n_items(jobs); i++) {
-        const gf__json *job = gf__json_at(jobs, i);
-        const char *const cells[] = {
-            gf__json_string(gf__json_find(job, "jobId"), ""),
-            gf__json_string(gf__json_find(job, "state"), ""),
-            gf__json_string(gf__json_find(job, "createTime"), ""),
-        };
-        gf__table_row(table, cells);
-    }
-    gf__json_free(jobs);
-    return gf__table_print(table, err);
+    const char *const cells[] = {
+        gf__json_string(gf__json_find(job, "jobId"), ""),
+        gf__json_string(gf__json_find(job, "state"), ""),
+        gf__json_string(gf__json_find(job, "createTime"), ""),
+    };
+    gf__table_row(table, cells);
 }
+
+static const char *const headings[] = {"JOB_ID", "STATUS", "CREATED"};
+static const gf__items jobs = {"jobs", gf__job_path, headings, 3, add_row};
 
 static gf_status run_list(gf__cli *cli, const void *settings, gf_error *err)
 {
     const jobs_settings *s = settings;
-    gf__remote remote;
-    const gf__list_query query = {"jobs", "filter", s->filter, s->limit, s->page_size};
-    gf__json *jobs = NULL;
-    gf_status st = gf__remote_open(cli, &s->remote, &remote, err);
-    if (st == GF_OK) {
-        char *path = gf__job_path(&remote, NULL, NULL);
-        st = gf__remote_list(&remote, path, &query, &jobs, err);
-        gf__free(path);
-    }
-    if (st == GF_OK)
-        st = print_jobs(cli, jobs, err);
-    gf__remote_close(&remote);
-    return st;
+    return gf__items_list(cli, &s->remote, &jobs, &s->choice, err);
 }
 
 static gf_status run_describe(gf__cli *cli, const void *settings, gf_error *err)
 {
     const jobs_settings *s = settings;
-    gf__remote remote;
-    gf__json *job = NULL;
-    gf_status st = gf__remote_open(cli, &s->remote, &remote, err);
-    if (st == GF_OK) {
-        char *path = gf__job_path(&remote, cli->words[0], NULL);
-        st = gf__remote_call(&remote, "GET", path, NULL, &job, err);
-        gf__free(path);
-    }
-    if (st == GF_OK)
-        st = gf__print_answer(cli, job, err);
-    gf__remote_close(&remote);
-    return st;
+    return gf__item_describe(cli, &s->remote, &jobs, err);
 }
 
 static gf_status run_cancel(gf__cli *cli, const void *settings, gf_error *err)
 {
     const jobs_settings *s = settings;
-    gf__remote remote;
-    gf__json *body = gf__json_object();
-    gf_status st = gf__remote_open(cli, &s->remote, &remote, err);
-    if (st == GF_OK) {
-        char *path = gf__job_path(&remote, cli->words[0], ":cancel");
-        st = gf__remote_call(&remote, "POST", path, body, NULL, err);
-        gf__free(path);
-    }
-    if (st == GF_OK)
-        gf__cli_note(cli, "asked to cancel %s", gf__path_base(cli->words[0]));
-    gf__json_free(body);
-    gf__remote_close(&remote);
-    return st;
+    return gf__item_cancel(cli, &s->remote, &jobs, err);
 }
 
 static gf_status run_stream_logs(gf__cli *cli, const void *settings, gf_error *err)

@@ -1,20 +1,16 @@
 /* cli/cmd_operations.c: graft operations list, describe, cancel, wait; graft pools: what a server is
  * doing. */
-#include <string.h>
-
-#include "cli/remote.h"
+#include "cli/remote_items.h"
 
 typedef struct operations_settings {
     gf__remote_settings remote;
-    const char *filter;
-    int limit;
+    gf__items_choice choice;
 } operations_settings;
 
 static const gf__option list_options[] = {
-    GF__TEXT(
-        "--filter", "EXPR", NULL, operations_settings, filter,
-        "Only those: FIELD:VALUE, FIELD=VALUE, FIELD!=VALUE joined by AND; VALUE may end in *."),
-    GF__INT("--limit", "N", "all", operations_settings, limit, 1, 1e9, "No more than so many."),
+    GF__FILTER_OPTION(operations_settings, choice.filter),
+    GF__INT("--limit", "N", "all", operations_settings, choice.limit, 1, 1e9,
+            "No more than so many."),
     GF__REMOTE_OPTIONS(operations_settings),
     GF__FORMAT_OPTION(operations_settings),
 };
@@ -34,41 +30,53 @@ static const char *state_of(const gf__json *operation)
     return gf__json_int(gf__json_find(error, "code"), 0) == 1 ? "CANCELLED" : "FAILED";
 }
 
-static gf_status print_operations(gf__cli *cli, gf__json *operations, gf_error *err)
+static void add_row(gf__table *table, const gf__json *operation)
 {
-    static const char *const headings[] = {"NAME", "TYPE", "STATE", "ERROR"};
-    if (cli->is_json)
-        return gf__cli_print_json(operations, err);
-    gf__table *table = gf__table_new(headings, 4);
-    for (size_t i = 0; i < gf__json_n_items(operations); i++) {
-        const gf__json *operation = gf__json_at(operations, i);
-        const gf__json *metadata = gf__json_find(operation, "metadata");
-        const char *const cells[] = {
-            gf__short_name(operation, "name"),
-            gf__json_string(gf__json_find(metadata, "operationType"), ""),
-            state_of(operation),
-            gf__json_string(gf__json_find(gf__json_find(operation, "error"), "message"), ""),
-        };
-        gf__table_row(table, cells);
-    }
-    gf__json_free(operations);
-    return gf__table_print(table, err);
+    const gf__json *metadata = gf__json_find(operation, "metadata");
+    const char *const cells[] = {
+        gf__short_name(operation, "name"),
+        gf__json_string(gf__json_find(metadata, "operationType"), ""),
+        state_of(operation),
+        gf__json_string(gf__json_find(gf__json_find(operation, "error"), "message"), ""),
+    };
+    gf__table_row(table, cells);
 }
+
+static const char *const headings[] = {"NAME", "TYPE", "STATE", "ERROR"};
+static const gf__items operations = {"operations", gf__operation_path, headings, 4, add_row};
 
 static gf_status run_list(gf__cli *cli, const void *settings, gf_error *err)
 {
     const operations_settings *s = settings;
+    return gf__items_list(cli, &s->remote, &operations, &s->choice, err);
+}
+
+static gf_status run_describe(gf__cli *cli, const void *settings, gf_error *err)
+{
+    const operations_settings *s = settings;
+    return gf__item_describe(cli, &s->remote, &operations, err);
+}
+
+static gf_status run_cancel(gf__cli *cli, const void *settings, gf_error *err)
+{
+    const operations_settings *s = settings;
+    return gf__item_cancel(cli, &s->remote, &operations, err);
+}
+
+static gf_status run_wait(gf__cli *cli, const void *settings, gf_error *err)
+{
+    const operations_settings *s = settings;
     gf__remote remote;
-    const gf__list_query query = {"operations", "filter", s->filter, s->limit, 0};
-    gf__json *operations = NULL;
+    gf__json *operation = NULL;
     gf_status st = gf__remote_open(cli, &s->remote, &remote, err);
-    if (st == GF_OK) {
-        char *path = gf__operation_path(&remote, NULL, NULL);
-        st = gf__remote_list(&remote, path, &query, &operations, err);
-        gf__free(path);
-    }
     if (st == GF_OK)
-        st = print_operations(cli, operations, err);
+        st = gf__item_get(cli, &remote, &operations, &operation, err);
+    if (st == GF_OK)
+        st = gf__remote_wait(cli, &remote, &operation, err);
+    if (st == GF_OK)
+        st = gf__print_answer(cli, operation, err);
+    else
+        gf__json_free(operation);
     gf__remote_close(&remote);
     return st;
 }
@@ -84,57 +92,6 @@ const gf__command gf__command_operations_list = {
     .settings_size = sizeof(operations_settings),
     .run = run_list,
 };
-
-/* One operation: asked for, and waited for with is_awaited. */
-static gf_status get_operation(gf__cli *cli, const operations_settings *s, bool is_awaited,
-                               gf_error *err)
-{
-    gf__remote remote;
-    gf__json *operation = NULL;
-    gf_status st = gf__remote_open(cli, &s->remote, &remote, err);
-    if (st == GF_OK) {
-        char *path = gf__operation_path(&remote, cli->words[0], NULL);
-        st = gf__remote_call(&remote, "GET", path, NULL, &operation, err);
-        gf__free(path);
-    }
-    if (st == GF_OK && is_awaited)
-        st = gf__remote_wait(cli, &remote, &operation, err);
-    if (st == GF_OK) {
-        st = gf__print_answer(cli, operation, err);
-        operation = NULL;
-    }
-    gf__json_free(operation);
-    gf__remote_close(&remote);
-    return st;
-}
-
-static gf_status run_describe(gf__cli *cli, const void *settings, gf_error *err)
-{
-    return get_operation(cli, settings, false, err);
-}
-
-static gf_status run_wait(gf__cli *cli, const void *settings, gf_error *err)
-{
-    return get_operation(cli, settings, true, err);
-}
-
-static gf_status run_cancel(gf__cli *cli, const void *settings, gf_error *err)
-{
-    const operations_settings *s = settings;
-    gf__remote remote;
-    gf__json *body = gf__json_object();
-    gf_status st = gf__remote_open(cli, &s->remote, &remote, err);
-    if (st == GF_OK) {
-        char *path = gf__operation_path(&remote, cli->words[0], ":cancel");
-        st = gf__remote_call(&remote, "POST", path, body, NULL, err);
-        gf__free(path);
-    }
-    if (st == GF_OK)
-        gf__cli_note(cli, "asked to cancel %s", gf__path_base(cli->words[0]));
-    gf__json_free(body);
-    gf__remote_close(&remote);
-    return st;
-}
 
 const gf__command gf__command_operations_describe = {
     .name = "operations describe",
