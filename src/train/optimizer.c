@@ -1,7 +1,8 @@
 /* An optimizer's step. With 2 million weights a step is bound by memory, not arithmetic: weights,
  * gradient and two slots are 32 MB. So the gradient is never stored whole. A block of weight rows
- * is an item of work: its gradient is computed into a scratch of L1 size and used up there; only
- * weights and slots travel. */
+ * is an item of work: its gradient is computed into a scratch and used up there; only weights and
+ * slots travel. The scratch is larger than L1: with 16 rows of 1024 weights a strip of the deltas
+ * serves two groups of rows once it is fetched. */
 #include "train/optimizer_priv.h"
 
 #include <math.h>
@@ -9,7 +10,7 @@
 
 #include "train/update_priv.h"
 
-enum { SCRATCH_FLOATS = 8192, MAX_SLOTS = 2 };
+enum { SCRATCH_FLOATS = 16384, MAX_SLOTS = 2 };
 
 struct gf__optimizer {
     gf_optimizer kind;
