@@ -92,6 +92,9 @@ gf_status gf_image_encode_jpeg(const gf_image *image, int quality, uint8_t **byt
     return writer.st;
 }
 
+/* zlib's own choice, 6, takes twice as long to make a photograph 1 % smaller. */
+#define PNG_LEVEL 4
+
 static void append_bytes(png_structp png, png_bytep bytes, size_t n_bytes)
 {
     gf__buffer *buffer = png_get_io_ptr(png);
@@ -138,6 +141,7 @@ static bool write_png(png_writer *writer, const gf_image *image)
     png_set_IHDR(png, writer->info, (png_uint_32)image->width, (png_uint_32)image->height, 8,
                  PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
                  PNG_FILTER_TYPE_DEFAULT);
+    png_set_compression_level(png, PNG_LEVEL);
     png_write_info(png, writer->info);
     for (size_t y = 0; y < image->height; y++)
         png_write_row(png, image->rgb + 3 * image->width * y);
