@@ -152,6 +152,95 @@ TEST(keras_names__a_missing_weight_is_named)
     gf__checkpoint_free(&c);
 }
 
+/* ---- EfficientNet-Lite0's -------------------------------------------------------------------- */
+
+/* All weights of a network under their layers' names, as a file would have them; to be freed. */
+static gf__torch_file file_of(const gf_graph *graph, const char *folder)
+{
+    gf__torch_file file = {.kind = "safetensors"};
+    file.tensors = gf__calloc(4 * gf_graph_n_layers(graph), sizeof *file.tensors);
+    for (size_t i = 0; i < gf_graph_n_layers(graph); i++) {
+        const gf_layer *layer = gf_graph_layer_at(graph, (ptrdiff_t)i);
+        const bool is_deep = gf__layer_config_of(layer)->class_id == GF__LAYER_DEPTHWISE_CONV2D;
+        for (size_t k = 0; k < gf__layer_n_weights(layer); k++) {
+            gf__torch_tensor *to = &file.tensors[file.n_tensors++];
+            to->name = gf__asprintf("%s%s/%s%s:0", folder, gf_layer_name(layer),
+                                    is_deep ? "depthwise_" : "", gf__layer_weight_name(layer, k));
+            to->tensor = gf__tensor_ref(gf__layer_weight_at(layer, k));
+        }
+    }
+    qsort(file.tensors, file.n_tensors, sizeof *file.tensors, compare_names);
+    return file;
+}
+
+static gf_status read_file(const gf__torch_file *file, gf__checkpoint *out)
+{
+    *out = (gf__checkpoint){0};
+    CHECK(gf__has_keras_names(file));
+    return gf__keras_names_read(file, out, &check_err);
+}
+
+TEST(keras_names__of_efficientnet_lite0_are_its_layers)
+{
+    static const size_t classes[] = {0, 9};
+    for (size_t i = 0; i < 2; i++) {
+        gf_graph *graph = NULL;
+        gf__checkpoint c;
+        const char *architecture = NULL;
+        CHECK_OK(gf__efficientnet_lite0_layers(classes[i], &graph, &check_err));
+        fill_weights(graph);
+        gf__torch_file file = file_of(graph, i == 0 ? "" : "lite/");
+        CHECK_OK(read_file(&file, &c));
+        CHECK_STR(c.origin, "safetensors of EfficientNet-Lite0");
+        CHECK_EQ(gf__graph_n_classes(c.graph), classes[i]);
+        CHECK_OK(gf__architecture_match(c.graph, "efficientnet_lite0", &architecture, &check_err));
+        for (size_t l = 0; l < gf_graph_n_layers(graph); l++)
+            for (size_t k = 0; k < gf__layer_n_weights(gf_graph_layer_at(graph, (ptrdiff_t)l)); k++)
+                CHECK(gf__layer_weight_at(gf_graph_layer_at(c.graph, (ptrdiff_t)l), k) ==
+                      gf__layer_weight_at(gf_graph_layer_at(graph, (ptrdiff_t)l), k));
+        gf__checkpoint_free(&c);
+        gf__torch_file_free(&file);
+        gf_graph_free(graph);
+    }
+}
+
+TEST(keras_names__of_efficientnet_lite0_that_do_not_fit_are_named)
+{
+    static const struct {
+        gf_status status;
+        const char *to, *message; /* in the place of "block1a_bn/beta:0" */
+    } rows[] = {
+        {GF_EMISMATCH, "other", "is not EfficientNet-Lite0: has other, which"},
+        {GF_EMISMATCH, "/beta", "is not EfficientNet-Lite0: has /beta, which"},
+        {GF_EMISMATCH, "block9z_bn/beta", "would be of \"block9z_bn\", which that network has not"},
+        {GF_EMISMATCH, "block1a_bn/bias", "block1a_bn/bias: layer \"block1a_bn\""},
+        {GF_EFORMAT, "x/block1a_bn/gamma", "block1a_bn/gamma:0 is a weight that it has twice"},
+        {GF_EMISMATCH, "top_conv/gamma", "is not EfficientNet-Lite0: top_conv/gamma: layer"},
+    };
+    gf_graph *graph = NULL;
+    CHECK_OK(gf__efficientnet_lite0_layers(3, &graph, &check_err));
+    fill_weights(graph);
+    gf__torch_file file = file_of(graph, "");
+    size_t at = 0;
+    while (strcmp(file.tensors[at].name, "block1a_bn/beta:0") != 0)
+        at++;
+    char *name = file.tensors[at].name;
+    gf__checkpoint c;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        file.tensors[at].name = (char *)rows[i].to;
+        CHECK_FAILS(rows[i].status, rows[i].message, read_file(&file, &c));
+        gf__checkpoint_free(&c);
+    }
+    file.tensors[at].name = name;
+    file.n_tensors--; /* top_conv/kernel: the last but for what is called top_bn */
+    CHECK_FAILS(GF_EMISMATCH, "is not EfficientNet-Lite0: has no kernel for layer \"top_conv\"",
+                read_file(&file, &c));
+    gf__checkpoint_free(&c);
+    file.n_tensors++;
+    gf__torch_file_free(&file);
+    gf_graph_free(graph);
+}
+
 TEST(keras_names__survive_every_allocation_failure)
 {
     gf_status st = GF_ENOMEM;
@@ -357,6 +446,8 @@ int main(void)
         UNIT(keras_names__go_by_their_place_whatever_the_numbers_begin_with),
         UNIT(keras_names__what_does_not_fit_is_named),
         UNIT(keras_names__a_missing_weight_is_named),
+        UNIT(keras_names__of_efficientnet_lite0_are_its_layers),
+        UNIT(keras_names__of_efficientnet_lite0_that_do_not_fit_are_named),
         UNIT(keras_names__survive_every_allocation_failure),
         UNIT(safetensors__is_known_by_its_content),
         UNIT(safetensors__hostile_files_get_a_line),

@@ -43,6 +43,31 @@ TEST(torch__both_forms_nested_or_inside_a_package_give_the_same_tensors)
     }
 }
 
+/* ".pt" is another habit for the same two forms: what is in the file decides. */
+TEST(torch__files_called_pt_are_the_same)
+{
+    static const char *const names[] = {"new.pth", "old.pth", "nested.pth", "wheel.whl"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *dir = check_temp_dir(), *path = gf__path_join(dir, "model.pt"), *bytes = NULL;
+        size_t n_bytes = 0;
+        gf__source source = {.kind = GF__SOURCE_NPM};
+        gf__torch_file file = {0};
+        CHECK_OK(gf__read_file(fixture(names[i]), 1 << 20, &bytes, &n_bytes, &check_err));
+        CHECK_OK(gf__write_file(path, bytes, n_bytes, &check_err));
+        CHECK_OK(gf__source_find(path, "mine", &source, &check_err));
+        CHECK_EQ(source.kind, GF__SOURCE_TORCH);
+        CHECK_OK(gf__torch_open(path, &file, &check_err));
+        check_tensor(&file, "turned", turned, 6, 3);
+        CHECK_FAILS(GF_EUNSUPPORTED,
+                    "model.pt: ", gf_zoo_import(path, "mine", dir, NULL, NULL, &check_err));
+        gf__torch_file_free(&file);
+        gf__free(source.path);
+        gf__free(bytes);
+        gf__free(path);
+        check_remove_dir(dir);
+    }
+}
+
 static void check_refused(gf_status status, const char *name, const char *message)
 {
     gf__torch_file file = {0};
@@ -192,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(torch__both_forms_nested_or_inside_a_package_give_the_same_tensors),
+        UNIT(torch__files_called_pt_are_the_same),
         UNIT(torch__calls_nothing),
         UNIT(torch__says_where_a_tensor_and_its_storage_disagree),
         UNIT(torch__every_cut_of_a_file_is_an_error_not_a_crash),

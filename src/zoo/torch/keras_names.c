@@ -1,7 +1,8 @@
-/* zoo/torch/keras_names.c: tensors called LAYER/WEIGHT, as Keras and graft call them, into Keras' Inception-v3:
- * "conv2d_3/kernel", "batch_normalization/beta:0", "inception_v3/predictions/bias".
+/* zoo/torch/keras_names.c: tensors called LAYER/WEIGHT, as Keras and graft call them, into the network whose layers
+ * have such names: EfficientNet-Lite0, where each has one of its own ("block1a_dwconv/depthwise_kernel"), or Keras'
+ * Inception-v3: "conv2d_3/kernel", "batch_normalization/beta:0", "inception_v3/predictions/bias".
  *
- * Numbers depend on what else the writing program had built before (the second network of a session
+ * There numbers depend on what else the writing program had built before (the second network of a session
  * begins at conv2d_94), so a layer is known by its place among those of its kind, in the order of
  * their numbers. The file's own order says nothing: its libraries sort by name. */
 #include <stdio.h>
@@ -10,7 +11,7 @@
 
 #include "zoo/torch/torch_priv.h"
 
-#define TITLE "Keras' Inception-v3"
+static const char inception[] = "Keras' Inception-v3", lite[] = "EfficientNet-Lite0";
 
 typedef enum kind { CONV, NORM, TOP, N_KINDS } kind;
 
@@ -32,8 +33,17 @@ static const struct {
     {"predictions", TOP},
 };
 
-static const char *const weights[] = {"kernel", "bias",        "gamma",
-                                      "beta",   "moving_mean", "moving_variance"};
+static const struct {
+    const char *name, *own; /* in a file, in a graph */
+} weights[] = {
+    {"kernel", "kernel"},
+    {"depthwise_kernel", "kernel"},
+    {"bias", "bias"},
+    {"gamma", "gamma"},
+    {"beta", "beta"},
+    {"moving_mean", "moving_mean"},
+    {"moving_variance", "moving_variance"},
+};
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -58,8 +68,8 @@ static const char *weight_of(const char *name, size_t *n_before)
     const size_t start = last_part(name, n);
     *n_before = start;
     for (size_t i = 0; start > 1 && i < sizeof weights / sizeof *weights; i++)
-        if (is_text(name + start, n - start, weights[i]))
-            return weights[i];
+        if (is_text(name + start, n - start, weights[i].name))
+            return weights[i].own;
     return NULL;
 }
 
@@ -85,6 +95,12 @@ static bool read_layer(const char *layer, size_t n, entry *out)
     return false;
 }
 
+static gf_status refuse_name(const char *title, const char *name, gf_error *err)
+{
+    return gf_error_set(err, GF_EMISMATCH,
+                        "is not %s: has %.120s, which that network has no place for", title, name);
+}
+
 static gf_status read_name(const char *name, entry *out, gf_error *err)
 {
     size_t n = 0;
@@ -94,8 +110,7 @@ static gf_status read_name(const char *name, entry *out, gf_error *err)
         if (read_layer(name + start, n - 1 - start, out))
             return GF_OK;
     }
-    return gf_error_set(err, GF_EMISMATCH,
-                        "is not " TITLE ": has %.120s, which that network has no place for", name);
+    return refuse_name(inception, name, err);
 }
 
 bool gf__has_keras_names(const gf__torch_file *file)
@@ -157,26 +172,23 @@ static size_t count_classes(const gf__torch_file *file, const entry *entries)
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
-static gf_status give(const gf__torch_file *file, const entry *one, gf_graph *graph,
-                      const char *layer, gf_error *err)
+static gf_status give(const gf__torch_tensor *from, const char *title, gf_graph *graph,
+                      const char *layer, const char *weight, gf_error *err)
 {
     size_t index = 0;
-    const gf__torch_tensor *from = &file->tensors[one->tensor];
     if (gf_graph_find_layer(graph, layer, &index, NULL) != GF_OK)
         return gf_error_set(err, GF_EMISMATCH,
-                            "is not " TITLE
-                            ": %.100s would be of \"%s\", which that network has not",
-                            from->name, layer);
+                            "is not %s: %.100s would be of \"%s\", which that network has not",
+                            title, from->name, layer);
     if (from->tensor == NULL)
         return gf_error_set(err, GF_EMISMATCH,
-                            "is not " TITLE ": %.100s holds whole numbers, expected float",
+                            "is not %s: %.100s holds whole numbers, expected float", title,
                             from->name);
     gf_error why = {0};
-    if (gf__graph_set_weight(graph, index, one->weight, gf__tensor_ref(from->tensor), &why) ==
-        GF_OK)
+    if (gf__graph_set_weight(graph, index, weight, gf__tensor_ref(from->tensor), &why) == GF_OK)
         return GF_OK;
     gf_tensor_free(from->tensor); /* the reference that was not taken */
-    return gf_error_set(err, GF_EMISMATCH, "is not " TITLE ": %.100s: %s", from->name, why.message);
+    return gf_error_set(err, GF_EMISMATCH, "is not %s: %.100s: %s", title, from->name, why.message);
 }
 
 static gf_status give_all(const gf__torch_file *file, const entry *entries, gf_graph *graph,
@@ -195,37 +207,99 @@ static gf_status give_all(const gf__torch_file *file, const entry *entries, gf_g
             snprintf(layer, sizeof layer, "%s", names[TOP]);
         else
             snprintf(layer, sizeof layer, "%s_%zu", names[entries[i].kind], place);
-        st = give(file, &entries[i], graph, layer, err);
+        st = give(&file->tensors[entries[i].tensor], inception, graph, layer, entries[i].weight,
+                  err);
     }
     return st;
 }
 
-static gf_status check_all_given(const gf_graph *graph, gf_error *err)
+static gf_status check_all_given(const gf_graph *graph, const char *title, gf_error *err)
 {
     for (size_t i = 0; i < gf_graph_n_layers(graph); i++) {
         const gf_layer *layer = gf_graph_layer_at(graph, (ptrdiff_t)i);
         for (size_t k = 0; k < gf__layer_n_weights(layer); k++)
             if (gf__layer_weight_at(layer, k) == NULL)
-                return gf_error_set(err, GF_EMISMATCH,
-                                    "is not " TITLE ": has no %s for layer \"%s\"",
-                                    gf__layer_weight_name(layer, k), gf_layer_name(layer));
+                return gf_error_set(err, GF_EMISMATCH, "is not %s: has no %s for layer \"%s\"",
+                                    title, gf__layer_weight_name(layer, k), gf_layer_name(layer));
     }
     return GF_OK;
 }
 
-gf_status gf__keras_names_read(const gf__torch_file *file, gf__checkpoint *out, gf_error *err)
+static gf_status read_inception(const gf__torch_file *file, gf_graph **out, gf_error *err)
 {
     entry *entries = NULL;
     gf_status st = read_entries(file, &entries, err);
     if (st == GF_OK)
-        st = gf__inception_v3_layers(count_classes(file, entries), &out->graph, err);
+        st = gf__inception_v3_layers(count_classes(file, entries), out, err);
     if (st == GF_OK)
-        st = give_all(file, entries, out->graph, err);
+        st = give_all(file, entries, *out, err);
     if (st == GF_OK)
-        st = check_all_given(out->graph, err);
+        st = check_all_given(*out, inception, err);
     gf__free(entries);
+    return st;
+}
+
+/* ---- EfficientNet-Lite0 ---------------------------------------------------------------------- */
+
+/* "stem_conv" and "kernel" of "net/stem_conv/kernel:0"; a layer "" where the name is none of a weight. */
+typedef struct owner {
+    char layer[GF__LAYER_NAME_TEXT];
+    const char *weight; /* static */
+} owner;
+
+static owner owner_of(const char *name)
+{
+    size_t n = 0;
+    owner found = {.weight = weight_of(name, &n)};
+    if (found.weight != NULL) {
+        const size_t start = last_part(name, n - 1);
+        snprintf(found.layer, sizeof found.layer, "%.*s", (int)(n - 1 - start), name + start);
+    }
+    return found;
+}
+
+static const gf__torch_tensor *find_kernel(const gf__torch_file *file, const char *layer)
+{
+    for (size_t i = 0; i < file->n_tensors; i++) {
+        const owner found = owner_of(file->tensors[i].name);
+        if (strcmp(found.layer, layer) == 0 && strcmp(found.weight, "kernel") == 0)
+            return &file->tensors[i];
+    }
+    return NULL;
+}
+
+static gf_status give_by_name(const gf__torch_tensor *from, gf_graph *graph, gf_error *err)
+{
+    size_t index = 0;
+    const owner to = owner_of(from->name);
+    if (to.layer[0] == '\0')
+        return refuse_name(lite, from->name, err);
+    if (gf_graph_find_layer(graph, to.layer, &index, NULL) == GF_OK &&
+        gf_layer_weight(gf_graph_layer_at(graph, (ptrdiff_t)index), to.weight) != NULL)
+        return gf_error_set(err, GF_EFORMAT, "%.100s is a weight that it has twice", from->name);
+    return give(from, lite, graph, to.layer, to.weight, err);
+}
+
+static gf_status read_lite(const gf__torch_file *file, gf_graph **out, gf_error *err)
+{
+    const gf__torch_tensor *top = find_kernel(file, "predictions");
+    const bool has_top = top != NULL && top->tensor != NULL && gf_tensor_n_dims(top->tensor) == 2;
+    gf_status st = gf__efficientnet_lite0_layers(has_top ? gf_tensor_shape(top->tensor)[1] : 0, out,
+                                                 err);
+    for (size_t i = 0; st == GF_OK && i < file->n_tensors; i++)
+        st = give_by_name(&file->tensors[i], *out, err);
+    return st == GF_OK ? check_all_given(*out, lite, err) : st;
+}
+
+/* ---- both ------------------------------------------------------------------------------------ */
+
+gf_status gf__keras_names_read(const gf__torch_file *file, gf__checkpoint *out, gf_error *err)
+{
+    const bool is_lite = find_kernel(file, "stem_conv") != NULL;
+    const gf_status st = is_lite ? read_lite(file, &out->graph, err)
+                                 : read_inception(file, &out->graph, err);
     if (st != GF_OK)
         return st;
-    out->origin = gf__asprintf("%s of Keras' Inception-v3", file->kind);
+    out->origin = gf__asprintf("%s of %s", file->kind, is_lite ? lite : inception);
     return out->origin != NULL ? GF_OK : gf__error_nomem(err, "an origin", 64);
 }
