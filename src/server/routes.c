@@ -201,12 +201,13 @@ static void hide_paths(const gf_server *server, const gf__request *request, gf_e
 static void hide_home(const gf_server *server, gf_error *failure)
 {
     static const char word[] = "HOME";
-    const size_t n_word = sizeof word - 1, n_home = strlen(server->options.home);
-    char *at = n_home >= n_word ? strstr(failure->message, server->options.home) : NULL;
+    const char *home = server->options.home != NULL ? server->options.home : "";
+    const size_t n_word = sizeof word - 1, n_home = strlen(home);
+    char *at = n_home >= n_word ? strstr(failure->message, home) : NULL;
     while (at != NULL) {
         memmove(at + n_word, at + n_home, strlen(at + n_home) + 1);
         memcpy(at, word, n_word);
-        at = strstr(at + n_word, server->options.home);
+        at = strstr(at + n_word, home);
     }
 }
 
