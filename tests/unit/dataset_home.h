@@ -13,21 +13,6 @@ static inline void add_files(const char *dir, const char *const *names)
 }
 #define FILES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-/* "folder cat dog: cat/1.jpg=0 dog/2.jpg=1" */
-static inline const char *describe(const gf_dataset *set)
-{
-    static char text[4096];
-    size_t n = (size_t)snprintf(text, sizeof text, "%s", gf_dataset_kind(set));
-
-    for (size_t k = 0; k < gf_dataset_n_classes(set); k++)
-        n += (size_t)snprintf(text + n, sizeof text - n, " %s", gf_dataset_class_at(set, k));
-    n += (size_t)snprintf(text + n, sizeof text - n, ":");
-    for (size_t i = 0; i < gf_dataset_n_items(set); i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, " %s=%zu", gf_dataset_item_at(set, i),
-                              gf_dataset_label_at(set, i));
-    return text;
-}
-
 /* All warnings, one a line. */
 static inline void collect(void *user, gf_log_level level, const char *message)
 {
@@ -50,7 +35,7 @@ static inline void check_folder(const char *dir, const char *want)
     gf_dataset *set = NULL;
 
     CHECK_OK(gf_dataset_open(dir, NULL, NULL, &set, &check_err));
-    CHECK_STR(describe(set), want);
+    CHECK_STR(describe_set(set), want);
     gf_dataset_free(set);
 }
 

@@ -193,4 +193,14 @@ static inline gf__jobs_counts counts_after(uint64_t n_succeeded)
     return counts;
 }
 
+static inline void stop_thread(gf__jobs *keeper)
+{
+    pthread_mutex_lock(&keeper->mutex);
+    keeper->is_stopping = true;
+    pthread_mutex_unlock(&keeper->mutex);
+    gf__jobs_wake(keeper);
+    pthread_join(keeper->thread, NULL);
+    keeper->has_thread = false;
+}
+
 #endif

@@ -29,7 +29,7 @@ TEST(folder__passes_over_hidden_files_and_what_is_no_picture)
     add_files(dir, FILES("cat/1.jpg", "cat/.2.jpg", "cat/Thumbs.db", "cat/notes.txt", ".git/3.jpg",
                          "cat/.cache/4.jpg", "dog/5.jpg", "README.md"));
     gf_dataset *set = open_with(dir, warnings);
-    CHECK_STR(describe(set), "folder cat dog: cat/1.jpg=0 dog/5.jpg=1");
+    CHECK_STR(describe_set(set), "folder cat dog: cat/1.jpg=0 dog/5.jpg=1");
     CHECK_STR(warnings, "");
     gf_dataset_free(set);
     check_remove_dir(dir);
@@ -87,7 +87,7 @@ TEST(folder__names_class_folders_without_pictures)
 
     add_files(dir, FILES("cat/1.jpg", "dog/2.jpg", "bird/notes.txt"));
     gf_dataset *set = open_with(dir, warnings);
-    CHECK_STR(describe(set), "folder cat dog: cat/1.jpg=0 dog/2.jpg=1");
+    CHECK_STR(describe_set(set), "folder cat dog: cat/1.jpg=0 dog/2.jpg=1");
     snprintf(
         want, sizeof want,
         "%s/bird: no pictures found (expected JPEG, PNG, WebP, GIF or BMP files); not a class\n",

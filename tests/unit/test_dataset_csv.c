@@ -1,12 +1,10 @@
 /* Lists of pictures: CSV record by record, and CSV and JSON lines as data sets. Files need only be
  * there: opening reads none of them. */
-#include "check.h"
-
 #include <sys/stat.h>
 
-#include "base/base.h"
 #include "data/csv_priv.h"
 #include "data/dataset_priv.h"
+#include "dataset_files.h"
 
 /* ---- records --------------------------------------------------------------------------------- */
 
@@ -133,28 +131,13 @@ static fixture make_fixture(const char *text)
     return f;
 }
 
-/* "csv cats dogs: a.jpg=0 b.jpg=1" */
-static const char *describe(const gf_dataset *set)
-{
-    static char text[2048];
-    size_t n = (size_t)snprintf(text, sizeof text, "%s", gf_dataset_kind(set));
-
-    for (size_t k = 0; k < gf_dataset_n_classes(set); k++)
-        n += (size_t)snprintf(text + n, sizeof text - n, " %s", gf_dataset_class_at(set, k));
-    n += (size_t)snprintf(text + n, sizeof text - n, ":");
-    for (size_t i = 0; i < gf_dataset_n_items(set); i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, " %s=%zu", gf_dataset_item_at(set, i),
-                              gf_dataset_label_at(set, i));
-    return text;
-}
-
 static void check_list(const char *text, const gf_dataset_options *options, const char *want)
 {
     fixture f = make_fixture(text);
     gf_dataset *set = NULL;
 
     CHECK_OK(gf_dataset_open(f.list, options, NULL, &set, &check_err));
-    CHECK_STR(describe(set), want);
+    CHECK_STR(describe_set(set), want);
     gf_dataset_free(set);
     check_remove_dir(f.dir);
 }

@@ -120,7 +120,7 @@ TEST(npz__holds_pictures_as_bytes)
     gf_sample sample;
 
     CHECK_OK(gf_dataset_open(write_npz(dir, &parts), NULL, NULL, &set, &check_err));
-    CHECK_STR(describe(set), "npz 0 1: features[0]=1 features[1]=0 features[2]=1");
+    CHECK_STR(describe_set(set), "npz 0 1: features[0]=1 features[1]=0 features[2]=1");
     CHECK(gf_dataset_file_at(set, 0) == NULL);
     CHECK_OK(gf_dataset_read(set, 2, &sample, &check_err));
     CHECK_EQ(sample.kind, GF_SAMPLE_PIXELS);
@@ -215,12 +215,13 @@ TEST(npz__takes_class_names_from_the_file_or_the_caller)
 
     CHECK_OK(gf_dataset_open(write_npz(dir, &parts), &(gf_dataset_options){classes, 2, false}, NULL,
                              &set, &check_err));
-    CHECK_STR(describe(set), "npz opera capitol: features[0]=1 features[1]=0 features[2]=1");
+    CHECK_STR(describe_set(set), "npz opera capitol: features[0]=1 features[1]=0 features[2]=1");
     gf_dataset_free(set);
     parts.classes = classes;
     parts.n_classes = 3;
     set = open_with(write_npz(dir, &parts), warnings);
-    CHECK_STR(describe(set), "npz opera capitol none: features[0]=1 features[1]=0 features[2]=1");
+    CHECK_STR(describe_set(set),
+              "npz opera capitol none: features[0]=1 features[1]=0 features[2]=1");
     CHECK(strstr(warnings, "no picture of class 'none'") != NULL);
     gf_dataset_free(set);
     parts.n_label_dims = 0;

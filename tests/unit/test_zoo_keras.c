@@ -1,29 +1,10 @@
 /* test_zoo_keras.c: .keras archives of every Keras that writes them become the same trunk, and an archive
  * that is damaged, foreign or made to hurt says so in one line. */
-#include "check.h"
 #include "tensor/tensor.h"
 #include "zoo/keras/keras_priv.h"
+#include "zoo_home.h"
 
 #define GOLDEN "golden/zoo/keras/small_3_12.keras"
-
-static gf_trunk *import_fixture(const char *fixture, const char *home)
-{
-    gf_trunk *trunk = NULL;
-    CHECK_OK(gf_zoo_import(check_fixture(fixture), "small", home, NULL, NULL, &check_err));
-    CHECK_OK(gf_trunk_load(home, "small", &trunk, &check_err));
-    return trunk;
-}
-
-/* Nothing but trunks/: no unpacked weights of an import that is over. */
-static void check_home_is_clean(char *home)
-{
-    gf__dir_list list;
-    CHECK_OK(gf__list_dir(home, &list, &check_err));
-    for (size_t i = 0; i < list.n_names; i++)
-        CHECK(list.names[i][0] != '.');
-    gf__dir_list_free(&list);
-    check_remove_dir(home);
-}
 
 /* All were made of one network (tests/golden/make_keras_archive.py): same graph, same weights, so the same
  * identity. */
@@ -37,9 +18,9 @@ TEST(keras__every_version_gives_the_same_trunk)
         {GOLDEN, "Keras 3.12.0 model (.keras), small_3_12.keras"},
     };
     char *home = check_temp_dir();
-    gf_trunk *h5 = import_fixture("golden/zoo/small.h5", home);
+    gf_trunk *h5 = import_fixture("golden/zoo/small.h5", "small", home);
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        gf_trunk *trunk = import_fixture(files[i].path, home);
+        gf_trunk *trunk = import_fixture(files[i].path, "small", home);
         CHECK_STR(gf_trunk_sha256(trunk), gf_trunk_sha256(h5));
         CHECK_STR(gf_trunk_origin(trunk), files[i].origin);
         gf_trunk_free(trunk);

@@ -1,35 +1,11 @@
 /* TensorFlow's files: SavedModels of Keras 2, frozen graphs, graphs of TensorFlow 0.x answer as
- * TensorFlow does; hostile ones get one clear line; a checkpoint's index is believed nothing. */
+ * TensorFlow does; hostile ones get one clear line. */
 #include <unistd.h>
 
-#include "check.h"
 #include "graft/engine.h"
 #include "small_export.h"
+#include "tf_files.h"
 #include "zoo/tensorflow/graph_def.h"
-#include "zoo/tensorflow/tensor_bundle.h"
-#include "zoo/tensorflow/tensorflow.h"
-
-static const char *fixture(const char *name)
-{
-    static char path[96];
-    snprintf(path, sizeof path, "golden/zoo/tf/%s", name);
-    return check_fixture(path);
-}
-
-static gf_status read_as(const char *name, const char *path, gf__checkpoint *out)
-{
-    gf__source source = {0};
-    gf_status st = gf__source_find(path, name, &source, &check_err);
-    if (st == GF_OK)
-        st = gf__savedmodel_read(&source, name, NULL, out, &check_err);
-    gf__free(source.path);
-    return st;
-}
-
-static gf_status read_path(const char *path, gf__checkpoint *out)
-{
-    return read_as("net", path, out);
-}
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
@@ -208,13 +184,6 @@ TEST(tf__what_graft_exports_comes_back)
 }
 
 /* ---- names of files --------------------------------------------------------------------------- */
-
-static char *read_fixture(const char *name, size_t *size)
-{
-    char *bytes = NULL;
-    CHECK_OK(gf__read_file(fixture(name), 1 << 20, &bytes, size, &check_err));
-    return bytes;
-}
 
 static gf__source_kind kind_of(const char *name, const char *bytes, size_t size)
 {
@@ -399,102 +368,6 @@ TEST(tf__files_of_something_else_are_told)
 
 /* ---- tensor bundles -------------------------------------------------------------------------- */
 
-static char *read_index(size_t *size)
-{
-    return read_fixture("export/variables/variables.index", size);
-}
-
-TEST(bundle__finds_tensors_by_name)
-{
-    gf__tensor_bundle *bundle = NULL;
-    gf_tensor *tensor = NULL;
-    size_t size;
-    char *bytes = read_index(&size);
-    CHECK_OK(gf__tensor_bundle_parse(bytes, size, &bundle, &check_err));
-    CHECK(gf__tensor_bundle_n_tensors(bundle) >= 17);
-    CHECK_STR(gf__tensor_bundle_name_at(bundle, 0), "_CHECKPOINTABLE_OBJECT_GRAPH");
-    CHECK_FAILS(GF_ENOTFOUND, "the checkpoint has no \"nothing\"",
-                gf__tensor_bundle_load(bundle, "nothing", &tensor, &check_err));
-    CHECK_FAILS(
-        GF_EUNSUPPORTED, "\"_CHECKPOINTABLE_OBJECT_GRAPH\": is of TensorFlow's type 7",
-        gf__tensor_bundle_load(bundle, "_CHECKPOINTABLE_OBJECT_GRAPH", &tensor, &check_err));
-    CHECK_FAILS(
-        GF_EFORMAT, "is not inside of the data file",
-        gf__tensor_bundle_load(bundle, gf__tensor_bundle_name_at(bundle, 1), &tensor, &check_err));
-    gf__tensor_bundle_close(bundle);
-    gf__free(bytes);
-}
-
-TEST(bundle__every_cut_and_every_changed_byte_of_an_index_is_an_error)
-{
-    size_t size;
-    char *bytes = read_index(&size);
-    gf__tensor_bundle *bundle = NULL;
-    for (size_t n = 0; n < size; n++) {
-        char *cut = malloc(n + 1); /* so that reading past it is seen */
-        memcpy(cut, bytes, n);
-        CHECK(gf__tensor_bundle_parse(cut, n, &bundle, &check_err) != GF_OK);
-        free(cut);
-    }
-    for (size_t i = 0; i < size - 48; i++) { /* the footer has padding, which nobody reads */
-        bytes[i] = (char)(bytes[i] ^ 0x41);
-        const gf_status st = gf__tensor_bundle_parse(bytes, size, &bundle, &check_err);
-        CHECK(st == GF_EMISMATCH || st == GF_EUNSUPPORTED || st == GF_EFORMAT);
-        bytes[i] = (char)(bytes[i] ^ 0x41);
-    }
-    gf__free(bytes);
-}
-
-TEST(bundle__a_compressed_block_is_told)
-{
-    size_t size, n_found = 0;
-    char *bytes = read_index(&size);
-    gf__tensor_bundle *bundle = NULL;
-    for (size_t i = 0; i < size - 48; i++) { /* one of them is the kind of a block's compression */
-        const char was = bytes[i];
-        bytes[i] = 1; /* snappy */
-        n_found += gf__tensor_bundle_parse(bytes, size, &bundle, &check_err) == GF_EUNSUPPORTED &&
-                   strstr(check_err.message, "is compressed (kind 1)") != NULL;
-        gf__tensor_bundle_close(bundle);
-        bundle = NULL;
-        bytes[i] = was;
-    }
-    CHECK_EQ(n_found, 3);
-    gf__free(bytes);
-}
-
-/* The folder again, with its data file changed. */
-static void check_data(gf_status status, const char *message, ptrdiff_t n_more, size_t changed)
-{
-    static const char *const files[] = {"saved_model.pb", "variables/variables.index",
-                                        "variables/variables.data-00000-of-00001"};
-    gf__checkpoint checkpoint = {0};
-    char *dir = check_temp_dir(), *folder = gf__path_join(dir, "variables"), name[64];
-    CHECK_OK(gf__make_dirs(folder, &check_err));
-    for (size_t i = 0; i < 3; i++) {
-        char *bytes = NULL, *path = gf__path_join(dir, files[i]);
-        size_t size;
-        snprintf(name, sizeof name, "export/%s", files[i]);
-        CHECK_OK(gf__read_file(fixture(name), 1 << 20, &bytes, &size, &check_err));
-        if (i == 2) {
-            size = (size_t)((ptrdiff_t)size + n_more);
-            bytes[changed] = (char)(bytes[changed] ^ 1);
-        }
-        CHECK_OK(gf__write_file(path, bytes, size, &check_err));
-        gf__free(path);
-        gf__free(bytes);
-    }
-    CHECK_FAILS(status, message, read_path(dir, &checkpoint));
-    gf__free(folder);
-    check_remove_dir(dir);
-}
-
-TEST(bundle__damaged_data_is_told_with_the_variables_name)
-{
-    check_data(GF_EFORMAT, "is not inside of the data file: cut short?", -3300, 0);
-    check_data(GF_EMISMATCH, "is damaged: wrong checksum", 0, 40);
-}
-
 TEST(tf__survives_every_allocation_failure)
 {
     static const char *const files[] = {"saved", "spelled.pb"};
@@ -534,19 +407,17 @@ TEST(tf__two_functions_of_one_name_are_refused)
     gf__def_graph_close(&graph);
 }
 
-TESTS_MAIN(
-    UNIT(tf__files_are_found_by_what_is_in_them), UNIT(tf__a_graph_that_begins_like_json_is_none),
-    UNIT(tf__two_functions_of_one_name_are_refused), UNIT(tf__networks_answer_as_tensorflow_does),
-    UNIT(tf__layers_are_those_of_keras_by_name_and_order),
-    UNIT(tf__layers_of_keras_3_have_their_own_names),
-    UNIT(tf__arithmetic_before_the_first_layer_is_the_inputs_scaling),
-    UNIT(tf__a_frozen_graph_and_its_savedmodel_have_the_same_weights),
-    UNIT(tf__what_graft_exports_comes_back), UNIT(tf__what_graft_cannot_say_is_refused_by_node),
-    UNIT(tf__pictures_of_any_size_have_that_of_a_known_network),
-    UNIT(tf__a_trunk_is_the_same_by_whatever_name), UNIT(tf__a_node_with_too_many_inputs_is_told),
-    UNIT(tf__a_million_nodes_cost_bounded_memory), UNIT(tf__files_of_something_else_are_told),
-    UNIT(bundle__finds_tensors_by_name),
-    UNIT(bundle__every_cut_and_every_changed_byte_of_an_index_is_an_error),
-    UNIT(bundle__a_compressed_block_is_told),
-    UNIT(bundle__damaged_data_is_told_with_the_variables_name),
-    UNIT(tf__survives_every_allocation_failure))
+TESTS_MAIN(UNIT(tf__networks_answer_as_tensorflow_does),
+           UNIT(tf__layers_are_those_of_keras_by_name_and_order),
+           UNIT(tf__layers_of_keras_3_have_their_own_names),
+           UNIT(tf__arithmetic_before_the_first_layer_is_the_inputs_scaling),
+           UNIT(tf__a_frozen_graph_and_its_savedmodel_have_the_same_weights),
+           UNIT(tf__what_graft_exports_comes_back), UNIT(tf__files_are_found_by_what_is_in_them),
+           UNIT(tf__a_graph_that_begins_like_json_is_none),
+           UNIT(tf__what_graft_cannot_say_is_refused_by_node),
+           UNIT(tf__pictures_of_any_size_have_that_of_a_known_network),
+           UNIT(tf__a_trunk_is_the_same_by_whatever_name),
+           UNIT(tf__a_million_nodes_cost_bounded_memory),
+           UNIT(tf__a_node_with_too_many_inputs_is_told),
+           UNIT(tf__files_of_something_else_are_told), UNIT(tf__survives_every_allocation_failure),
+           UNIT(tf__two_functions_of_one_name_are_refused))
