@@ -51,31 +51,53 @@ gf_status gf__serve_apply_container(const gf__serve_wishes *wishes, gf_server_op
 
 /* ---- the model of AIP_STORAGE_URI ------------------------------------------------------------ */
 
+/* What is known of the versions there are. */
+typedef struct version_search {
+    const char *uri;
+    char *name; /* of one that was made of uri and did not fail */
+    size_t n_versions;
+} version_search;
+
+static void look_at_page(const gf__json *versions, version_search *search)
+{
+    search->n_versions += gf__json_n_items(versions);
+    for (size_t i = 0; i < gf__json_n_items(versions); i++) {
+        const gf__json *version = gf__json_at(versions, i);
+        const char *state = gf__json_string(gf__json_find(version, "state"), "");
+        const char *origin = gf__json_string(gf__json_find(version, "deploymentUri"), "");
+        if (strcmp(origin, search->uri) == 0 && strcmp(state, "FAILED") != 0)
+            snprintf(search->name, GF__SERVE_NAME_SIZE, "%s", gf__short_name(version, "name"));
+    }
+}
+
 /* The version of the model that was made of uri and did not fail; "" where there is none.
  * n_versions: of all. */
-static void find_version_of(gf_registry *registry, const char *model, const char *uri,
-                            char name[GF__SERVE_NAME_SIZE], size_t *n_versions)
+static gf_status find_version_of(gf_registry *registry, const char *model, const char *uri,
+                                 char name[GF__SERVE_NAME_SIZE], size_t *n_versions, gf_error *err)
 {
-    char *text = NULL;
-    gf__json *list = NULL;
-    const gf_registry_page page = {.size = 100};
-    *n_versions = 0;
+    version_search search = {.uri = uri, .name = name};
+    char *token = NULL;
+    gf_status st = GF_OK;
     name[0] = '\0';
-    if (gf_registry_list_versions(registry, model, &page, &text, NULL) != GF_OK)
-        return;
-    if (gf__json_parse(text, strlen(text), &list, NULL) == GF_OK) {
-        const gf__json *versions = gf__json_find(list, "versions");
-        *n_versions = gf__json_n_items(versions);
-        for (size_t i = 0; i < *n_versions; i++) {
-            const gf__json *version = gf__json_at(versions, i);
-            const char *state = gf__json_string(gf__json_find(version, "state"), "");
-            const char *origin = gf__json_string(gf__json_find(version, "deploymentUri"), "");
-            if (strcmp(origin, uri) == 0 && strcmp(state, "FAILED") != 0)
-                snprintf(name, GF__SERVE_NAME_SIZE, "%s", gf__short_name(version, "name"));
+    do {
+        char *text = NULL;
+        gf__json *list = NULL;
+        const gf_registry_page page = {.size = 100, .token = token};
+        st = gf_registry_list_versions(registry, model, &page, &text, err);
+        gf__free(token);
+        token = NULL;
+        if (st == GF_OK)
+            st = gf__json_parse(text, strlen(text), &list, err);
+        if (st == GF_OK) {
+            look_at_page(gf__json_find(list, "versions"), &search);
+            const char *next = gf__json_string(gf__json_find(list, "nextPageToken"), "");
+            token = next[0] != '\0' ? gf__strdup(next) : NULL;
         }
-    }
-    gf__json_free(list);
-    gf_registry_free_text(text);
+        gf__json_free(list);
+        gf_registry_free_text(text);
+    } while (token != NULL);
+    *n_versions = search.n_versions;
+    return st;
 }
 
 /* The two bodies as the API has them; what is there already is fine. */
@@ -141,7 +163,7 @@ gf_status gf__serve_register_storage(const gf_server_options *o, char version[GF
     if (st == GF_OK)
         st = create_model(registry, parent, o->vertex_model, err);
     if (st == GF_OK)
-        find_version_of(registry, model, uri, version, &n_versions);
+        st = find_version_of(registry, model, uri, version, &n_versions, err);
     if (st == GF_OK && version[0] == '\0')
         st = add_version(registry, model, n_versions, uri, version, err);
     if (st != GF_OK)

@@ -49,6 +49,25 @@ class Container(VertexCase):
         rows = self.check_code(server.ask("POST", "/v1/models/stamps:predict", {"instances": body["instances"]}), 200).json
         self.assertEqual(answer["predictions"], rows["predictions"])
 
+    def test_the_version_of_an_earlier_start_is_found_among_many(self):
+        storage = tempfile.mkdtemp(prefix="graft-http-")
+        self.addCleanup(shutil.rmtree, storage, ignore_errors=True)
+        shutil.copy(harness.iris(), storage)
+        server = self.serve()
+        server.ask("POST", "/v1/projects/default/models", {"name": "model"})
+        server.upload("gs://tests/iris/m.safetensors", harness.read(harness.iris()))
+        for operation in [server.create_version("model", f"a{i}", "gs://tests/iris/") for i in range(101)]:
+            server.finish(operation)
+        self.assertEqual(server.stop(), 0)
+        for _ in range(2):
+            server = harness.Server(server.home, env=dict(ROUTES, AIP_HTTP_PORT="0", AIP_STORAGE_URI=storage))
+            try:
+                harness.wait_for(lambda: server.ask("GET", HEALTH).code == 200, "the model to be ready")
+                made = server.ask("GET", "/v1/projects/default/models/model/versions?filter=name:v*").json["versions"]
+                self.assertEqual([version["name"] for version in made], ["projects/default/models/model/versions/v102"])
+            finally:
+                server.stop()
+
     def test_without_a_name_the_model_is_called_model(self):
         server = self.serve_storage()
         answer = self.check_code(server.ask("POST", PREDICT, {"instances": [b64(PICTURE)]}), 200).json
