@@ -9,7 +9,7 @@ import numpy as np
 
 import graft
 from graft.keras.applications.inception_v3 import InceptionV3
-from graft.keras.layers import Activation, Dense
+from graft.keras.layers import Activation, Dense, Input
 from graft.keras.models import Model, Sequential, load_model
 from graft.keras.optimizers import SGD
 from graft.keras.preprocessing import image
@@ -20,7 +20,7 @@ RINGS = (np.square(ROWS[:, :2]).sum(axis=1) > 1.2).astype(int)  # no straight li
 
 
 def binary_model():
-    model = Sequential([Dense(12, activation="tanh", input_dim=4), Dense(1, activation="sigmoid")])
+    model = Sequential([Input(shape=(4,)), Dense(12, activation="tanh"), Dense(1, activation="sigmoid")])
     model.compile("adam", "binary_crossentropy", ["accuracy"])
     model.optimizer.learning_rate = 0.03
     return model
@@ -83,6 +83,7 @@ class Binary(unittest.TestCase):
             np.testing.assert_allclose(model.evaluate(ROWS, y), [loss.mean(), right.mean()], rtol=1e-5)
         np.testing.assert_allclose(model.evaluate(ROWS, RINGS, sample_weight=np.arange(60)),
                                    [(loss * np.arange(60)).mean(), right.mean()], rtol=1e-5)
+        self.assertEqual(list(model.evaluate(ROWS, RINGS, return_dict=True)), ["loss", "accuracy"])
         self.assertGreater(right.mean(), 0.9)
         self.assertAlmostEqual(history.history["val_accuracy"][-1], right.mean())
         self.assertAlmostEqual(history.history["val_loss"][-1], loss.mean(), places=5)

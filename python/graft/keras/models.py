@@ -193,10 +193,13 @@ class Model:
             initial_epoch=initial_epoch, shuffle=bool(shuffle), sample_weight=sample_weight))
 
     def evaluate(self, x=None, y=None, batch_size=None, verbose=0, sample_weight=None,
-                 callbacks=None, **options):
-        """The loss, or [loss, metric...] where metrics were compiled."""
+                 callbacks=None, return_dict=False, **options):
+        """The loss, or [loss, metric...] where metrics were compiled; return_dict: by their names."""
         _refuse(options, "evaluate")
-        return training.evaluate(self, self._inputs(x), y, sample_weight)
+        found = training.evaluate(self, self._inputs(x), y, sample_weight)
+        if return_dict:
+            return dict(zip(self.metrics_names, found if self.metrics else [found]))
+        return found
 
     def save(self, path, overwrite=True, include_optimizer=True, classes=None, bundle=False):
         """Writes a graft model: `graft predict` and `graft serve` take it as it is. A name that
@@ -233,7 +236,6 @@ _INSTEAD = {
     "weighted_metrics": "metrics are means over all rows; the loss is weighed",
     "loss_weights": "there is one loss; sample_weight weighs rows",
     "steps": "all rows of x are looked at; give fewer rows",
-    "return_dict": "dict(zip(model.metrics_names, model.evaluate(...)))",
 }
 
 
@@ -272,6 +274,8 @@ class Sequential(Model):
             self._base = layer
             self._build_from(layer.output, layer.input)
             return
+        if isinstance(layer, engine.Tensor) and isinstance(layer.layer, L.InputLayer):
+            layer = layer.layer  # Input(shape=...)
         if not isinstance(layer, engine.Layer):
             raise InvalidError(f"Sequential.add takes a layer, got {type(layer).__name__}")
         self._stack.append(layer)
