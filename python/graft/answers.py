@@ -9,8 +9,8 @@ _CLIP = 1e-7  # the library's, and Keras'
 
 
 class Answers:
-    """labels (class numbers, of a softmax) or targets (n, units) from 0 to 1 (of a sigmoid); weights
-    of the rows, or None."""
+    """labels (class numbers, of a softmax) or targets (n, units) from 0 to 1 (of a sigmoid);
+    weights of the rows, or None."""
 
     def __init__(self, labels=None, targets=None, weights=None):
         self.labels, self.targets, self.weights = labels, targets, weights
@@ -38,8 +38,8 @@ class Answers:
                  + (1 - self.targets) * np.log1p(-clipped)).mean(axis=1)
 
     def accuracy(self, scores):
-        """The share of rows whose largest score is the label's; of targets, of scores that are above
-        0.5 where the target is 1."""
+        """The share of rows whose largest score is the label's; of targets, of scores that are
+        above 0.5 where the target is 1."""
         if self.targets is None:
             return float((scores.argmax(axis=1) == self.labels).mean())
         return float(((scores > 0.5) == self.targets).mean())
@@ -68,8 +68,8 @@ def _targets(y, n_units, where):
     shape = (len(y), n_units)
     if y.shape != shape and not (n_units == 1 and y.ndim == 1):
         more = " or (%d,)" % len(y) if n_units == 1 else ""
-        raise InvalidError(f"{where} has shape {y.shape}, expected {shape}{more} for {BINARY}: 0 or "
-                           "1 for each unit of the last layer; one class of several is "
+        raise InvalidError(f"{where} has shape {y.shape}, expected {shape}{more} for {BINARY}: 0 "
+                           "or 1 for each unit of the last layer; one class of several is "
                            f"Dense({max(2, y.size // len(y))}, activation='softmax') with "
                            "'categorical_crossentropy'", "GF_ESHAPE")
     y = np.ascontiguousarray(y.reshape(shape), dtype=np.float32)
@@ -114,8 +114,8 @@ def _row_weights(given, n):
         return None
     weights = np.asarray(given)
     if weights.shape not in ((n,), (n, 1)):
-        raise InvalidError(f"sample_weight has shape {weights.shape}, expected ({n},): a number for "
-                           "each row", "GF_ESHAPE")
+        raise InvalidError(f"sample_weight has shape {weights.shape}, expected ({n},): a number "
+                           "for each row", "GF_ESHAPE")
     if weights.dtype == object or not np.issubdtype(weights.dtype, np.number):
         raise InvalidError(f"sample_weight has values of type {weights.dtype}, expected numbers")
     weights = np.ascontiguousarray(weights.reshape(n), dtype=np.float32)

@@ -8,6 +8,7 @@ import words
 import numpy as np
 
 import graft
+from graft.keras import activations
 from graft.keras.applications.inception_v3 import InceptionV3
 from graft.keras.layers import Activation, Dense, Input
 from graft.keras.models import Model, Sequential, load_model
@@ -34,14 +35,12 @@ def softmax_model():
 
 def by_hand(model, rows):
     """What the layers say, in numpy."""
-    functions = {"linear": lambda x: x, "tanh": np.tanh, "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-                 "softmax": lambda x: np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)}
     values = rows.astype("float64")
     for layer in model.layers:
         if isinstance(layer, Dense):
             kernel, bias = layer.get_weights()
             values = values @ kernel.astype("float64") + bias
-        values = functions[layer.activation](values)
+        values = getattr(activations, layer.activation)(values)
     return values
 
 
@@ -58,6 +57,14 @@ class Activations(unittest.TestCase):
         history = model.fit(ROWS, RINGS, epochs=150, verbose=0)
         self.assertGreater(history.history["accuracy"][-1], 0.95)
         np.testing.assert_allclose(model.predict(ROWS), by_hand(model, ROWS), atol=2e-6)
+
+    def test_functions_name_them_too(self):
+        x = np.linspace(-3, 3, 7)
+        np.testing.assert_allclose(activations.sigmoid(x), 1 / (1 + np.exp(-x)))
+        np.testing.assert_allclose(activations.softmax([x, x])[1], np.exp(x) / np.exp(x).sum())
+        self.assertEqual(activations.sigmoid(np.array([-1e4, 1e4])).tolist(), [0, 1])
+        named = [Dense(2, activation=getattr(activations, name)).activation for name in activations.__all__]
+        self.assertEqual(named, activations.__all__)
 
     def test_they_stay_in_every_file(self):
         model = self.curved_model()

@@ -1,8 +1,8 @@
 """The parts of Keras that transfer learning on pictures needs, under Keras' names."""
-from . import (applications, backend, callbacks, layers, losses, metrics, models, optimizers,
-               preprocessing, utils)
+from . import (activations, applications, backend, callbacks, layers, losses, metrics, models,
+               optimizers, preprocessing, utils)
 from .layers import Input
 from .models import Model, Sequential
 
-__all__ = ["Input", "Model", "Sequential", "applications", "backend", "callbacks", "layers",
-           "losses", "metrics", "models", "optimizers", "preprocessing", "utils"]
+__all__ = ["Input", "Model", "Sequential", "activations", "applications", "backend", "callbacks",
+           "layers", "losses", "metrics", "models", "optimizers", "preprocessing", "utils"]

@@ -40,8 +40,8 @@ class Callback:
 
 
 class Record(dict):
-    """History's dict: 'acc' is found under 'accuracy', 'lr' under 'learning_rate', and the other way
-    round."""
+    """History's dict: 'acc' is found under 'accuracy', 'lr' under 'learning_rate', and the other
+    way round."""
 
     def __missing__(self, key):
         other = {"acc": "accuracy", "accuracy": "acc", "val_acc": "val_accuracy",
@@ -91,8 +91,8 @@ class _Watching(Callback):
 
 
 class EarlyStopping(_Watching):
-    """Ends the training after patience epochs without an improvement. restore_best_weights: the model
-    ends with the weights of its best epoch, whether the training was stopped or not, as in Keras 3."""
+    """Ends the training after patience epochs without an improvement. restore_best_weights: the
+    model ends with the weights of its best epoch, whether it was stopped or not, as in Keras 3."""
 
     def __init__(self, monitor="val_loss", min_delta=0, patience=0, verbose=0, mode="auto",
                  baseline=None, restore_best_weights=False, start_from_epoch=0):
@@ -201,8 +201,8 @@ class ReduceLROnPlateau(_Watching):
                  min_delta=1e-4, cooldown=0, min_lr=0.0, epsilon=None):
         super().__init__(monitor, mode)
         if not 0 < factor < 1:
-            raise InvalidError(f"ReduceLROnPlateau: factor is {factor!r}, expected above 0 and below "
-                               "1")
+            raise InvalidError(f"ReduceLROnPlateau: factor is {factor!r}, expected above 0 and "
+                               "below 1")
         self.factor, self.patience, self.verbose = factor, patience, verbose
         self.min_delta = min_delta if epsilon is None else epsilon
         self.cooldown, self.min_lr = cooldown, min_lr

@@ -180,21 +180,21 @@ class Model:
         """Trains the Dense layers at the end. Returns the History."""
         _refuse(options, "fit")
         if shuffle not in (True, False):
-            raise UnsupportedError(f"fit: shuffle={shuffle!r}; True is a new order for every epoch, "
-                                   "False the order of x")
+            raise UnsupportedError(f"fit: shuffle={shuffle!r}; True is a new order for every "
+                                   "epoch, False the order of x")
         if verbose not in (0, 1, 2, "auto"):
             raise InvalidError(f"fit: verbose is {verbose!r}, expected 0 (nothing), 1 (a bar an "
                                "epoch) or 2 (a line an epoch)")
         return training.fit(self, self._inputs(x), y, training.FitOptions(
             batch_size=32 if batch_size is None else batch_size,
             epochs=nb_epoch if nb_epoch is not None else epochs,
-            verbose=1 if verbose == "auto" else int(verbose), callbacks=callbacks, validation_split=validation_split,
-            validation_data=validation_data, class_weight=class_weight,
-            initial_epoch=initial_epoch, shuffle=bool(shuffle), sample_weight=sample_weight))
+            verbose=1 if verbose == "auto" else int(verbose), callbacks=callbacks,
+            validation_split=validation_split, validation_data=validation_data,
+            class_weight=class_weight, initial_epoch=initial_epoch, shuffle=bool(shuffle), sample_weight=sample_weight))
 
     def evaluate(self, x=None, y=None, batch_size=None, verbose=0, sample_weight=None,
                  callbacks=None, return_dict=False, **options):
-        """The loss, or [loss, metric...] where metrics were compiled; return_dict: by their names."""
+        """The loss, or [loss, metric...] where metrics were compiled; return_dict: by names."""
         _refuse(options, "evaluate")
         found = training.evaluate(self, self._inputs(x), y, sample_weight)
         if return_dict:

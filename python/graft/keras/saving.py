@@ -82,8 +82,8 @@ def _class_names(model, classes, n):
         return ["1"] if n == 1 else [str(k) for k in range(n)]
     classes = [str(name) for name in classes]
     if n == 1 and len(classes) == 2:
-        raise InvalidError(f"save: classes has 2 names, the last layer 1 unit: name what its score is "
-                           f"of, classes=[{classes[1]!r}]")
+        raise InvalidError(f"save: classes has 2 names, the last layer 1 unit: name what its score "
+                           f"is of, classes=[{classes[1]!r}]")
     if len(classes) != n or len(set(classes)) != n:
         raise InvalidError(f"save: classes has {len(set(classes))} different names, the last layer "
                            f"{n} units")

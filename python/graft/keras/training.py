@@ -65,8 +65,8 @@ def _check_end(model, last):
         raise UnsupportedError(f"layer {name} is a {activation}, the loss {model.loss}: compile it "
                                f"with {ask}, or end the model with another activation")
     if activation == "sigmoid" and n > 1 and set(model.metrics) - {"binary_accuracy"}:
-        raise UnsupportedError(f"metric 'accuracy' of the {n} answers of layer {name}: Keras' looks "
-                               "for the largest; 'binary_accuracy' looks at each of them")
+        raise UnsupportedError(f"metric 'accuracy' of the {n} answers of layer {name}: Keras' "
+                               "looks for the largest; 'binary_accuracy' looks at each of them")
 
 
 def _line_to_freeze(model, layer):
@@ -189,8 +189,8 @@ def _validation(model, given):
     if not isinstance(given, (tuple, list)):
         raise InvalidError(f"fit: validation_data is {type(given).__name__}, expected (x, y)")
     if len(given) not in (2, 3):
-        raise InvalidError(f"fit: validation_data has {len(given)} parts, expected (x, y) or (x, y, "
-                           "sample_weight)")
+        raise InvalidError(f"fit: validation_data has {len(given)} parts, expected (x, y) or "
+                           "(x, y, sample_weight)")
     x, y, weights = (*given, None)[:3]
     return model._inputs(x), y, weights
 
