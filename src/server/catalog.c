@@ -174,12 +174,12 @@ static size_t visit_items(const gf__catalog_model *model,
     return model->n_items;
 }
 
-size_t gf__catalog_visit(gf__catalog *catalog, const char *project, const char *model,
-                         void (*visit)(void *user, const gf__catalog_version *version), void *user)
+/* Under the mutex. */
+static size_t walk(const gf__catalog *catalog, const char *project, const char *model,
+                   void (*visit)(void *user, const gf__catalog_version *version), void *user)
 {
     size_t n = 0;
     bool is_there = false;
-    pthread_mutex_lock(&catalog->mutex);
     const size_t begin = project == NULL
                              ? 0
                              : place_of(catalog, project, model != NULL ? model : "", &is_there);
@@ -192,6 +192,42 @@ size_t gf__catalog_visit(gf__catalog *catalog, const char *project, const char *
         else if (project != NULL)
             break;
     }
+    return n;
+}
+
+/* A line for each version, so that one model's come together. */
+static void note_unready(void *user, const gf__catalog_version *version)
+{
+    if (strcmp(version->state, "CREATING") == 0)
+        gf__buffer_printf(user, "projects/%s/models/%s\n", version->project, version->model);
+}
+
+/* What is being made may be READY in the registry, and told to a client, a moment before it is
+ * here. */
+static void catch_up(gf__catalog *catalog, const char *project, const char *model)
+{
+    gf__buffer unready = {0};
+    pthread_mutex_lock(&catalog->mutex);
+    walk(catalog, project, model, note_unready, &unready);
+    pthread_mutex_unlock(&catalog->mutex);
+    char *names = gf__buffer_take(&unready, NULL);
+    const char *before = "";
+    for (char *name = names, *end; name != NULL && *name != '\0'; name = end + 1) {
+        end = strchr(name, '\n');
+        *end = '\0';
+        if (strcmp(name, before) != 0)
+            gf__catalog_refresh(catalog, name, NULL);
+        before = name;
+    }
+    gf__free(names);
+}
+
+size_t gf__catalog_visit(gf__catalog *catalog, const char *project, const char *model,
+                         void (*visit)(void *user, const gf__catalog_version *version), void *user)
+{
+    catch_up(catalog, project, model);
+    pthread_mutex_lock(&catalog->mutex);
+    const size_t n = walk(catalog, project, model, visit, user);
     pthread_mutex_unlock(&catalog->mutex);
     return n;
 }

@@ -188,7 +188,7 @@ typedef struct gf__catalog_version {
     const gf__json *labels; /* NULL: none */
 } gf__catalog_version;
 /* Every version of a model (model NULL: of all models of the project; project NULL: of all), under
- * a lock: do not call back. Returns how many. */
+ * a lock: do not call back. Of what is CREATING the registry is asked first. Returns how many. */
 size_t gf__catalog_visit(gf__catalog *catalog, const char *project, const char *model,
                          void (*visit)(void *user, const gf__catalog_version *version), void *user);
 

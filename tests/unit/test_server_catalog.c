@@ -165,6 +165,20 @@ TEST(catalog__is_visited_by_model_project_and_whole)
     CHECK_EQ(gf__catalog_visit(server.catalog, "p", "o", count_version, &n_defaults), 0);
 }
 
+/* A client that waited for the operation must not be told by a status page that nothing is ready. */
+TEST(catalog__is_visited_as_the_registry_is_where_a_version_was_being_made)
+{
+    size_t n_defaults = 0;
+    create_model("m");
+    put_model("model", "flowers", true);
+    ask_for_version("m", "v1", "model", "");
+    ask_for_version("m", "v2", "model", "");
+    refresh(MODEL); /* CREATING */
+    run_all(NULL);
+    CHECK_EQ(gf__catalog_visit(server.catalog, "p", "m", count_version, &n_defaults), 2);
+    CHECK_EQ(n_defaults, 1);
+}
+
 static atomic_bool switching_is_over;
 
 static void *ask_default(void *user)
@@ -218,5 +232,6 @@ TESTS_MAIN(SERVER_UNIT(catalog__finds_what_is_ready_by_default_name_and_label),
            SERVER_UNIT(catalog__forgets_a_model_that_is_gone),
            SERVER_UNIT(catalog__serves_the_one_file_that_is_a_model),
            SERVER_UNIT(catalog__is_visited_by_model_project_and_whole),
+           SERVER_UNIT(catalog__is_visited_as_the_registry_is_where_a_version_was_being_made),
            SERVER_UNIT(catalog__switches_the_default_under_requests_without_losing_one),
            SERVER_UNIT(catalog__refuses_what_is_no_name))
