@@ -420,21 +420,25 @@ def interrupt(after):
     threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)).start()
 model = InceptionV3(weights="imagenet")
 x = np.random.RandomState(int(sys.argv[1])).randint(0, 256, (400, 299, 299, 3), dtype=np.uint8)
+model.predict(x[:1])
 started = time.monotonic()
-interrupt(0.7)
+model.predict(x[:40])
+whole = 10 * (time.monotonic() - started)
+started = time.monotonic()
 try:
+    interrupt(whole / 20)
     model.predict(x)
 except KeyboardInterrupt:
-    print("network stopped", time.monotonic() - started < 8)
+    print("network stopped", time.monotonic() - started < whole * 0.7)
 table = Sequential([Dense(512, activation="relu", input_dim=256), Dense(2, activation="softmax")])
 table.compile("adam", "sparse_categorical_crossentropy")
-interrupt(0.5)
 try:
+    interrupt(0.5)
     table.fit(np.random.rand(2000, 256), np.arange(2000) % 2, epochs=100000, verbose=0)
 except KeyboardInterrupt:
     print("training stopped", table.layers[0].get_weights()[0].std() > 0)
 """
-        done = subprocess.run([sys.executable, "-c", code, "1"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", code, "1"], capture_output=True, text=True, timeout=500)
         self.assertEqual(done.stdout.split("\n")[:2], ["network stopped True", "training stopped True"], done.stderr)
 
 

@@ -9,7 +9,7 @@
 #include "jobs/keeper_priv.h"
 #include "jobs/local_priv.h"
 
-#define WAIT_MS 30000
+#define WAIT_MS 120000 /* for what must happen */
 
 static gf__jobs *jobs;
 

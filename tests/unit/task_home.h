@@ -169,11 +169,11 @@ static inline int make_pipe(const char *path)
     return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 }
 
-/* What comes out of the pipe first; text has room for n. Sixty seconds are for ever here. */
+/* What comes out of the pipe first; text has room for n. Two minutes are for ever here. */
 static inline void await_text(int pipe, char *text, size_t n)
 {
     struct pollfd polled = {.fd = pipe, .events = POLLIN};
-    assert_int_equal(poll(&polled, 1, 60000), 1);
+    assert_int_equal(poll(&polled, 1, 120000), 1);
     const ssize_t n_read = read(pipe, text, n - 1);
     CHECK(n_read > 0);
     text[n_read] = '\0';
@@ -185,7 +185,7 @@ static inline void await_end(int pipe)
     char text[256];
     for (;;) {
         struct pollfd polled = {.fd = pipe, .events = POLLIN};
-        assert_int_equal(poll(&polled, 1, 60000), 1);
+        assert_int_equal(poll(&polled, 1, 120000), 1);
         if ((polled.revents & POLLIN) != 0 && read(pipe, text, sizeof text) > 0)
             continue;
         if ((polled.revents & POLLHUP) != 0)

@@ -9,7 +9,7 @@
 
 #include "jobs/keeper_priv.h"
 
-#define WAIT_MS 60000
+#define WAIT_MS 120000
 
 static gf__jobs *jobs;
 static int n_cpus = 2; /* of the server */

@@ -73,7 +73,7 @@ static void wait_end(fixture *f, char *reason)
 {
     while (look(f, reason) != GF__ATTEMPT_ENDED) {
         struct pollfd fd = {.fd = ops->fd(f->runner), .events = POLLIN};
-        CHECK(poll(&fd, 1, 30000) >= 0);
+        CHECK(poll(&fd, 1, 120000) >= 0);
     }
 }
 

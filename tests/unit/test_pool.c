@@ -133,7 +133,7 @@ static void rest(void)
 
 #define WAIT_UNTIL(f, s, condition)                                                            \
     do {                                                                                       \
-        const int64_t wait_end = gf__clock_ms() + 30000;                                       \
+        const int64_t wait_end = gf__clock_ms() + 120000;                                      \
         while (s = look(f), !(condition)) {                                                    \
             if (gf__clock_ms() > wait_end)                                                     \
                 fail_msg("never: %s (%zu nodes, %zu ready, %zu heads)", #condition, s.n_nodes, \
@@ -356,53 +356,80 @@ TEST(pool__counts_what_was_answered_what_failed_and_what_was_refused)
     end(&f);
 }
 
-TEST(pool__kills_a_worker_that_hangs)
+/* How many of 800 requests beside it were answered: on a busy machine, one of these may be held for
+ * longer than the time. */
+static int kill_one_that_hangs(int run_timeout_ms)
 {
+    char said[64];
     gf__pools_options options = options_of("");
-    options.run_timeout_ms = 200;
+    options.run_timeout_ms = run_timeout_ms;
     fixture f = set_up(&options);
     client clients[4];
     add(&f, "v", 0, 0);
     start_clients(&f, clients, 4, (client){.n_requests = 200});
     CHECK_EQ(ask(f.pools, "v", "hang", 0, &check_err), GF_ETIMEOUT);
-    CHECK(strstr(check_err.message, "200 ms by two workers") != NULL);
+    snprintf(said, sizeof said, "%d ms by two workers", run_timeout_ms);
+    CHECK(strstr(check_err.message, said) != NULL);
     const client sum = join_clients(clients, 4);
-    CHECK_EQ(sum.n_ok, 800);
     end(&f);
+    return sum.n_ok;
+}
+
+TEST(pool__kills_a_worker_that_hangs)
+{
+    int n_ok = 0;
+    for (int ms = 200; ms <= 20000 && n_ok < 800; ms *= 10)
+        n_ok = kill_one_that_hangs(ms);
+    CHECK_EQ(n_ok, 800);
 }
 
 TEST(pool__keeps_deadlines)
 {
     fixture f = set_up(NULL);
-    const char *texts[] = {"1", "sleep 300", "sleep 300", "sleep 300"};
     gf__predictions *p = NULL;
+    bool is_one_done = false;
     add(&f, "v", 0, 1);
     CHECK_EQ(ask(f.pools, "v", "1", 0, &check_err), GF_OK);
-    CHECK_FAILS(GF_ETIMEOUT, "not done within 100 ms: 1 of 4",
-                ask_many(f.pools, "v", texts, 4, 100, &p, &check_err));
-    assert_null(p);
+    /* The first needs no time, but a busy machine may take a short one to get there. */
+    for (int ms = 100; ms <= 10000 && !is_one_done; ms *= 10) {
+        char sleep[32], said[64];
+        snprintf(sleep, sizeof sleep, "sleep %d", 3 * ms);
+        snprintf(said, sizeof said, "not done within %d ms: ", ms);
+        const char *texts[] = {"1", sleep, sleep, sleep};
+        CHECK_FAILS(GF_ETIMEOUT, said, ask_many(f.pools, "v", texts, 4, ms, &p, &check_err));
+        assert_null(p);
+        is_one_done = strstr(check_err.message, ": 1 of 4") != NULL;
+    }
+    CHECK(is_one_done);
     CHECK_EQ(ask(f.pools, "v", "2", 0, &check_err), GF_OK);
     end(&f);
+}
+
+/* Sixty times so many ms; each of five requests beside it waits for a handful of these. */
+static bool lone_ends_first(fixture *f, const char *sleep)
+{
+    const char *texts[60];
+    client lone[1];
+    gf__predictions *p = NULL;
+    for (size_t i = 0; i < 60; i++)
+        texts[i] = sleep;
+    start_clients(f, lone, 1, (client){.n_requests = 5});
+    CHECK_OK(ask_many(f->pools, "v", texts, 60, 0, &p, &check_err));
+    const double end_s = gf__clock_s();
+    gf__predictions_free(p);
+    const client sum = join_clients(lone, 1);
+    CHECK_EQ(sum.n_ok, 5);
+    return sum.end_s < end_s;
 }
 
 TEST(pool__takes_turns_between_requests)
 {
     fixture f = set_up(NULL);
-    const char *texts[60];
-    client lone[1];
-    gf__predictions *p = NULL;
     add(&f, "v", 0, 1);
     CHECK_EQ(ask(f.pools, "v", "1", 0, &check_err), GF_OK);
-    for (size_t i = 0; i < 60; i++)
-        texts[i] = "sleep 10";
-    /* Sixty times 10 ms; each of five requests beside it waits for a handful of these. */
-    start_clients(&f, lone, 1, (client){.n_requests = 5});
-    CHECK_OK(ask_many(f.pools, "v", texts, 60, 0, &p, &check_err));
-    const double end_s = gf__clock_s();
-    gf__predictions_free(p);
-    const client sum = join_clients(lone, 1);
-    CHECK_EQ(sum.n_ok, 5);
-    CHECK(sum.end_s < end_s);
+    /* A client that is held for so long comes too late. */
+    CHECK(lone_ends_first(&f, "sleep 10") || lone_ends_first(&f, "sleep 50") ||
+          lone_ends_first(&f, "sleep 250"));
     end(&f);
 }
 
@@ -472,7 +499,7 @@ static int threads_of(gf__pools *pools, const char *name)
 
 static void wait_for_threads(gf__pools *pools, const char *name, int wanted)
 {
-    const int64_t end_ms = gf__clock_ms() + 30000;
+    const int64_t end_ms = gf__clock_ms() + 120000;
     for (int n; (n = threads_of(pools, name)) != wanted; rest())
         if (gf__clock_ms() > end_ms)
             fail_msg("%s never has %d threads, now %d", name, wanted, n);
@@ -561,7 +588,7 @@ TEST(pool__tells_a_late_request_that_its_version_and_pool_are_gone)
     add(&f, "v", 0, 0);
     gf__served *kept = gf__pools_find(f.pools, "v");
     CHECK_OK(gf__pools_remove(f.pools, "v", &check_err));
-    for (const int64_t wait_end = gf__clock_ms() + 30000; n_pools > 0; rest()) {
+    for (const int64_t wait_end = gf__clock_ms() + 120000; n_pools > 0; rest()) {
         CHECK(gf__clock_ms() < wait_end);
         CHECK_OK(gf__pools_describe(f.pools, &json, &check_err));
         n_pools = gf__json_n_items(gf__json_find(json, "pools"));
@@ -581,7 +608,7 @@ TEST(pool__drains)
     add(&f, "v", 1, 0);
     start_clients(&f, clients, 8, (client){.text = "sleep 30", .n_requests = 1});
     WAIT_UNTIL(&f, s, s.n_busy + s.waiting > 0);
-    gf__pools_drain(f.pools, 20000);
+    gf__pools_drain(f.pools, 120000);
     CHECK_EQ(ask(f.pools, "v", "1", 0, &check_err), GF_EUNAVAILABLE);
     const client sum = join_clients(clients, 8);
     CHECK_EQ(sum.n_ok + sum.n_unavailable, 8); /* some may have come too late */

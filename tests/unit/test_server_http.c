@@ -6,7 +6,7 @@
 TEST(http__answers_with_what_was_asked)
 {
     char answer[4096];
-    toy_server *toy = start(5000, 10);
+    toy_server *toy = start(120000, 10);
     CHECK_EQ(
         ask(toy, "GET /a%20b/c?q=x%26y&z=1 HTTP/1.1\r\nHost: x\r\nX-Colour: red\r\n\r\n", answer),
         200);
@@ -21,7 +21,7 @@ TEST(http__answers_with_what_was_asked)
 TEST(http__gives_a_request_its_id)
 {
     char answer[4096];
-    toy_server *toy = start(5000, 10);
+    toy_server *toy = start(120000, 10);
     ask(toy, "GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: my-id.7\r\n\r\n", answer);
     CHECK(strstr(answer, "X-Request-Id: my-id.7\r\n") != NULL);
     ask(toy,
@@ -35,7 +35,7 @@ TEST(http__gives_a_request_its_id)
 TEST(http__keeps_a_connection_and_takes_pipelined_requests)
 {
     char answer[4096];
-    toy_server *toy = start(5000, 10);
+    toy_server *toy = start(120000, 10);
     const int fd = dial(toy);
     puts_to(fd, "GET /1 HTTP/1.1\r\nHost: x\r\n\r\n"
                 "POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
@@ -53,7 +53,7 @@ TEST(http__keeps_a_connection_and_takes_pipelined_requests)
 TEST(http__takes_a_body_up_to_the_limit_and_not_one_byte_more)
 {
     char answer[4096];
-    toy_server *toy = start(5000, 10);
+    toy_server *toy = start(120000, 10);
     int fd = dial(toy);
     CHECK_EQ(post(fd, MAX_BODY, answer), 200);
     CHECK_STR(body_of(answer), "POST /p 100000 9700000");
@@ -93,7 +93,7 @@ static int post_chunked(const toy_server *toy, size_t n_bytes, char answer[4096]
 TEST(http__holds_chunked_bodies_to_the_same_limit)
 {
     char answer[4096];
-    toy_server *toy = start(5000, 10);
+    toy_server *toy = start(120000, 10);
     CHECK_EQ(post_chunked(toy, 5, answer), 200);
     CHECK_STR(body_of(answer), "POST /c 5 485");
     CHECK_EQ(post_chunked(toy, MAX_BODY, answer), 200);
@@ -105,7 +105,7 @@ TEST(http__holds_chunked_bodies_to_the_same_limit)
 TEST(http__says_continue_to_who_asks_and_refuses_before_the_body)
 {
     char answer[4096];
-    toy_server *toy = start(5000, 10);
+    toy_server *toy = start(120000, 10);
     int fd = dial(toy);
     puts_to(fd, "POST /e HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
     CHECK_EQ(get(fd, answer, sizeof answer), 100);
@@ -135,7 +135,7 @@ TEST(http__says_continue_to_who_asks_and_refuses_before_the_body)
 TEST(http__takes_headers_up_to_the_limit_and_not_one_byte_more)
 {
     char answer[4096], text[3 * MAX_HEADER];
-    toy_server *toy = start(5000, 10);
+    toy_server *toy = start(120000, 10);
     for (size_t extra = 0; extra < 2; extra++) {
         const char *head = "GET / HTTP/1.1\r\nHost: x\r\nX-Long: ";
         const size_t n = MAX_HEADER + extra - strlen(head) - 4;
@@ -151,7 +151,7 @@ TEST(http__takes_headers_up_to_the_limit_and_not_one_byte_more)
 TEST(http__survives_headers_without_end)
 {
     char answer[4096], line[1000];
-    toy_server *toy = start(5000, 10);
+    toy_server *toy = start(120000, 10);
     const int fd = dial(toy);
     puts_to(fd, "GET / HTTP/1.1\r\nHost: x\r\n");
     memset(line, 'x', sizeof line);
@@ -186,7 +186,7 @@ TEST(http__refuses_broken_requests)
         "\r\n\r\nnonsense\r\n\r\n",
     };
     char answer[4096];
-    toy_server *toy = start(5000, 10);
+    toy_server *toy = start(120000, 10);
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         const int code = ask(toy, broken[i], answer);
         if (code != 400 && code != 0)
@@ -202,7 +202,7 @@ TEST(http__refuses_broken_requests)
 TEST(http__answers_head_without_a_body)
 {
     char answer[4096];
-    toy_server *toy = start(5000, 10);
+    toy_server *toy = start(120000, 10);
     const int fd = dial(toy);
     puts_to(fd, "HEAD /h HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     size_t n = 0;
@@ -219,7 +219,7 @@ TEST(http__spools_a_body_into_a_file_and_removes_it)
 {
     char answer[4096];
     char *dir = check_temp_dir();
-    toy_server *toy = start(5000, 10);
+    toy_server *toy = start(120000, 10);
     toy->spool_dir = dir;
     const int fd = dial(toy);
     CHECK_EQ(post(fd, 70000, answer), 200);
@@ -238,7 +238,7 @@ TEST(http__spools_a_body_into_a_file_and_removes_it)
 TEST(http__says_that_a_file_is_gone_that_was_there_a_moment_ago)
 {
     char answer[4096];
-    toy_server *toy = start(5000, 10);
+    toy_server *toy = start(120000, 10);
     const int fd = dial(toy);
     puts_to(fd, "GET /gone HTTP/1.1\r\nHost: x\r\n\r\n");
     CHECK_EQ(get(fd, answer, sizeof answer), 404);
@@ -251,7 +251,7 @@ TEST(http__says_that_a_file_is_gone_that_was_there_a_moment_ago)
 
 TEST(http__tells_what_is_wrong_with_an_address)
 {
-    toy_server *toy = start(5000, 10);
+    toy_server *toy = start(120000, 10);
     gf__listener *other = NULL;
     gf__listener_options options = {.address = "127.0.0.1",
                                     .port = gf__listener_port(toy->listener),

@@ -153,9 +153,14 @@ static inline bool put(int fd, const char *bytes, size_t n_bytes)
     return true;
 }
 
+static inline bool put_text(int fd, const char *text)
+{
+    return put(fd, text, strlen(text));
+}
+
 static inline void puts_to(int fd, const char *text)
 {
-    assert_true(put(fd, text, strlen(text)));
+    assert_true(put_text(fd, text));
 }
 
 /* One answer: head and body. Returns its code; 0 where the connection ended before. */
@@ -193,8 +198,7 @@ static inline bool is_at_end(int fd)
 static inline int ask(const toy_server *toy, const char *text, char answer[4096])
 {
     const int fd = dial(toy);
-    puts_to(fd, text);
-    const int code = get(fd, answer, 4096);
+    const int code = put_text(fd, text) ? get(fd, answer, 4096) : 0;
     close(fd);
     return code;
 }
