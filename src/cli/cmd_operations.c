@@ -149,6 +149,15 @@ static void print_node(const gf__json *node)
            gf__json_number(gf__json_find(node, "idleSeconds"), 0));
 }
 
+static void print_failure(const gf__json *pool)
+{
+    const char *failure = gf__json_string(gf__json_find(pool, "failure"), "");
+    if (failure[0] != '\0')
+        printf("  %lld starts failed, the next in %.1f s: %s\n",
+               (long long)gf__json_int(gf__json_find(pool, "failedStarts"), 0),
+               gf__json_number(gf__json_find(pool, "retrySeconds"), 0), failure);
+}
+
 static void print_pool(const gf__json *pool)
 {
     const gf__json *nodes = gf__json_find(pool, "nodes");
@@ -162,6 +171,7 @@ static void print_pool(const gf__json *pool)
            (long long)gf__json_int(gf__json_find(pool, "waiting"), 0));
     for (size_t i = 0; i < gf__json_n_items(nodes); i++)
         print_node(gf__json_at(nodes, i));
+    print_failure(pool);
     for (size_t i = 0; i < gf__json_n_items(decisions) && i < 5; i++) {
         const gf__json *decision = gf__json_at(decisions, i);
         printf("  %s  %lld to %lld: %s\n", gf__json_string(gf__json_find(decision, "time"), ""),

@@ -129,6 +129,7 @@ class Damage(harness.HomeCase):
         pool = server.pools()[0]
         self.assertIn("not in ", pool["failure"])
         self.assertGreaterEqual(pool["failedStarts"], 5)
+        self.assertRegex(server.graft("pools").stdout, r"(?m)^  \d+ starts failed, the next in \d+\.\d s: .*get it with graft pull")
         os.symlink(target, trunk)
         harness.wait_for(lambda: server.ask("POST", FAMILIES[0], {"instances": [b64(harness.PICTURE)]}).code == 200, "a worker again")
         self.assertNotIn("failure", server.pools()[0])
