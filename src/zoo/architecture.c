@@ -278,7 +278,9 @@ gf_status gf__zoo_resolve_cut(const gf_graph *graph, const char *name, const cha
 size_t gf__graph_n_classes(const gf_graph *graph)
 {
     const gf_layer *last = gf_graph_layer_at(graph, -1);
-    const bool is_classifier = last != NULL && gf_layer_n_dims(last) == 1 &&
-                               gf__layer_config_of(last)->activation == GF__ACTIVATION_SOFTMAX;
+    if (last == NULL || gf_layer_n_dims(last) != 1)
+        return 0;
+    const gf__activation end = gf__layer_config_of(last)->activation;
+    const bool is_classifier = end == GF__ACTIVATION_SOFTMAX || end == GF__ACTIVATION_SIGMOID;
     return is_classifier ? gf_layer_shape(last)[0] : 0;
 }

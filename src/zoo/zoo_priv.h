@@ -98,7 +98,7 @@ gf_status gf__architecture_align(gf_graph **graph, const char *name, gf_error *e
 gf_status gf__graph_align(gf_graph **graph, const gf_graph *table, bool *is_aligned, gf_error *err);
 /* True for a name that is the table's. */
 bool gf__architecture_is_known(const char *name);
-/* Outputs of the classifier at the end: the last layer, where it is a softmax; 0 otherwise. */
+/* Outputs of the classifier at the end: the last layer, where it is a softmax or a sigmoid; else 0. */
 size_t gf__graph_n_classes(const gf_graph *graph);
 
 /* ---- trunks ---- */

@@ -100,6 +100,8 @@ TEST(formats__carry_tanh_and_sigmoid_out_and_in)
                                           .layer = "ends"};
         CHECK_OK(formats[i].write(&source, path, &check_err));
         gf_trunk *trunk = import(path, dir);
+        CHECK_EQ(gf_trunk_n_classes(trunk), 3); /* a sigmoid's, too */
+        CHECK_STR(gf_trunk_class_at(trunk, 1), "b");
         float *got = answer(gf_trunk_graph(trunk), input);
         check_values(formats[i].name, got, want, 3, 0.0);
         gf__free(got);

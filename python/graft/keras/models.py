@@ -190,7 +190,8 @@ class Model:
             epochs=nb_epoch if nb_epoch is not None else epochs,
             verbose=1 if verbose == "auto" else int(verbose), callbacks=callbacks,
             validation_split=validation_split, validation_data=validation_data,
-            class_weight=class_weight, initial_epoch=initial_epoch, shuffle=bool(shuffle), sample_weight=sample_weight))
+            class_weight=class_weight, initial_epoch=initial_epoch, shuffle=bool(shuffle),
+            sample_weight=sample_weight))
 
     def evaluate(self, x=None, y=None, batch_size=None, verbose=0, sample_weight=None,
                  callbacks=None, return_dict=False, **options):
