@@ -22,8 +22,8 @@ import tempfile
 import time
 
 NODES = ("n1", "n2", "n3")
-CALL_S = 20
-START_S = 30
+CALL_S = 60
+START_S = 120  # for what must happen; nothing waits this long unless it is broken
 PR_SET_PDEATHSIG = 1
 
 CONF = """\

@@ -11,7 +11,7 @@ from cluster import wait_for  # noqa: E402
 
 DRIVER = os.environ.get("GRAFT_SLURM_DRIVER") or sys.exit("GRAFT_SLURM_DRIVER is not set; run make test")
 PROGRAM = os.path.join(os.path.dirname(os.path.realpath(__file__)), "program.sh")
-CALL_S = 60
+CALL_S = 120
 SLURM = None  # one cluster for all tests: they use jobs of their own
 
 
@@ -69,7 +69,7 @@ class Runner(unittest.TestCase):
     def look(self, job, place):
         return self.call("look", job, 1, "--place", place).split("|", 1)
 
-    def end(self, job, place, limit_s=30):
+    def end(self, job, place, limit_s=cluster.START_S):
         def ended():
             state, reason = self.look(job, place)
             return [reason] if state == "ENDED" else None
@@ -215,7 +215,7 @@ PATH='{os.environ["PATH"]}' exec sbatch "$@"
         try:
             wait_for(lambda: self.look(job, place)[0] == "RUNNING", "the others run on")
             os.unlink(f"{self.dir}/hold")
-            self.assertEqual(self.end(job, place, limit_s=60), "")
+            self.assertEqual(self.end(job, place), "")
         finally:
             SLURM.start_node("n1")
         with open(f"{self.dir}/result", encoding="ascii") as file:
