@@ -43,8 +43,8 @@ static gf_status name_layer(gf__config_tree *tree, size_t i, gf_error *err)
     const char *model = tree->nodes[n->model].name;
     bool is_free = !is_taken(tree, i, n->name);
     for (int number = 1; !is_free && number <= MAX_TWINS; number++) {
-        char *made = number == 1 ? gf__asprintf("%.60s_%.60s", model, n->name)
-                                 : gf__asprintf("%.55s_%.60s_%d", model, n->name, number);
+        char *made = number == 1 ? gf__asprintf("%s_%s", model, n->name)
+                                 : gf__asprintf("%s_%s_%d", model, n->name, number);
         if (made == NULL)
             return gf__error_nomem(err, "a layer's name", strlen(n->name));
         is_free = !is_taken(tree, i, made);
@@ -85,7 +85,7 @@ static gf_status node_class(const gf__config_node *n, gf__layer_class *out, gf_e
 
 static gf_status add_node(reading *r, gf__config_node *n, const size_t *inputs, gf_error *err)
 {
-    gf__layer_config config = {.name = n->graph_name != NULL ? n->graph_name : n->name};
+    gf__layer_config config = {.name = name_in_graph(n)};
     gf_status st = node_class(n, &config.class_id, err);
     if (st != GF_OK)
         return st;

@@ -25,6 +25,15 @@
 #define MEMORY_LIMIT ((rlim_t)6 << 30)
 #define CPU_LIMIT_S  100
 
+/* Which reserves terabytes. gcc and clang say it in two ways. */
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ADDRESS_SANITIZER 1
+#endif
+#endif
+
 typedef struct names {
     char **items;
     size_t n;
@@ -47,7 +56,7 @@ static void limit_self(void)
     const struct rlimit none = {0, 0}, cpu = {CPU_LIMIT_S, CPU_LIMIT_S};
     setrlimit(RLIMIT_CORE, &none);
     setrlimit(RLIMIT_CPU, &cpu);
-#ifndef __SANITIZE_ADDRESS__ /* which reserves terabytes */
+#ifndef HAS_ADDRESS_SANITIZER
     const struct rlimit memory = {MEMORY_LIMIT, MEMORY_LIMIT}, size = {MEMORY_LIMIT, MEMORY_LIMIT};
     setrlimit(RLIMIT_AS, &memory);
     setrlimit(RLIMIT_FSIZE, &size);
