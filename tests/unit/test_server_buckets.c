@@ -1,9 +1,7 @@
 /* test_server_buckets.c: objects are put in whole, listed, sent and deleted; no name leads out of
  * the buckets; tokens over HTTP. No sockets: the listener's questions are asked here. */
 #include "registry_home.h"
-
-#include "server/http_priv.h"
-#include "server/server_priv.h"
+#include "server_asked.h"
 
 static gf_server server;
 
@@ -41,34 +39,15 @@ static int leave_server(void **state)
 
 static void ask(const char *method, const char *target, const char *body)
 {
-    gf__exchange exchange;
-    gf__request request = {.exchange = &exchange};
-    gf__response response = {.code = 200};
-    uint64_t max_body_bytes = 0;
-    char *spool_path = NULL, *own_body = gf__strdup(body);
-    gf_error err = {0};
-    memset(&exchange, 0, sizeof exchange);
-    if (bearer[0] != '\0')
-        exchange.headers[exchange.n_headers++] = (gf__pair){"Authorization", bearer};
-    gf_status st = gf__request_read(&request, method, target, &err);
-    if (st == GF_OK)
-        st = gf__routes_admit(&server, &request, &max_body_bytes, &spool_path, &err);
-    request.body = spool_path != NULL ? spool_path : own_body;
-    request.body_bytes = strlen(body);
-    if (spool_path != NULL)
-        CHECK_OK(gf__write_file(spool_path, body, strlen(body), &check_err));
-    gf__routes_respond(&server, &request, st, &err, &response);
-    got.code = response.code;
-    snprintf(got.body, sizeof got.body, "%s", response.body.data != NULL ? response.body.data : "");
+    asked a;
+    const gf__pair authorization = {"Authorization", bearer};
+    ask_for(&server, method, target, body, &authorization, bearer[0] != '\0' ? 1 : 0, &a);
+    const gf__response *response = &a.response;
+    got.code = response->code;
+    snprintf(got.body, sizeof got.body, "%s", body_of(&a));
     snprintf(got.file_path, sizeof got.file_path, "%s",
-             response.file_path != NULL ? response.file_path : "");
-    if (spool_path != NULL)
-        (void)unlink(spool_path);
-    gf__free(spool_path);
-    gf__free(own_body);
-    request.body = NULL;
-    gf__request_clear(&request);
-    gf__response_clear(&response);
+             response->file_path != NULL ? response->file_path : "");
+    forget(&a);
 }
 
 static void check_asks(int want, const char *method, const char *target, const char *body)

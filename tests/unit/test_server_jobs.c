@@ -1,8 +1,7 @@
 /* Jobs of Cloud ML Engine v1, from request to answer, without anybody who runs them: what is stored,
  * who may create what, and a log's stream, which is fed here. */
+#include "server_asked.h"
 #include "server_home.h"
-
-#include "server/http_priv.h"
 
 #define P   "/v1/projects/p"
 #define JOB "projects/p/jobs/j"
@@ -26,46 +25,28 @@ static void pull_all(gf__stream *stream, gf__buffer *out)
 
 static int ask(const char *method, const char *target, const char *body)
 {
-    gf__exchange exchange = {0};
-    gf__request request = {.exchange = &exchange};
-    gf__response response = {.code = 200};
-    uint64_t max_body_bytes = 0;
-    char *spool_path = NULL, *bytes = gf__strdup(body);
-    gf_error err = {0};
+    asked a;
+    gf__pair headers[2];
+    size_t n_headers = 0;
     if (bearer[0] != '\0')
-        exchange.headers[exchange.n_headers++] = (gf__pair){"Authorization", bearer};
+        headers[n_headers++] = (gf__pair){"Authorization", bearer};
     if (last_event_id != NULL)
-        exchange.headers[exchange.n_headers++] = (gf__pair){"Last-Event-ID", last_event_id};
-    gf_status st = gf__request_read(&request, method, target, &err);
-    if (st == GF_OK)
-        st = gf__routes_admit(&server, &request, &max_body_bytes, &spool_path, &err);
-    request.body = bytes;
-    request.body_bytes = strlen(body);
-    gf__routes_respond(&server, &request, st, &err, &response);
-    if (response.stream.pull != NULL) {
-        CHECK_STR(response.content_type, "text/event-stream");
-        pull_all(&response.stream, &response.body);
+        headers[n_headers++] = (gf__pair){"Last-Event-ID", last_event_id};
+    ask_for(&server, method, target, body, headers, n_headers, &a);
+    if (a.response.stream.pull != NULL) {
+        CHECK_STR(a.response.content_type, "text/event-stream");
+        pull_all(&a.response.stream, &a.response.body);
     }
     gf__free(answer);
-    answer = gf__buffer_take(&response.body, NULL);
-    const int code = response.code;
+    answer = gf__buffer_take(&a.response.body, NULL);
+    const int code = a.response.code;
     if (keeps_stream) {
-        kept = response.stream;
-        response.stream = (gf__stream){0};
+        kept = a.response.stream;
+        a.response.stream = (gf__stream){0};
     }
-    gf__request_clear(&request);
-    gf__response_clear(&response);
-    gf__free(bytes);
-    gf__free(spool_path);
+    forget(&a);
     return code;
 }
-
-#define ASK(code, method, target, body)                                                           \
-    do {                                                                                          \
-        const int got_ = ask(method, target, body);                                               \
-        if (got_ != (code))                                                                       \
-            fail_msg("%s %s got %d, expected %d: %s", method, target, got_, (int)(code), answer); \
-    } while (0)
 
 static int leave_all(void **state)
 {

@@ -1,8 +1,7 @@
 /* Cloud ML Engine v1 without predictions, from request to answer: routes, handlers, registry,
  * catalog. */
+#include "server_asked.h"
 #include "server_home.h"
-
-#include "server/http_priv.h"
 
 #define P "/v1/projects/p"
 
@@ -15,45 +14,25 @@ static bool says_when;   /* the last answer had Retry-After */
 /* The code; the body is in answer. */
 static int ask(const char *method, const char *target, const char *body)
 {
-    gf__exchange exchange = {0};
-    gf__request request = {.exchange = &exchange};
-    gf__response response = {.code = 200};
-    uint64_t max_body_bytes = 0;
-    char *spool_path = NULL, *bytes = gf__strdup(body);
-    gf_error err = {0};
+    asked a;
+    gf__pair headers[3];
+    size_t n_headers = 0;
     if (host != NULL)
-        exchange.headers[exchange.n_headers++] = (gf__pair){"Host", host};
+        headers[n_headers++] = (gf__pair){"Host", host};
     if (bearer[0] != '\0')
-        exchange.headers[exchange.n_headers++] = (gf__pair){"Authorization", bearer};
+        headers[n_headers++] = (gf__pair){"Authorization", bearer};
     if (strcmp(method, "PATCH as POST") == 0) {
-        exchange.headers[exchange.n_headers++] = (gf__pair){"X-HTTP-Method-Override", "PATCH"};
+        headers[n_headers++] = (gf__pair){"X-HTTP-Method-Override", "PATCH"};
         method = "POST";
     }
-    gf_status st = gf__request_read(&request, method, target, &err);
-    if (st == GF_OK)
-        st = gf__routes_admit(&server, &request, &max_body_bytes, &spool_path, &err);
-    request.body = bytes;
-    request.body_bytes = strlen(body);
-    gf__routes_respond(&server, &request, st, &err, &response);
+    ask_for(&server, method, target, body, headers, n_headers, &a);
     gf__free(answer);
-    answer = gf__buffer_take(&response.body, NULL);
-    const int code = response.code;
-    says_when = false;
-    for (size_t i = 0; i < response.n_headers; i++)
-        says_when = says_when || strcmp(response.headers[i].name, "Retry-After") == 0;
-    gf__request_clear(&request);
-    gf__response_clear(&response);
-    gf__free(bytes);
-    gf__free(spool_path);
+    answer = gf__buffer_take(&a.response.body, NULL);
+    says_when = header_of(&a, "Retry-After")[0] != '\0';
+    const int code = a.response.code;
+    forget(&a);
     return code;
 }
-
-#define ASK(code, method, target, body)                                                           \
-    do {                                                                                          \
-        const int got_ = ask(method, target, body);                                               \
-        if (got_ != (code))                                                                       \
-            fail_msg("%s %s got %d, expected %d: %s", method, target, got_, (int)(code), answer); \
-    } while (0)
 
 static int leave_all(void **state)
 {

@@ -1,68 +1,22 @@
 /* Routing: what a request meets before and after its handler. No sockets: the listener's questions
  * are asked here. */
-#include "check.h"
-
-#include "base/base.h"
-#include "server/http_priv.h"
-#include "server/server_priv.h"
-
-/* A request and what became of it. */
-typedef struct toy_asked {
-    gf__exchange exchange;
-    gf__request request;
-    gf__response response;
-    char *body;
-} toy_asked;
+#include "server_asked.h"
 
 static gf_server server;
 
-static void ask_with(toy_asked *asked, const char *method, const char *target,
-                     const gf__pair *headers, size_t n_headers)
+static void ask(asked *a, const char *method, const char *target)
 {
-    uint64_t max_body_bytes = 0;
-    char *spool_path = NULL;
-    gf_error err = {0};
-    memset(asked, 0, sizeof *asked);
-    asked->request.exchange = &asked->exchange;
-    for (size_t i = 0; i < n_headers; i++)
-        asked->exchange.headers[asked->exchange.n_headers++] = headers[i];
-    gf_status st = gf__request_read(&asked->request, method, target, &err);
-    if (st == GF_OK)
-        st = gf__routes_admit(&server, &asked->request, &max_body_bytes, &spool_path, &err);
-    asked->response.code = 200;
-    gf__routes_respond(&server, &asked->request, st, &err, &asked->response);
-    asked->body = gf__buffer_take(&asked->response.body, NULL);
-    gf__free(spool_path);
-}
-
-static void ask(toy_asked *asked, const char *method, const char *target)
-{
-    ask_with(asked, method, target, NULL, 0);
-}
-
-static const char *header_of(const toy_asked *asked, const char *name)
-{
-    for (size_t i = 0; i < asked->response.n_headers; i++)
-        if (strcmp(asked->response.headers[i].name, name) == 0)
-            return asked->response.headers[i].value;
-    return "";
-}
-
-static void forget(toy_asked *asked)
-{
-    gf__request_clear(&asked->request);
-    gf__response_clear(&asked->response);
-    gf__free(asked->body);
+    ask_for(&server, method, target, "", NULL, 0, a);
 }
 
 static void check_answer(const char *method, const char *target, int code, const char *body)
 {
-    toy_asked asked;
-    ask(&asked, method, target);
-    if (asked.response.code != code)
-        fail_msg("%s %s got %d: %s", method, target, asked.response.code, asked.body);
-    CHECK_STR(asked.body, body);
-    forget(&asked);
+    asked a;
+    ask(&a, method, target);
+    if (a.response.code != code)
+        fail_msg("%s %s got %d: %s", method, target, a.response.code, body_of(&a));
+    CHECK_STR(body_of(&a), body);
+    forget(&a);
 }
 
 static void set_up(void)
@@ -99,17 +53,17 @@ TEST(routes__tell_what_is_missing_in_the_familys_words)
 
 TEST(routes__tell_which_methods_there_are)
 {
-    toy_asked asked;
+    asked a;
     set_up();
-    ask(&asked, "DELETE", "/livez");
-    CHECK_EQ(asked.response.code, 405);
-    CHECK_STR(header_of(&asked, "Allow"), "GET, HEAD, OPTIONS");
-    forget(&asked);
-    ask(&asked, "OPTIONS", "/livez");
-    CHECK_EQ(asked.response.code, 204);
-    CHECK_STR(header_of(&asked, "Allow"), "GET, HEAD, OPTIONS");
-    CHECK_STR(header_of(&asked, "Access-Control-Allow-Methods"), "");
-    forget(&asked);
+    ask(&a, "DELETE", "/livez");
+    CHECK_EQ(a.response.code, 405);
+    CHECK_STR(header_of(&a, "Allow"), "GET, HEAD, OPTIONS");
+    forget(&a);
+    ask(&a, "OPTIONS", "/livez");
+    CHECK_EQ(a.response.code, 204);
+    CHECK_STR(header_of(&a, "Allow"), "GET, HEAD, OPTIONS");
+    CHECK_STR(header_of(&a, "Access-Control-Allow-Methods"), "");
+    forget(&a);
     check_answer("HEAD", "/livez", 200, "ok\n");
     check_answer("GET", "/live%7a", 200, "ok\n");
     tear_down();
@@ -117,35 +71,35 @@ TEST(routes__tell_which_methods_there_are)
 
 TEST(routes__take_a_method_for_another_where_the_header_says_so)
 {
-    toy_asked asked;
+    asked a;
     set_up();
-    ask_with(&asked, "POST", "/livez", &(gf__pair){"X-HTTP-Method-Override", "get"}, 1);
-    CHECK_EQ(asked.response.code, 200);
-    forget(&asked);
-    ask_with(&asked, "GET", "/livez", &(gf__pair){"X-HTTP-Method-Override", "DELETE"}, 1);
-    CHECK_EQ(asked.response.code, 200);
-    forget(&asked);
+    ask_for(&server, "POST", "/livez", "", &(gf__pair){"X-HTTP-Method-Override", "get"}, 1, &a);
+    CHECK_EQ(a.response.code, 200);
+    forget(&a);
+    ask_for(&server, "GET", "/livez", "", &(gf__pair){"X-HTTP-Method-Override", "DELETE"}, 1, &a);
+    CHECK_EQ(a.response.code, 200);
+    forget(&a);
     tear_down();
 }
 
 TEST(routes__allow_other_origins_only_when_told)
 {
-    toy_asked asked;
+    asked a;
     const gf__pair origin = {"Origin", "https://a.example"};
     set_up();
-    ask_with(&asked, "GET", "/livez", &origin, 1);
-    CHECK_STR(header_of(&asked, "Access-Control-Allow-Origin"), "");
-    forget(&asked);
+    ask_for(&server, "GET", "/livez", "", &origin, 1, &a);
+    CHECK_STR(header_of(&a, "Access-Control-Allow-Origin"), "");
+    forget(&a);
     server.options.cors_origin = "*";
-    ask_with(&asked, "OPTIONS", "/livez", &origin, 1);
-    CHECK_STR(header_of(&asked, "Access-Control-Allow-Origin"), "*");
-    CHECK_STR(header_of(&asked, "Access-Control-Allow-Methods"), "GET, HEAD, OPTIONS");
-    forget(&asked);
+    ask_for(&server, "OPTIONS", "/livez", "", &origin, 1, &a);
+    CHECK_STR(header_of(&a, "Access-Control-Allow-Origin"), "*");
+    CHECK_STR(header_of(&a, "Access-Control-Allow-Methods"), "GET, HEAD, OPTIONS");
+    forget(&a);
     server.options.cors_origin = "https://b.example";
-    ask_with(&asked, "GET", "/livez", &origin, 1);
-    CHECK_STR(header_of(&asked, "Access-Control-Allow-Origin"), "");
-    CHECK_STR(header_of(&asked, "Vary"), "Origin");
-    forget(&asked);
+    ask_for(&server, "GET", "/livez", "", &origin, 1, &a);
+    CHECK_STR(header_of(&a, "Access-Control-Allow-Origin"), "");
+    CHECK_STR(header_of(&a, "Vary"), "Origin");
+    forget(&a);
     tear_down();
 }
 
@@ -180,10 +134,10 @@ TEST(metrics__need_a_token_where_tokens_are_needed)
     set_up();
     server.needs_tokens = true;
     for (int i = 0; i < 2; i++) {
-        toy_asked asked;
-        ask(&asked, "GET", i == 0 ? "/metrics" : "/monitoring/prometheus/metrics");
-        CHECK_EQ(asked.response.code, 401);
-        forget(&asked);
+        asked a;
+        ask(&a, "GET", i == 0 ? "/metrics" : "/monitoring/prometheus/metrics");
+        CHECK_EQ(a.response.code, 401);
+        forget(&a);
     }
     check_answer("GET", "/livez", 200, "ok\n");
     tear_down();
@@ -193,10 +147,10 @@ TEST(routes__have_no_options_where_there_is_nothing)
 {
     set_up();
     check_answer("OPTIONS", "/nothing", 404, "there is nothing at OPTIONS /nothing\n");
-    toy_asked asked;
-    ask(&asked, "OPTIONS", "*");
-    CHECK_EQ(asked.response.code, 204);
-    forget(&asked);
+    asked a;
+    ask(&a, "OPTIONS", "*");
+    CHECK_EQ(a.response.code, 204);
+    forget(&a);
     tear_down();
 }
 
@@ -215,11 +169,11 @@ TEST(routes__readiness_ends_with_draining)
 {
     set_up();
     atomic_store(&server.is_draining, true);
-    toy_asked asked;
-    ask(&asked, "GET", "/readyz");
-    CHECK_EQ(asked.response.code, 503);
-    CHECK_STR(asked.body, "shutting down\n");
-    forget(&asked);
+    asked a;
+    ask(&a, "GET", "/readyz");
+    CHECK_EQ(a.response.code, 503);
+    CHECK_STR(body_of(&a), "shutting down\n");
+    forget(&a);
     check_answer("GET", "/livez", 200, "ok\n");
     tear_down();
 }
@@ -240,15 +194,14 @@ static void make_token(const char *body, char secret[128])
 static gf_status authorize(const gf__route *route, const char *target, const char *authorization,
                            const char *project, gf_error *err)
 {
-    toy_asked asked = {0};
-    asked.request.exchange = &asked.exchange;
+    asked a = {0};
+    a.request.exchange = &a.exchange;
     if (authorization != NULL)
-        asked.exchange.headers[asked.exchange.n_headers++] = (gf__pair){"authorization",
-                                                                        authorization};
-    CHECK_OK(gf__request_read(&asked.request, "GET", target, err));
-    asked.request.params[0] = gf__strdup(project);
-    const gf_status st = gf__authorize(&server, route, &asked.request, err);
-    gf__request_clear(&asked.request);
+        a.exchange.headers[a.exchange.n_headers++] = (gf__pair){"authorization", authorization};
+    CHECK_OK(gf__request_read(&a.request, "GET", target, err));
+    a.request.params[0] = gf__strdup(project);
+    const gf_status st = gf__authorize(&server, route, &a.request, err);
+    gf__request_clear(&a.request);
     return st;
 }
 
