@@ -330,6 +330,74 @@ TEST(tf__a_million_nodes_cost_bounded_memory)
     gf__free(bytes);
 }
 
+typedef struct made_node {
+    GfTf__NodeDef node;
+    GfTf__AttrEntry entry, *entries[1];
+    GfTf__AttrValue value;
+    char name[16], *inputs[2];
+} made_node;
+
+/* A node with one setting; inputs by their names, NULL for none. */
+static GfTf__NodeDef *make_node(made_node *m, const char *name, const char *op, const char *a,
+                                const char *b, const char *key)
+{
+    gf_tf__node_def__init(&m->node);
+    gf_tf__attr_entry__init(&m->entry);
+    gf_tf__attr_value__init(&m->value);
+    snprintf(m->name, sizeof m->name, "%s", name);
+    m->node.name = m->name;
+    m->node.op = gf__proto_borrow(op);
+    m->inputs[0] = gf__proto_borrow(a);
+    m->inputs[1] = gf__proto_borrow(b);
+    m->node.input = m->inputs;
+    m->node.n_input = (size_t)(a != NULL) + (b != NULL);
+    m->entry.key = gf__proto_borrow(key);
+    m->entry.value = &m->value;
+    m->entries[0] = &m->entry;
+    m->node.attr = m->entries;
+    m->node.n_attr = key != NULL;
+    return &m->node;
+}
+
+/* Two bytes of a number, times a million channels, times twelve nodes. */
+TEST(tf__numbers_that_become_vectors_are_bounded)
+{
+    enum { N = 12 };
+    static made_node made[N + 3];
+    GfTf__NodeDef *nodes[N + 3];
+    GfTf__GraphDef graph = GF_TF__GRAPH_DEF__INIT;
+    GfTf__Dim dims[2] = {GF_TF__DIM__INIT, GF_TF__DIM__INIT}, *sides[2] = {&dims[0], &dims[1]};
+    GfTf__TensorShape shape = GF_TF__TENSOR_SHAPE__INIT, scalar = GF_TF__TENSOR_SHAPE__INIT;
+    GfTf__Tensor two = GF_TF__TENSOR__INIT;
+    nodes[0] = make_node(&made[0], "x", "Placeholder", NULL, NULL, "shape");
+    nodes[1] = make_node(&made[1], "two", "Const", NULL, NULL, "value");
+    nodes[2] = make_node(&made[2], "n0", "Relu", "x", NULL, NULL);
+    dims[0].has_size = dims[1].has_size = true;
+    dims[0].size = -1;
+    dims[1].size = 1 << 20;
+    shape.dim = sides;
+    shape.n_dim = 2;
+    made[0].value.shape = &shape;
+    two.has_dtype = true;
+    two.dtype = 1;
+    two.tensor_shape = &scalar;
+    two.float_val = (float[]){2};
+    two.n_float_val = 1;
+    made[1].value.tensor = &two;
+    for (size_t i = 0; i < N; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "n%zu", i + 1);
+        nodes[3 + i] = make_node(&made[3 + i], name, "Mul", made[2 + i].name, "two", NULL);
+    }
+    graph.node = nodes;
+    graph.n_node = N + 3;
+    uint8_t bytes[2048];
+    CHECK(gf_tf__graph_def__get_packed_size(&graph) <= sizeof bytes);
+    check_bytes(GF_ELIMIT,
+                "node \"n6\": single numbers become vectors of more than 16777216 values", bytes,
+                gf_tf__graph_def__pack(&graph, bytes));
+}
+
 TEST(tf__a_node_with_too_many_inputs_is_told)
 {
     enum { N_INPUTS = 70000 };
@@ -418,6 +486,7 @@ TESTS_MAIN(UNIT(tf__networks_answer_as_tensorflow_does),
            UNIT(tf__pictures_of_any_size_have_that_of_a_known_network),
            UNIT(tf__a_trunk_is_the_same_by_whatever_name),
            UNIT(tf__a_million_nodes_cost_bounded_memory),
+           UNIT(tf__numbers_that_become_vectors_are_bounded),
            UNIT(tf__a_node_with_too_many_inputs_is_told),
            UNIT(tf__files_of_something_else_are_told), UNIT(tf__survives_every_allocation_failure),
            UNIT(tf__two_functions_of_one_name_are_refused))

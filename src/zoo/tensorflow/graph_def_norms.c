@@ -204,7 +204,10 @@ gf_status gf__def_add_norm(const gf__def_op *at, const gf__def_norm *norm, size_
 
 /* ---- a value and a constant ---- */
 
-/* One number for each channel. */
+#define MAX_SPREAD ((size_t)16 << 20) /* values; networks have a hundred thousand */
+
+/* One number for each channel. No bytes of the file stand for them, nor for the mean and the variance of the layer
+ * that they may become. */
 static gf_status spread(const gf__def_op *at, gf_tensor **vector, gf_error *err)
 {
     size_t shape[3] = {0};
@@ -214,6 +217,14 @@ static gf_status spread(const gf__def_op *at, gf_tensor **vector, gf_error *err)
                                                err);
     if (st != GF_OK)
         return st;
+    at->l->n_spread += 3 * gf_tensor_n_values(wide);
+    if (at->l->n_spread > MAX_SPREAD) {
+        gf_tensor_free(wide);
+        return gf_error_set(
+            err, GF_ELIMIT,
+            "node \"%.100s\": single numbers become vectors of more than %zu values",
+            at->node->name, MAX_SPREAD);
+    }
     gf_tensor_free(*vector);
     *vector = wide;
     return GF_OK;

@@ -23,6 +23,7 @@ typedef struct gf__def_walk {
     const size_t *picture; /* the size where the graph leaves it open, or NULL */
     gf__def_ref input;     /* the placeholder */
     bool has_input;
+    size_t n_spread; /* values that were made of single numbers */
 } gf__def_walk;
 
 typedef struct gf__def_op {
