@@ -193,7 +193,9 @@ gf_status gf__part_metrics(const gf__part *part, size_t output, const gf_head *h
     const size_t n_classes = gf_head_n_classes(head);
     const size_t shape[2] = {part->n, n_classes};
     gf_tensor *scores = NULL;
-    gf_status st = gf_tensor_new(GF_DTYPE_F32, shape, 2, &scores, err);
+    gf_status st = gf__check_one_class(head, err);
+    if (st == GF_OK)
+        st = gf_tensor_new(GF_DTYPE_F32, shape, 2, &scores, err);
     if (st == GF_OK)
         st = gf_head_predict(head, gf_tensor_f32(part->features[output]), part->n,
                              gf_tensor_mutable_data(scores), err);

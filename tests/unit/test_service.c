@@ -255,6 +255,32 @@ TEST(learner__saves_a_model_with_a_self_test)
     end_scene(&s);
 }
 
+/* Its data sets have one class a picture; a sigmoid answers something else. */
+TEST(learner__neither_trains_nor_measures_a_sigmoid)
+{
+    scene s = make_scene();
+    gf_graph *graph = NULL;
+    CHECK_OK(gf_graph_cut(gf_trunk_graph(s.trunk), "avg_pool", &graph, &check_err));
+    const gf_dense_options dense = {.units = 3, .activation = "sigmoid", .name = "answers"};
+    CHECK_OK(gf_graph_add_dense(graph, &dense, &check_err));
+    for (size_t i = 0; i + 1 < gf_graph_n_layers(graph); i++)
+        gf_graph_set_trainable(graph, i, false);
+    const gf_train_options options = gf_train_options_default();
+    gf_learner *learner = NULL;
+    gf_history *history = NULL;
+    gf_metrics *metrics = NULL;
+    gf_dataset *dataset = tiny_dataset(s.pictures);
+    CHECK_OK(gf_learner_new(&s.context, s.trunk, graph, &options, &learner, &check_err));
+    CHECK_FAILS(GF_EINVAL, "layer \"answers\" is a sigmoid, which learns from targets",
+                gf_learner_fit(learner, dataset, NULL, NULL, &history, &check_err));
+    CHECK_FAILS(GF_EUNSUPPORTED, "its 3 scores are answers of their own",
+                gf_learner_evaluate(learner, dataset, NULL, 0, &metrics, &check_err));
+    gf_learner_free(learner);
+    gf_dataset_free(dataset);
+    gf_graph_free(graph);
+    end_scene(&s);
+}
+
 TEST(learner__refuses_a_graph_cut_from_another_network)
 {
     scene s = make_scene();
@@ -306,6 +332,7 @@ TESTS_MAIN(UNIT(evaluate__measures_every_picture_and_matches_classes_by_name),
            UNIT(evaluate__writes_its_report_over_nothing_that_it_reads),
            UNIT(learner__pools_its_own_cut_and_not_a_layer_of_the_same_name),
            UNIT(learner__saves_a_model_with_a_self_test),
+           UNIT(learner__neither_trains_nor_measures_a_sigmoid),
            UNIT(learner__refuses_a_graph_cut_from_another_network),
            UNIT(learner__names_the_first_trainable_layer_below_the_head),
            UNIT(top_classes__are_in_falling_order_and_the_first_of_equals_first))

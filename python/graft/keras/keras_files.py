@@ -1,9 +1,8 @@
 """Keras' own files (.keras, .h5): written by the library's exporter, read by its importer.
 
 Keras has no place for class names and for what training was. Of these, the names come back from a
-.keras that graft wrote; the rest is lost on the way.
+file that graft wrote; the rest is lost on the way.
 """
-import json
 import tempfile
 import zipfile
 
@@ -15,7 +14,6 @@ from . import layers as L, models, network
 from .applications.inception_v3 import trunk_layers
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_MOST_METADATA = 1 << 24
 _OF_HEADS = ("Dense", "Dropout", "Activation")
 _POOLS = {"GlobalAveragePooling2D": L.GlobalAveragePooling2D,
           "GlobalMaxPooling2D": L.GlobalMaxPooling2D}
@@ -47,15 +45,12 @@ def save(model, where, classes):
         exporting.export(aside, where, "keras")
 
 
-def _classes(path, n):
-    """The n names that graft has written into an archive, or None."""
-    try:
-        with zipfile.ZipFile(path) as file, file.open("metadata.json") as member:
-            found = json.loads(member.read(_MOST_METADATA))["graft"]["classes"]
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError, TypeError, ValueError):
-        return None
-    is_good = isinstance(found, list) and all(isinstance(name, str) for name in found)
-    return found if is_good and len(found) == len(set(found)) == n else None
+def _own_names(trunk):
+    """Those that graft has written into the file, or None: class_0, class_1 ... are the library's
+    for classes without a name."""
+    found = trunk.classes
+    is_named = len(set(found)) == len(found) > 0
+    return found if is_named and found != [f"class_{k}" for k in range(len(found))] else None
 
 
 def load(path):
@@ -75,7 +70,7 @@ def load(path):
     below = _columns if len(trunk.layers[0].shape) == 1 else _pictures
     begin, tensor = below(trunk, start)
     model = models.Model(inputs=begin, outputs=network.put_head(tensor, head))
-    model.classes = _classes(path, model.output_shape[-1])
+    model.classes = _own_names(trunk)
     return model
 
 

@@ -204,7 +204,7 @@ class Model:
 
     def save(self, path, overwrite=True, include_optimizer=True, classes=None, bundle=False):
         """Writes a graft model: `graft predict` and `graft serve` take it as it is. A name that
-        ends in .keras, .h5 or .hdf5 gets Keras' own format; in HDF5 without class names.
+        ends in .keras, .h5 or .hdf5 gets Keras' own format.
 
         path     a file; one that ends in a slash is a folder, for model.safetensors
         classes  names, in the order of the outputs (else model.classes, else '0', '1', ...)
