@@ -22,14 +22,16 @@ typedef struct pending_row {
 typedef struct extraction {
     gf_extractor *extractor;
     const gf_dataset *dataset;
-    gf_extract_request request; /* n_items is set */
+    const gf__extract_list *lists; /* whose rows are numbered on, list after list */
+    size_t n_lists;
+    size_t n_rows; /* of all lists */
+    const gf_view *view;
     const gf_observer *obs;
-    float **values;     /* n_outputs pointers to n_items rows */
     gf__cache **caches; /* n_outputs, some NULL; NULL without a cache folder */
 
     atomic_bool is_stopped;
     pthread_mutex_t mutex; /* of the members below, and of the observer */
-    size_t n_done, n_cached;
+    size_t n_done;
     pending_row pending[PENDING];
     size_t n_pending;
     gf_status status; /* of the first row (in their order) that failed */
@@ -37,14 +39,28 @@ typedef struct extraction {
     size_t failed_row;
 } extraction;
 
+/* The list that a row is of; *row becomes its place there. */
+static const gf__extract_list *list_of(const extraction *run, size_t *row)
+{
+    const gf__extract_list *list = run->lists;
+    while (*row >= list->request.n_items) {
+        *row -= list->request.n_items;
+        list++;
+    }
+    return list;
+}
+
 static size_t item_of(const extraction *run, size_t row)
 {
-    return run->request.items != NULL ? run->request.items[row] : row;
+    const gf__extract_list *list = list_of(run, &row);
+    return list->request.items != NULL ? list->request.items[row] : row;
 }
 
 static float *row_of(const extraction *run, size_t output, size_t row)
 {
-    return run->values[output] + row * run->extractor->outputs[output].size;
+    const gf__extract_list *list = list_of(run, &row);
+    float *values = gf_tensor_mutable_data(list->out[output]);
+    return values + row * run->extractor->outputs[output].size;
 }
 
 static int hex_digit(char c)
@@ -105,15 +121,18 @@ static void finish_row(extraction *run, size_t row, const uint8_t *key, bool is_
     const char *item = gf_dataset_item_at(run->dataset, item_of(run, row));
     pthread_mutex_lock(&run->mutex);
     run->n_done++;
-    run->n_cached += is_cached;
+    size_t place = row;
+    const gf__extract_list *list = list_of(run, &place);
+    if (list->request.n_cached != NULL)
+        *list->request.n_cached += is_cached;
     if (key != NULL && !is_cached) {
         memcpy(run->pending[run->n_pending].key, key, GF__CACHE_KEY);
         run->pending[run->n_pending].row = row;
         if (++run->n_pending == PENDING)
             keep_pending(run);
     }
-    const gf_status st = gf__observe_progress(run->obs, "features", run->n_done,
-                                              run->request.n_items, item, &error);
+    const gf_status st = gf__observe_progress(run->obs, "features", run->n_done, run->n_rows, item,
+                                              &error);
     pthread_mutex_unlock(&run->mutex);
     if (st != GF_OK)
         fail(run, row, st, &error);
@@ -129,8 +148,9 @@ static void mark_bad(extraction *run, size_t row, const gf_error *error)
 {
     for (size_t i = 0; i < run->extractor->n_outputs; i++)
         memset(row_of(run, i, row), 0, run->extractor->outputs[i].size * sizeof(float));
+    size_t place = row;
     pthread_mutex_lock(&run->mutex);
-    run->request.is_bad[row] = true;
+    list_of(run, &place)->request.is_bad[place] = true;
     gf__observe_log(run->obs, GF_LOG_WARNING, "%s", error->message);
     pthread_mutex_unlock(&run->mutex);
     finish_row(run, row, NULL, false);
@@ -143,7 +163,7 @@ static gf_status read_pixels(extraction *run, size_t row, gf__extractor_worker *
     gf_status st = gf_dataset_read(run->dataset, item_of(run, row), &sample, err);
     if (st != GF_OK)
         return st; /* names the item */
-    st = gf__extractor_preprocess(run->extractor, worker, &sample, run->request.view, err);
+    st = gf__extractor_preprocess(run->extractor, worker, &sample, run->view, err);
     gf_sample_release(&sample);
     if (st != GF_OK)
         gf__error_prefix(err, "%s", gf_dataset_item_at(run->dataset, item_of(run, row)));
@@ -166,7 +186,7 @@ static gf_status compute(extraction *run, size_t row, gf__extractor_worker *work
     if (st != GF_OK)
         return st;
     st = read_pixels(run, row, worker, err);
-    *is_bad = is_fault_of_picture(st) && run->request.is_bad != NULL;
+    *is_bad = is_fault_of_picture(st) && list_of(run, &(size_t){row})->request.is_bad != NULL;
     if (st != GF_OK)
         return st;
     float **features = gf__calloc(run->extractor->n_outputs, sizeof *features);
@@ -235,7 +255,7 @@ static gf_status open_caches(extraction *run, gf_error *err)
     gf_status st = GF_OK;
     for (size_t i = 0; i < extractor->n_outputs && st == GF_OK; i++) {
         const gf__extractor_output *output = &extractor->outputs[i];
-        char *text = identity_of(extractor, output, run->request.view);
+        char *text = identity_of(extractor, output, run->view);
         st = text == NULL ? gf__error_nomem(err, "a cache's name", 0)
                           : gf__cache_open(extractor->cache_dir, text, output->size, run->obs,
                                            &run->caches[i], err);
@@ -251,19 +271,24 @@ static void close_caches(extraction *run)
     gf__free(run->caches);
 }
 
-static gf_status new_tensors(extraction *run, gf_tensor **out, gf_error *err)
+static gf_status new_tensors(const gf_extractor *extractor, const gf__extract_list *list,
+                             gf_error *err)
 {
-    run->values = gf__calloc(run->extractor->n_outputs, sizeof *run->values);
-    if (run->values == NULL)
-        return gf__error_nomem(err, "features", run->extractor->n_outputs * sizeof *run->values);
     gf_status st = GF_OK;
-    for (size_t i = 0; i < run->extractor->n_outputs && st == GF_OK; i++) {
-        const size_t shape[2] = {run->request.n_items, run->extractor->outputs[i].size};
-        st = gf_tensor_new(GF_DTYPE_F32, shape, 2, &out[i], err);
-        if (st == GF_OK)
-            run->values[i] = gf_tensor_mutable_data(out[i]);
+    memset(list->out, 0, extractor->n_outputs * sizeof *list->out);
+    for (size_t i = 0; i < extractor->n_outputs && st == GF_OK; i++) {
+        const size_t shape[2] = {list->request.n_items, extractor->outputs[i].size};
+        st = gf_tensor_new(GF_DTYPE_F32, shape, 2, &list->out[i], err);
     }
     return st;
+}
+
+static void free_tensors(const gf_extractor *extractor, const gf__extract_list *list)
+{
+    for (size_t i = 0; i < extractor->n_outputs; i++) {
+        gf_tensor_free(list->out[i]);
+        list->out[i] = NULL;
+    }
 }
 
 static gf_status extract_rows(extraction *run, gf_error *err)
@@ -274,18 +299,47 @@ static gf_status extract_rows(extraction *run, gf_error *err)
         if (st != GF_OK)
             return st;
     }
-    gf__pool_run(extractor->pool, run->request.n_items, extract_row, run);
+    gf__pool_run(extractor->pool, run->n_rows, extract_row, run);
     keep_pending(run); /* also of a run that failed or was stopped: its work is not lost */
     if (run->status != GF_OK && err != NULL)
         *err = run->error;
     return run->status;
 }
 
-gf_status gf_extractor_dataset(gf_extractor *extractor, const gf_dataset *dataset,
-                               const gf_extract_request *request, const gf_observer *obs,
-                               gf_tensor **out, gf_error *err)
+static void begin_list(extraction *run, const gf__extract_list *list)
 {
-    memset(out, 0, extractor->n_outputs * sizeof *out);
+    run->n_rows += list->request.n_items;
+    if (list->request.is_bad != NULL)
+        memset(list->request.is_bad, 0, list->request.n_items * sizeof(bool));
+    if (list->request.n_cached != NULL)
+        *list->request.n_cached = 0;
+}
+
+static gf_status extract_lists(extraction *run, gf_error *err)
+{
+    const gf_extractor *extractor = run->extractor;
+    gf_status st = GF_OK;
+    for (size_t i = 0; i < run->n_lists; i++) {
+        const gf_status made = new_tensors(extractor, &run->lists[i], st == GF_OK ? err : NULL);
+        st = st == GF_OK ? made : st;
+        begin_list(run, &run->lists[i]);
+    }
+    if (st == GF_OK && extractor->cache_dir != NULL && extractor->is_cacheable)
+        st = open_caches(run, err);
+    if (st == GF_OK)
+        st = extract_rows(run, err);
+    close_caches(run);
+    for (size_t i = 0; i < run->n_lists && st != GF_OK; i++)
+        free_tensors(extractor, &run->lists[i]);
+    return st;
+}
+
+gf_status gf__extractor_lists(gf_extractor *extractor, const gf_dataset *dataset,
+                              const gf__extract_list *lists, size_t n_lists, const gf_observer *obs,
+                              gf_error *err)
+{
+    for (size_t i = 0; i < n_lists; i++)
+        memset(lists[i].out, 0, extractor->n_outputs * sizeof *lists[i].out);
     if (extractor->for_latency)
         return gf_error_set(err, GF_EINVAL,
                             "an extractor made for latency takes single pictures; make one "
@@ -293,30 +347,27 @@ gf_status gf_extractor_dataset(gf_extractor *extractor, const gf_dataset *datase
     const gf_status wanted = gf__dataset_wants_pictures(dataset, err);
     if (wanted != GF_OK)
         return wanted;
-    extraction run = {.extractor = extractor, .dataset = dataset, .obs = obs};
-    if (request != NULL)
-        run.request = *request;
-    if (run.request.items == NULL)
-        run.request.n_items = gf_dataset_n_items(dataset);
-    if (run.request.is_bad != NULL)
-        memset(run.request.is_bad, 0, run.request.n_items * sizeof(bool));
+    extraction run = {.extractor = extractor,
+                      .dataset = dataset,
+                      .lists = lists,
+                      .n_lists = n_lists,
+                      .view = lists[0].request.view,
+                      .obs = obs};
     atomic_init(&run.is_stopped, false);
     pthread_mutex_init(&run.mutex, NULL);
-
-    gf_status st = new_tensors(&run, out, err);
-    if (st == GF_OK && extractor->cache_dir != NULL && extractor->is_cacheable)
-        st = open_caches(&run, err);
-    if (st == GF_OK)
-        st = extract_rows(&run, err);
-    if (st == GF_OK && run.request.n_cached != NULL)
-        *run.request.n_cached = run.n_cached;
-
-    close_caches(&run);
-    gf__free(run.values);
+    const gf_status st = extract_lists(&run, err);
     pthread_mutex_destroy(&run.mutex);
-    for (size_t i = 0; i < extractor->n_outputs && st != GF_OK; i++) {
-        gf_tensor_free(out[i]);
-        out[i] = NULL;
-    }
     return st;
+}
+
+gf_status gf_extractor_dataset(gf_extractor *extractor, const gf_dataset *dataset,
+                               const gf_extract_request *request, const gf_observer *obs,
+                               gf_tensor **out, gf_error *err)
+{
+    gf__extract_list list = {.out = out};
+    if (request != NULL)
+        list.request = *request;
+    if (list.request.items == NULL)
+        list.request.n_items = gf_dataset_n_items(dataset);
+    return gf__extractor_lists(extractor, dataset, &list, 1, obs, err);
 }

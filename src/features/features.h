@@ -58,6 +58,16 @@ gf_status gf__cut_find(const gf_graph *graph, const gf_output_spec *spec, gf__cu
 gf_plan_options gf__trunk_plan_options(const gf_trunk *trunk, gf_precision precision, int n_threads,
                                        const char *pack_dir);
 
+/* gf_extractor_dataset() for several lists of items of one data set, seen through one view: no thread
+ * waits for the last picture of a list before it begins with the next. */
+typedef struct gf__extract_list {
+    gf_extract_request request; /* n_items is always set; the view of the first list counts */
+    gf_tensor **out;            /* as many as the extractor has outputs */
+} gf__extract_list;
+gf_status gf__extractor_lists(gf_extractor *extractor, const gf_dataset *dataset,
+                              const gf__extract_list *lists, size_t n_lists, const gf_observer *obs,
+                              gf_error *err);
+
 /* Compiles the plan now instead of at the first picture, so that its errors and its time come
  * here. */
 gf_status gf__extractor_prepare(gf_extractor *extractor, gf_error *err);

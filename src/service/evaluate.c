@@ -35,7 +35,7 @@ static gf_status measure(evaluation_job *job, const gf_observer *obs, gf_error *
                             : gf__service_model_extractor(job->context, job->model, &job->extractor,
                                                           err);
     if (st == GF_OK && !is_table)
-        st = gf__part_extract(&job->part, job->extractor, 1, 0, 0, obs, err);
+        st = gf__part_extract(&job->part, job->extractor, obs, err);
     if (st == GF_OK)
         st = gf__part_metrics(&job->part, 0, gf_model_head(job->model), &result->metrics, err);
     if (st == GF_OK)

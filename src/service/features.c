@@ -106,7 +106,7 @@ static gf_status extract_dataset(const gf_features_request *r, gf_extractor *ext
     if (st == GF_OK)
         st = gf__part_init(&part, dataset, NULL, 0, NULL, 0, err);
     if (st == GF_OK)
-        st = gf__part_extract(&part, extractor, 1, 0, 0, obs, err);
+        st = gf__part_extract(&part, extractor, obs, err);
     for (size_t i = 0; i < result->n_layers && st == GF_OK; i++) {
         st = shape_tensor(extractor, i, part.n, &part.features[i], err);
         if (st == GF_OK) {

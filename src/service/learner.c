@@ -164,7 +164,7 @@ static gf_status make_part(gf_learner *learner, gf__part *part, const gf_dataset
                             gf_dataset_path(dataset), gf_dataset_n_classes(dataset),
                             gf_head_n_classes(learner->head));
     const gf_status st = gf__part_init(part, dataset, items, n_items, NULL, 0, err);
-    return st == GF_OK ? gf__part_extract(part, learner->extractor, 1, 0, 0, obs, err) : st;
+    return st == GF_OK ? gf__part_extract(part, learner->extractor, obs, err) : st;
 }
 
 gf_status gf_learner_fit(gf_learner *learner, const gf_dataset *dataset, const gf_split *split,

@@ -78,22 +78,45 @@ static void drop_bad(gf__part *part, const bool *is_bad)
     part->n = n;
 }
 
-static gf_status extract_plain(gf__part *part, gf_extractor *extractor, const gf_observer *obs,
-                               gf_error *err)
+static gf_status begin_plain(gf__part *part, const gf_extractor *extractor, gf_error *err)
 {
-    bool *is_bad = gf__calloc(part->n > 0 ? part->n : 1, sizeof *is_bad);
-    if (is_bad == NULL)
-        return gf__error_nomem(err, "marks", part->n);
-    const gf_extract_request request = {
-        .items = part->items, .n_items = part->n, .is_bad = is_bad, .n_cached = &part->n_cached};
-    gf_status st = gf_extractor_dataset(extractor, part->dataset, &request, obs, part->features,
-                                        err);
-    if (st == GF_OK)
-        drop_bad(part, is_bad);
-    gf__free(is_bad);
-    if (st == GF_OK && part->n == 0)
+    part->n_outputs = gf_extractor_n_outputs(extractor);
+    part->n_views = 1;
+    part->features = gf__calloc(part->n_outputs, sizeof *part->features);
+    part->is_bad = gf__calloc(part->n > 0 ? part->n : 1, sizeof *part->is_bad);
+    if (part->features == NULL || part->is_bad == NULL)
+        return gf__error_nomem(err, "features", part->n_outputs * sizeof *part->features);
+    return GF_OK;
+}
+
+static gf_status end_plain(gf__part *part, gf_error *err)
+{
+    drop_bad(part, part->is_bad);
+    if (part->n == 0)
         return gf_error_set(err, GF_EFORMAT, "%s: none of the %zu pictures can be read",
                             gf_dataset_path(part->dataset), part->n_skipped);
+    return GF_OK;
+}
+
+/* Parts of one data set. */
+static gf_status extract_plain(gf__part *const *parts, size_t n_parts, gf_extractor *extractor,
+                               const gf_observer *obs, gf_error *err)
+{
+    gf__extract_list lists[2];
+    gf_status st = GF_OK;
+    for (size_t i = 0; i < n_parts && st == GF_OK; i++) {
+        gf__part *part = parts[i];
+        st = begin_plain(part, extractor, err);
+        lists[i] = (gf__extract_list){.request = {.items = part->items,
+                                                  .n_items = part->n,
+                                                  .is_bad = part->is_bad,
+                                                  .n_cached = &part->n_cached},
+                                      .out = part->features};
+    }
+    if (st == GF_OK)
+        st = gf__extractor_lists(extractor, parts[0]->dataset, lists, n_parts, obs, err);
+    for (size_t i = 0; i < n_parts && st == GF_OK; i++)
+        st = end_plain(parts[i], err);
     return st;
 }
 
@@ -134,16 +157,28 @@ static gf_status extract_view(gf__part *part, gf_extractor *extractor, const gf_
     return st;
 }
 
-gf_status gf__part_extract(gf__part *part, gf_extractor *extractor, size_t n_views, unsigned kinds,
-                           uint64_t seed, const gf_observer *obs, gf_error *err)
+gf_status gf__part_extract(gf__part *part, gf_extractor *extractor, const gf_observer *obs,
+                           gf_error *err)
 {
-    part->n_outputs = gf_extractor_n_outputs(extractor);
-    part->features = gf__calloc(part->n_outputs, sizeof *part->features);
-    if (part->features == NULL)
-        return gf__error_nomem(err, "features", part->n_outputs * sizeof *part->features);
-    gf_status st = extract_plain(part, extractor, obs, err);
-    part->n_views = 1;
-    for (size_t v = 1; v < n_views && st == GF_OK; v++) {
+    return extract_plain(&part, 1, extractor, obs, err);
+}
+
+gf_status gf__parts_extract(gf__part *train, gf__part *test, gf_extractor *extractor,
+                            const gf_observer *obs, gf_error *err)
+{
+    gf__part *const parts[2] = {train, test};
+    if (train->dataset == test->dataset)
+        return extract_plain(parts, 2, extractor, obs, err);
+    const gf_status st = extract_plain(&parts[0], 1, extractor, obs, err);
+    return st == GF_OK ? extract_plain(&parts[1], 1, extractor, obs, err) : st;
+}
+
+gf_status gf__part_extract_views(gf__part *part, gf_extractor *extractor, size_t n_views,
+                                 unsigned kinds, uint64_t seed, const gf_observer *obs,
+                                 gf_error *err)
+{
+    gf_status st = GF_OK;
+    for (size_t v = 1; v <= n_views && st == GF_OK; v++) {
         const gf_view view = {.kinds = kinds, .seed = seed + v};
         st = extract_view(part, extractor, &view, obs, err);
     }
@@ -182,6 +217,7 @@ void gf__part_free(gf__part *part)
         for (size_t o = 0; o < part->n_outputs; o++)
             gf_tensor_free(part->features[o]);
     gf__free(part->features);
+    gf__free(part->is_bad);
     gf__free(part->items);
     gf__free(part->labels);
     *part = (gf__part){0};

@@ -55,7 +55,7 @@ static gf_status prepare_pictures(saving *s, gf_error *err)
     if (st == GF_OK)
         st = check_features(s, err);
     if (st == GF_OK)
-        st = gf__part_extract(&s->part, s->extractor, 1, 0, 0, NULL, err);
+        st = gf__part_extract(&s->part, s->extractor, NULL, err);
     if (st == GF_OK)
         st = gf__samples_new(&s->part, 0, r->head, s->extractor, &recipe, r->context.max_pixels,
                              &s->samples, err);

@@ -42,6 +42,7 @@ typedef struct gf__part {
     size_t n;
     size_t n_skipped;
     size_t n_cached;
+    bool *is_bad;         /* of the items as they were before the unreadable ones were taken out */
     gf_tensor **features; /* n_outputs tensors (n * n_views, size): view 0 first */
     size_t n_outputs, n_views;
 } gf__part;
@@ -50,10 +51,16 @@ typedef struct gf__part {
 gf_status gf__part_init(gf__part *part, const gf_dataset *dataset, const size_t *items,
                         size_t n_items, const char *const *class_names, size_t n_classes,
                         gf_error *err);
-/* Makes the features of the plain picture, then of n_views - 1 augmented views (kinds, seeded).
- * GF_EFORMAT if no picture can be read. */
-gf_status gf__part_extract(gf__part *part, gf_extractor *extractor, size_t n_views, unsigned kinds,
-                           uint64_t seed, const gf_observer *obs, gf_error *err);
+/* Makes the features of the plain pictures. GF_EFORMAT if none can be read. */
+gf_status gf__part_extract(gf__part *part, gf_extractor *extractor, const gf_observer *obs,
+                           gf_error *err);
+/* The same for two parts, in one go where they are of one data set. */
+gf_status gf__parts_extract(gf__part *train, gf__part *test, gf_extractor *extractor,
+                            const gf_observer *obs, gf_error *err);
+/* After that: adds n_views augmented views (kinds, seeded). */
+gf_status gf__part_extract_views(gf__part *part, gf_extractor *extractor, size_t n_views,
+                                 unsigned kinds, uint64_t seed, const gf_observer *obs,
+                                 gf_error *err);
 /* The features of output i as training data. Borrowed from the part. */
 /* GF_EUNSUPPORTED for a head whose scores are answers of their own (it ends in sigmoid): which class is the
  * right one cannot be told from them. */

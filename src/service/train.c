@@ -157,11 +157,10 @@ static gf_status make_features(train_job *job, gf_error *err)
         return st;
     gf_extractor *extractor = job->network.extractor;
     job->result->probe_layers = job->network.probe_layers;
-    const size_t n_views = r->augment != 0 ? r->n_views + 1 : 1;
-    st = gf__part_extract(&job->train, extractor, n_views, r->augment, r->options.seed,
-                          observer_of(job), err);
-    if (st == GF_OK)
-        st = gf__part_extract(&job->test, extractor, 1, 0, 0, observer_of(job), err);
+    st = gf__parts_extract(&job->train, &job->test, extractor, observer_of(job), err);
+    if (st == GF_OK && r->augment != 0)
+        st = gf__part_extract_views(&job->train, extractor, r->n_views, r->augment, r->options.seed,
+                                    observer_of(job), err);
     job->result->precision = gf_extractor_precision(extractor);
     note_features(job, started_s);
     return st;

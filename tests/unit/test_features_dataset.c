@@ -163,6 +163,67 @@ TEST(extractor_dataset__stops_when_told_and_keeps_what_is_done)
     check_remove_dir(dir);
 }
 
+/* Rows of a list as they are in the whole. */
+static void check_rows(const gf_tensor *whole, const gf_tensor *rows, const size_t *items, size_t n)
+{
+    const size_t size = gf_tensor_shape(whole)[1];
+    CHECK_EQ(gf_tensor_shape(rows)[0], n);
+    for (size_t i = 0; i < n; i++)
+        assert_memory_equal(gf_tensor_f32(rows) + i * size, gf_tensor_f32(whole) + items[i] * size,
+                            size * sizeof(float));
+}
+
+TEST(extractor_lists__have_their_own_rows_marks_and_counts)
+{
+    enum { N_FIRST = 4, N_SECOND = 3 };
+    static const size_t first[N_FIRST] = {5, 0, 3, 7}, second[N_SECOND] = {6, 2, 1};
+    char *dir = check_temp_dir(), *pictures = tiny_path(dir, "pictures");
+    char *cache_dir = tiny_path(dir, "cache");
+    bool is_bad[2][N_FIRST];
+    size_t n_cached[2] = {9, 9};
+    gf_tensor *out[2];
+    tiny_folder(pictures, 2, 4);
+    gf_dataset *dataset = tiny_dataset(pictures);
+    gf_trunk *trunk = tiny_trunk("tiny");
+    gf_extractor_options options = f32_options(3);
+    gf_tensor *whole = extract(trunk, "conv", dataset, NULL, &options);
+    const gf__extract_list lists[2] = {
+        {{.items = first, .n_items = N_FIRST, .is_bad = is_bad[0], .n_cached = &n_cached[0]},
+         &out[0]},
+        {{.items = second, .n_items = N_SECOND, .is_bad = is_bad[1], .n_cached = &n_cached[1]},
+         &out[1]}};
+    options.cache_dir = cache_dir;
+    gf_extractor *extractor = new_extractor(trunk, "conv", GF_POOL_AVG, &options);
+    for (size_t run = 0; run < 2; run++) {
+        CHECK_OK(gf__extractor_lists(extractor, dataset, lists, 2, NULL, &check_err));
+        check_rows(whole, out[0], first, N_FIRST);
+        check_rows(whole, out[1], second, N_SECOND);
+        CHECK_EQ(n_cached[0], run * N_FIRST);
+        CHECK_EQ(n_cached[1], run * N_SECOND);
+        gf_tensor_free(out[0]);
+        gf_tensor_free(out[1]);
+    }
+    gf_extractor_free(extractor);
+
+    /* One that cannot be read is marked in its own list. */
+    spoil(pictures, "a/002.png");
+    extractor = new_extractor(trunk, "conv", GF_POOL_AVG, &options);
+    CHECK_OK(gf__extractor_lists(extractor, dataset, lists, 2, NULL, &check_err));
+    for (size_t i = 0; i < N_FIRST; i++)
+        CHECK(!is_bad[0][i]);
+    for (size_t i = 0; i < N_SECOND; i++)
+        CHECK_EQ(is_bad[1][i], i == 1);
+    gf_tensor_free(out[0]);
+    gf_tensor_free(out[1]);
+    gf_extractor_free(extractor);
+    gf_tensor_free(whole);
+    gf__free(pictures);
+    gf__free(cache_dir);
+    gf_trunk_free(trunk);
+    gf_dataset_free(dataset);
+    check_remove_dir(dir);
+}
+
 TEST(extractor_dataset__starts_no_engine_when_all_is_cached)
 {
     char *dir = check_temp_dir(), *pictures = tiny_path(dir, "pictures");
@@ -372,6 +433,7 @@ TESTS_MAIN(UNIT(extractor_dataset__is_the_same_bytes_on_any_number_of_threads),
            UNIT(extractor_dataset__names_the_first_picture_it_cannot_read),
            UNIT(extractor_dataset__marks_pictures_it_cannot_read_where_asked),
            UNIT(extractor_dataset__stops_when_told_and_keeps_what_is_done),
+           UNIT(extractor_lists__have_their_own_rows_marks_and_counts),
            UNIT(extractor_dataset__starts_no_engine_when_all_is_cached),
            UNIT(extractor_dataset__cache_is_known_to_be_empty_without_making_a_file),
            UNIT(extractor_dataset__caches_by_trunk_cut_precision_and_view),
