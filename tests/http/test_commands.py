@@ -82,8 +82,14 @@ class Commands(harness.ServerCase):
         with open(big, "wb") as file:
             file.truncate(400 << 20)
 
+        def size_of(path):
+            try:
+                return os.path.getsize(path)
+            except FileNotFoundError:
+                return 0  # cleared away since it was listed
+
         def arriving():
-            return [path for path in self.files("uploads") if os.path.getsize(path) > 0]
+            return [path for path in self.files("uploads") if size_of(path) > 0]
         relay = HaltingRelay(self.server.port, 1 << 20)  # so that it is in the middle for as long as we like
         self.addCleanup(relay.close)
         command = self.start("versions", "create", "v1", "--model", "cut", "--origin", big, server=relay.url)
