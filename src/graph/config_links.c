@@ -49,9 +49,9 @@ static gf_status read_reference(gf__config_tree *tree, gf__config_node *n,
     if (input == GF__NO_NODE)
         return gf_error_set(err, GF_EFORMAT, "layer \"%.128s\": its input \"%.128s\" is missing",
                             n->name, name);
-    const bool is_model = tree->nodes[input].kind == GF__NODE_MODEL;
+    const int64_t last_call = tree->nodes[input].kind == GF__NODE_MODEL ? 1 : 0;
     const int64_t call = gf__json_int(gf__json_at(reference, 1), 0);
-    if (call < 0 || call > is_model || gf__json_int(gf__json_at(reference, 2), 0) != 0)
+    if (call < 0 || call > last_call || gf__json_int(gf__json_at(reference, 2), 0) != 0)
         return gf_error_set(err, GF_EUNSUPPORTED,
                             "layer \"%.128s\": takes a second output or call of \"%.128s\"; layers "
                             "with one of each can be run",

@@ -165,7 +165,7 @@ static gf_status place_node(reading *r, gf__config_node *n, gf_error *err)
 
 static gf_status place_nodes(reading *r, gf_error *err)
 {
-    gf__config_value end;
+    gf__config_value end = {.by = GF__NO_NODE};
     gf_status st = GF_OK;
     for (size_t i = 1; i < r->tree.n_nodes && st == GF_OK; i++) {
         if (r->tree.nodes[i].kind == GF__NODE_LAYER)

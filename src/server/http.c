@@ -10,7 +10,7 @@
 
 /* RFC 8996: the versions before are no more to be spoken. */
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
-#define STACK_BYTES ((size_t)1 << 20) /* address space; what is not touched costs nothing */
+#define STACK_BYTES    ((size_t)1 << 20) /* address space; what is not touched costs nothing */
 
 static void notify_connection(void *user, struct MHD_Connection *http, void **socket_context,
                               enum MHD_ConnectionNotificationCode code)
