@@ -1,6 +1,7 @@
 /* cli/cmd_serve.c: graft serve: options into gf_server_options, signals into drain and reopen. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -9,7 +10,8 @@
 
 #include "cli/serve_container.h"
 
-#define N_OTHER_FILES 1024 /* workers, the registry, jobs */
+#define LOG_PATIENCE_MS 500
+#define N_OTHER_FILES   1024 /* workers, the registry, jobs */
 
 typedef struct serve_settings {
     const char *address, *project, *tls_cert, *tls_key, *cors_origin, *access_log, *port_file;
@@ -173,7 +175,7 @@ static void wait_for_end(gf_server *server)
 /* The server's threads log whenever they like, one line each at a time. */
 typedef struct serve_log {
     pthread_mutex_t mutex;
-    bool is_quiet;
+    bool is_quiet, is_stuck;
 } serve_log;
 
 static void write_log(void *user, gf_log_level level, const char *message)
@@ -182,7 +184,12 @@ static void write_log(void *user, gf_log_level level, const char *message)
     if (level == GF_LOG_DEBUG || (log->is_quiet && level != GF_LOG_WARNING))
         return;
     pthread_mutex_lock(&log->mutex);
-    fprintf(stderr, "graft: serve: %s%s\n", level == GF_LOG_WARNING ? "warning: " : "", message);
+    /* A pipe that nobody reads any more must not stop the threads that log. */
+    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+    log->is_stuck = poll(&room, 1, log->is_stuck ? 0 : LOG_PATIENCE_MS) == 0;
+    if (!log->is_stuck)
+        fprintf(stderr, "graft: serve: %s%s\n", level == GF_LOG_WARNING ? "warning: " : "",
+                message);
     pthread_mutex_unlock(&log->mutex);
 }
 

@@ -1,4 +1,5 @@
 """What the one who runs the server sees: TLS, CORS, probes, metrics, logs, request ids, a home that is taken."""
+import fcntl
 import json
 import os
 import re
@@ -69,6 +70,45 @@ class Tls(harness.HomeCase):
                               (["--tls-cert", cert, "--tls-key", empty], "PEM"), (["--tls-cert", key, "--tls-key", cert], "PEM")):
             with self.subTest(options=options):
                 self.assertIn(word, self.refused(*options))
+
+
+class StuckReader(harness.HomeCase):
+    def test_a_log_that_nobody_reads_stops_nothing_and_tells_what_it_lost(self):
+        path = os.path.join(self.folder, "log")
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+        server = self.serve("--access-log", path)
+        lines = []
+
+        def read_lines():
+            try:
+                lines.extend(map(json.loads, os.read(reader, 1 << 16).splitlines()))
+            except BlockingIOError:
+                pass
+            return lines
+
+        def n_threads():
+            return len(os.listdir(f"/proc/{server.process.pid}/task"))
+        n_before = n_threads()
+        for _ in range(60):
+            self.check_code(server.ask("GET", "/livez"), 200)
+        wait_for(lambda: n_threads() <= n_before, "connections to end though nobody reads")
+        read_lines()
+
+        def told():
+            server.ask("GET", "/livez")
+            return any("lostLines" in line for line in read_lines())
+        wait_for(told, "the number of lines that were lost")
+        self.assertGreater(next(line["lostLines"] for line in lines if "lostLines" in line), 10)
+
+        def long_is_there():
+            server.ask("GET", "/" + "%01" * 1000 + "long")
+            return any(line["path"].startswith("/\1") or line["path"].startswith("/%01") for line in read_lines())
+        wait_for(long_is_there, "the line of a long path")
+        self.assertLessEqual(max(len(line["path"]) for line in lines), 512)
+        self.assertEqual(server.stop(), 0)
 
 
 class OpenFiles(harness.HomeCase):
