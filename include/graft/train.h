@@ -57,8 +57,8 @@ typedef struct gf_fit_data {
      * independent of one another. A row's loss is the mean of their binary cross-entropies, its
      * accuracy the share of scores that are on the answer's side of 0.5. */
     const float *targets;
-    const float
-        *row_weights; /* n factors of the rows' losses, told in data_id, too; NULL: 1 each */
+    /* n factors of the rows' losses; NULL: 1 each. To be told in data_id as well. */
+    const float *row_weights;
 } gf_fit_data;
 
 typedef struct gf_epoch {
@@ -108,9 +108,10 @@ typedef struct gf_fit_callbacks {
     const double *learning_rate;
 } gf_fit_callbacks;
 
-/* Initialises the head from the seed (but see state) and trains it. The last layer must be a softmax, or
- * a sigmoid where the data have targets. val may be NULL, callbacks too. *history is new (also with GF_ECANCELED), NULL with other errors: GF_EINVAL
- * names a bad row or option, or says that the loss has exploded. */
+/* Initialises the head from the seed (but see state) and trains it. The last layer must be a
+ * softmax, or a sigmoid where the data have targets. val may be NULL, callbacks too. *history is new
+ * (also with GF_ECANCELED), NULL with other errors: GF_EINVAL names a bad row or option, or says
+ * that the loss has exploded. */
 GF_API gf_status gf_fit(gf_head *head, const gf_fit_data *train, const gf_fit_data *val,
                         const gf_train_options *options, const gf_fit_callbacks *callbacks,
                         gf_history **history, gf_error *err);

@@ -61,10 +61,10 @@ gf_status gf__parts_extract(gf__part *train, gf__part *test, gf_extractor *extra
 gf_status gf__part_extract_views(gf__part *part, gf_extractor *extractor, size_t n_views,
                                  unsigned kinds, uint64_t seed, const gf_observer *obs,
                                  gf_error *err);
-/* The features of output i as training data. Borrowed from the part. */
 /* GF_EUNSUPPORTED for a head whose scores are answers of their own (it ends in sigmoid): which class is the
  * right one cannot be told from them. */
 gf_status gf__check_one_class(const gf_head *head, gf_error *err);
+/* The features of output i as training data. Borrowed from the part. */
 gf_fit_data gf__part_fit_data(const gf__part *part, size_t output);
 /* Adds the items of each class to counts. */
 void gf__part_count(const gf__part *part, size_t *counts);
