@@ -93,18 +93,25 @@ static void round_until(gf__jobs *by_hand, const gf__track *track, int n_attempt
     }
 }
 
-/* They last minutes here, and are ended by hand. */
-TEST(keeper__pauses_longer_after_each_crash_and_says_why)
+/* A keeper without a thread, and a job "a" that crashes. */
+static gf__jobs *crash_by_hand(int retry_ms)
 {
-    int wait_ms = 0;
     gf__jobs *by_hand = NULL;
     gf__jobs_options options = keeper_options();
-    options.retry_ms = 60000;
+    options.retry_ms = retry_ms;
     gf__jobs_free(jobs);
     jobs = NULL;
     submit("a", "\"crash\"", "");
     CHECK_OK(gf__jobs_start(&options, &by_hand, &check_err));
     stop_thread(by_hand);
+    return by_hand;
+}
+
+/* They last minutes here, and are ended by hand. */
+TEST(keeper__pauses_longer_after_each_crash_and_says_why)
+{
+    int wait_ms = 0;
+    gf__jobs *by_hand = crash_by_hand(60000);
     gf__track *track = by_hand->tracks;
     for (int attempt = 2; attempt <= GF__JOB_ATTEMPTS; attempt++) {
         round_until(by_hand, track, attempt);
@@ -128,14 +135,7 @@ TEST(keeper__pauses_longer_after_each_crash_and_says_why)
 TEST(keeper__a_cancel_ends_the_pause)
 {
     int wait_ms = 0;
-    gf__jobs *by_hand = NULL;
-    gf__jobs_options options = keeper_options();
-    options.retry_ms = 600000;
-    gf__jobs_free(jobs);
-    jobs = NULL;
-    submit("a", "\"crash\"", "");
-    CHECK_OK(gf__jobs_start(&options, &by_hand, &check_err));
-    stop_thread(by_hand);
+    gf__jobs *by_hand = crash_by_hand(600000);
     round_until(by_hand, by_hand->tracks, 2);
     CHECK_OK(gf_registry_cancel_job(registry, PROJECT "/jobs/a", &check_err));
     CHECK_OK(gf__jobs_round(by_hand, &wait_ms, &check_err));

@@ -59,14 +59,21 @@ TEST(http__streams_what_is_there_and_keeps_the_connection)
     CHECK(is_streamed(100) || is_streamed(1000) || is_streamed(10000));
 }
 
+/* A stream of which the first piece has come, and no other will. */
+static int dial_stream(toy_server *toy, char *answer, size_t n_answer)
+{
+    const int fd = dial(toy);
+    puts_to(fd, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+    atomic_store(&toy->n_allowed, 1);
+    assert_true(read_until(fd, "piece 1\n", answer, n_answer));
+    return fd;
+}
+
 TEST(http__ends_a_stream_whose_client_has_gone)
 {
     char answer[4096] = "";
     toy_server *toy = start(120000, 10);
-    const int fd = dial(toy);
-    puts_to(fd, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
-    atomic_store(&toy->n_allowed, 1);
-    assert_true(read_until(fd, "piece 1\n", answer, sizeof answer));
+    const int fd = dial_stream(toy, answer, sizeof answer);
     close(fd);
     wait_for(&toy->n_cut, 1);
     wait_for(&toy->n_streams_ended, 1);
@@ -78,10 +85,7 @@ TEST(http__lets_the_client_see_that_a_stream_was_broken_off)
 {
     char answer[4096] = "";
     toy_server *toy = start(120000, 10);
-    const int fd = dial(toy);
-    puts_to(fd, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
-    atomic_store(&toy->n_allowed, 1);
-    assert_true(read_until(fd, "piece 1\n", answer, sizeof answer));
+    const int fd = dial_stream(toy, answer, sizeof answer);
     atomic_store(&toy->n_allowed, -1);
     CHECK(!read_until(fd, "\r\n0\r\n\r\n", answer, sizeof answer));
     wait_for(&toy->n_cut, 1);
@@ -108,10 +112,7 @@ TEST(http__ends_its_streams_when_it_ends)
 {
     char answer[4096] = "";
     toy_server *toy = start(120000, 10);
-    const int fd = dial(toy);
-    puts_to(fd, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
-    atomic_store(&toy->n_allowed, 1);
-    assert_true(read_until(fd, "piece 1\n", answer, sizeof answer));
+    const int fd = dial_stream(toy, answer, sizeof answer);
     stop(toy);
     CHECK(!read_until(fd, "piece 2\n", answer, sizeof answer));
     close(fd);
